@@ -1,0 +1,71 @@
+#include <metatt/tn/backend/backend.hpp>
+#include <metatt/tn/backend/cpu/private.hpp>
+#include <metatt/tn/backend/cpu/vector_set.hpp>
+
+#include <cblas.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <sstream>
+
+namespace metatt::tn::backend {
+
+Queue& queue() {
+  thread_local Queue queue;
+  return queue;
+}
+
+void synchronize(Queue&) {}
+
+std::string_view vector_set() {
+  static constexpr std::array<std::string_view, 3> sets = {"baseline", "avx2", "avx512"};
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  const auto widest = sets.begin() + (avx512 ? 2 : avx2 ? 1 : 0);
+  const char* wanted = std::getenv("METATT_VECTOR_SET");
+  if (wanted == nullptr) return *widest;
+  const auto chosen = std::find(sets.begin(), sets.end(), wanted);
+  if (chosen == sets.end())
+    fail("METATT_VECTOR_SET: expected baseline, avx2 or avx512, found '", wanted, "'");
+  if (chosen > widest)
+    fail("METATT_VECTOR_SET: this processor has at most ", *widest, ", found '", wanted, "'");
+  return *chosen;
+}
+
+Description describe() {
+  Description description;
+  description.backend = "cpu";
+  // The configuration begins with name and version: "OpenBLAS 0.3.21 DYNAMIC_ARCH …".
+  std::istringstream configuration(openblas_get_config());
+  std::string name, version;
+  configuration >> name >> version;
+  description.blas = name + " " + version;
+  description.core = openblas_get_corename();
+  const int parallel = openblas_get_parallel();
+  description.thread_layer = parallel == OPENBLAS_OPENMP   ? "openmp"
+                             : parallel == OPENBLAS_THREAD ? "pthread"
+                                                           : "sequential";
+  description.vector_set = vector_set();
+  description.threads = omp_get_max_threads();
+  if (parallel == OPENBLAS_THREAD)
+    description.warning =
+        "OpenBLAS runs its own threads beside OpenMP's, which makes a step 2 to 3 times slower: "
+        "install libopenblas-openmp-dev";
+  else if (parallel == OPENBLAS_SEQUENTIAL && description.threads > 1)
+    description.warning =
+        "OpenBLAS runs on one thread only, which makes a step slower: install "
+        "libopenblas-openmp-dev";
+  return description;
+}
+
+void set_threads(int threads) {
+  if (threads < 1) fail("set_threads: expected at least 1, found ", threads);
+  omp_set_num_threads(threads);
+  openblas_set_num_threads(threads);
+}
+
+}  // namespace metatt::tn::backend

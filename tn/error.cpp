@@ -1,0 +1,15 @@
+#include <metatt/tn/error.hpp>
+
+namespace metatt::tn {
+
+std::string shape_text(std::span<const Index> shape) {
+  if (shape.empty()) return "scalar";
+  std::string text;
+  for (const Index extent : shape) {
+    if (!text.empty()) text += "×";
+    text += std::to_string(extent);
+  }
+  return text;
+}
+
+}  // namespace metatt::tn
