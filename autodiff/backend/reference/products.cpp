@@ -1,0 +1,199 @@
+#include <metatt/autodiff/backend/reference/elements.hpp>
+#include <metatt/autodiff/backend/reference/reference.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace metatt::autodiff::reference {
+
+// Attention and the low-rank path: the kernels that multiply matrices and count their work.
+
+namespace {
+
+template <class T>
+double dot(Index count, const T* x, const T* y) {
+  double sum = 0;
+  for (Index i = 0; i < count; ++i) sum += double(x[i]) * double(y[i]);
+  return sum;
+}
+
+/// One head of one sequence inside the packed matrices.
+struct Head {
+  Index start;   ///< first row of the sequence
+  Index length;  ///< rows of the sequence
+  Index head;
+  Index heads;
+  Index head_width;
+  Index longest8;  ///< row length of the dropout mask
+
+  Index width() const { return heads * head_width; }
+  /// Where the query, key or value (part 0, 1, 2) of row i begins in a matrix like qkv.
+  Index part(int part, Index i) const {
+    return (start + i) * 3 * width() + part * width() + head * head_width;
+  }
+  /// Where row i begins in a matrix like out.
+  Index out(Index i) const { return (start + i) * width() + head * head_width; }
+  Index mask(Index i, Index j) const { return ((start + i) * heads + head) * longest8 + j; }
+  /// scale · Q_i · K_j for all j.
+  template <class T>
+  std::vector<double> scores(T scale, const T* qkv, Index i) const {
+    std::vector<double> row;
+    for (Index j = 0; j < length; ++j) {
+      row.push_back(double(scale) * dot(head_width, qkv + part(0, i), qkv + part(1, j)));
+    }
+    return row;
+  }
+};
+
+std::vector<Head> heads_of(const Packing& packing, Index heads, Index head_width) {
+  const Index longest8 = (packing.longest + 7) / 8 * 8;
+  std::vector<Head> all;
+  for (Index s = 0; s < packing.sequences; ++s) {
+    const Index start = packing.offsets[s];
+    const Index length = packing.offsets[s + 1] - start;
+    for (Index h = 0; h < heads; ++h) {
+      all.push_back({start, length, h, heads, head_width, longest8});
+    }
+  }
+  return all;
+}
+
+/// heads · head_width · Σ length².
+Index attention_pairs(const Packing& packing, Index heads, Index head_width) {
+  Index squares = 0;
+  for (Index s = 0; s < packing.sequences; ++s) {
+    const Index length = packing.offsets[s + 1] - packing.offsets[s];
+    squares += length * length;
+  }
+  return heads * head_width * squares;
+}
+
+}  // namespace
+
+// --- attention ---------------------------------------------------------------------------------
+
+template <class T>
+void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
+                       const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
+  for (const Head& head : heads_of(packing, heads, head_width)) {
+    for (Index i = 0; i < head.length; ++i) {
+      const std::vector<double> scores = head.scores(scale, qkv, i);
+      const double largest = *std::max_element(scores.begin(), scores.end());
+      double sum = 0;
+      for (double score : scores) sum += std::exp(score - largest);
+      const double row_log_sum_exp = largest + std::log(sum);
+      if (log_sum_exp) {
+        log_sum_exp[head.head * packing.tokens + head.start + i] = static_cast<T>(row_log_sum_exp);
+      }
+      std::vector<double> P(scores.size());
+      for (Index j = 0; j < head.length; ++j) {
+        P[j] = std::exp(scores[j] - row_log_sum_exp) * mask_factor(dropout, head.mask(i, j));
+      }
+      for (Index c = 0; c < head_width; ++c) {
+        double value = 0;
+        for (Index j = 0; j < head.length; ++j) value += P[j] * double(qkv[head.part(2, j) + c]);
+        out[head.out(i) + c] = static_cast<T>(value);
+      }
+    }
+  }
+  queue.work.attention_flops += 4 * attention_pairs(packing, heads, head_width);
+}
+
+template <class T>
+void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
+                        T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
+                        const T* dout, T* dqkv) {
+  std::vector<double> gradient(static_cast<std::size_t>(packing.tokens * 3 * heads * head_width));
+  for (const Head& head : heads_of(packing, heads, head_width)) {
+    for (Index i = 0; i < head.length; ++i) {
+      const std::vector<double> scores = head.scores(scale, qkv, i);
+      const T* dout_i = dout + head.out(i);
+      // dP_ij = mask_ij · dout_i · V_j;  dS_ij = P_ij · (dP_ij − Σ_k P_ik · dP_ik).
+      std::vector<double> P(scores.size());
+      std::vector<double> dP(scores.size());
+      double mean_dP = 0;
+      for (Index j = 0; j < head.length; ++j) {
+        P[j] =
+            std::exp(scores[j] - double(log_sum_exp[head.head * packing.tokens + head.start + i]));
+        dP[j] =
+            mask_factor(dropout, head.mask(i, j)) * dot(head_width, dout_i, qkv + head.part(2, j));
+        mean_dP += P[j] * dP[j];
+      }
+      for (Index j = 0; j < head.length; ++j) {
+        const double dS = double(scale) * P[j] * (dP[j] - mean_dP);
+        const double dropped = P[j] * mask_factor(dropout, head.mask(i, j));
+        for (Index c = 0; c < head_width; ++c) {
+          gradient[head.part(0, i) + c] += dS * double(qkv[head.part(1, j) + c]);
+          gradient[head.part(1, j) + c] += dS * double(qkv[head.part(0, i) + c]);
+          gradient[head.part(2, j) + c] += dropped * double(dout_i[c]);
+        }
+      }
+    }
+  }
+  for (std::size_t i = 0; i < gradient.size(); ++i) dqkv[i] = static_cast<T>(gradient[i]);
+  queue.work.attention_flops += 10 * attention_pairs(packing, heads, head_width);
+}
+
+// --- low-rank path of the adapters -------------------------------------------------------------
+
+template <class T>
+void low_rank_project(Queue& queue, Index rows, Index width, Index rank, T alpha, const T* x,
+                      Index ldx, tn::Transpose transpose, const T* B, Index ldb, T beta, T* y) {
+  const bool transposed = transpose == tn::Transpose::yes;
+  for (Index i = 0; i < rows; ++i) {
+    for (Index k = 0; k < rank; ++k) {
+      double sum = 0;
+      for (Index j = 0; j < width; ++j) {
+        sum += double(x[i * ldx + j]) * double(transposed ? B[k * ldb + j] : B[j * ldb + k]);
+      }
+      y[i * rank + k] = accumulated(beta, y[i * rank + k], double(alpha) * sum);
+    }
+  }
+  queue.work.low_rank_flops += 2 * rows * width * rank;
+}
+
+template <class T>
+void low_rank_expand(Queue& queue, Index rows, Index width, Index rank, const T* z,
+                     tn::Transpose transpose, const T* B, Index ldb, T* y, Index ldy) {
+  const bool transposed = transpose == tn::Transpose::yes;
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < width; ++j) {
+      double sum = double(y[i * ldy + j]);
+      for (Index k = 0; k < rank; ++k) {
+        sum += double(z[i * rank + k]) * double(transposed ? B[j * ldb + k] : B[k * ldb + j]);
+      }
+      y[i * ldy + j] = static_cast<T>(sum);
+    }
+  }
+  queue.work.low_rank_flops += 2 * rows * width * rank;
+}
+
+template <class T>
+void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alpha, const T* z,
+                       const T* x, Index ldx, tn::Transpose transpose, T beta, T* G, Index ldg) {
+  const bool transposed = transpose == tn::Transpose::yes;
+  for (Index k = 0; k < rank; ++k) {
+    for (Index j = 0; j < width; ++j) {
+      double sum = 0;
+      for (Index i = 0; i < rows; ++i) sum += double(z[i * rank + k]) * double(x[i * ldx + j]);
+      T& entry = transposed ? G[j * ldg + k] : G[k * ldg + j];
+      entry = accumulated(beta, entry, double(alpha) * sum);
+    }
+  }
+  queue.work.low_rank_flops += 2 * rows * width * rank;
+}
+
+#define METATT_INSTANTIATE(function)                  \
+  template decltype(function<float>) function<float>; \
+  template decltype(function<double>) function<double>;
+
+METATT_INSTANTIATE(attention_forward)
+METATT_INSTANTIATE(attention_backward)
+METATT_INSTANTIATE(low_rank_project)
+METATT_INSTANTIATE(low_rank_expand)
+METATT_INSTANTIATE(low_rank_gradient)
+
+#undef METATT_INSTANTIATE
+
+}  // namespace metatt::autodiff::reference
