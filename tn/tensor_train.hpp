@@ -1,0 +1,153 @@
+#pragma once
+/// Tensor trains (matrix product states), TT-SVD, and sweeps that lower the ranks of a train.
+
+#include <metatt/tn/decompositions.hpp>
+#include <metatt/tn/tensor.hpp>
+#include <metatt/tn/truncation.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace metatt::tn {
+
+/// The singular values at one bond and the cut that was made there.
+struct BondSpectrum {
+  std::vector<double> spectrum;  ///< all values, descending
+  Truncation truncation;
+};
+
+/// Largest rank that each inner bond of a tensor with these modes can need: the smaller one of the
+/// products of the modes left and right of it.
+std::vector<Index> maximal_ranks(std::span<const Index> modes);
+
+template <class T>
+class TensorTrain;
+template <class T>
+struct TensorTrainDecomposition;
+template <class T>
+struct SweepReport;
+enum class SweepMode;
+
+/// The tensor A[i_0, …, i_{d-1}] = G_0[i_0] · … · G_{d-1}[i_{d-1}], a product of matrices
+/// (Oseledets 2011, doi:10.1137/090752286). Core G_k has shape (left bond, mode, right bond); the
+/// outer bonds have extent one; bond k lies between cores k and k+1.
+template <class T>
+class TensorTrain {
+ public:
+  /// Throws Error unless there is a core, all cores have three modes of at least one, the bonds
+  /// match and the outer ones are one.
+  explicit TensorTrain(std::vector<Tensor<T>> cores);
+
+  /// Normally distributed cores, scaled so that the elements of the tensor have variance one.
+  /// `ranks` are those of the inner bonds, one fewer than the modes; core k uses stream k of
+  /// `seed`.
+  static TensorTrain random(std::span<const Index> modes, std::span<const Index> ranks,
+                            std::uint64_t seed);
+  /// TT-SVD (Oseledets 2011, algorithm 1), the same policy at every bond. A cutoff of ε²/(d−1)
+  /// keeps the relative error below ε. The result is in canonical form with the centre at the end.
+  static TensorTrainDecomposition<T> from_dense(const Tensor<T>& tensor,
+                                                const TruncationPolicy& policy);
+
+  Index length() const { return static_cast<Index>(cores_.size()); }
+  const Tensor<T>& core(Index k) const;
+  /// Replaces a core by one of the same bonds (the mode may differ). The canonical form is lost
+  /// unless k is the centre.
+  void set_core(Index k, Tensor<T> core);
+  std::vector<Index> ranks() const;  ///< of the inner bonds, length() − 1 numbers
+  std::vector<Index> modes() const;
+  Index parameter_count() const;
+
+  /// Mixed canonical form: cores left of `center` get orthonormal columns, those right of it
+  /// orthonormal rows; the tensor stays. Bonds wider than their neighbourhood allows shrink. From a
+  /// known centre only the cores in between are touched.
+  void orthogonalise(Index center);
+  /// The centre of the canonical form, if the train is known to be in one.
+  std::optional<Index> center() const { return center_; }
+
+  /// Frobenius norm, without the loss of half the digits that √⟨a, a⟩ would bring.
+  Real<T> norm() const;
+  /// Multiplies the tensor by a number.
+  void scale(T factor);
+  /// All elements. Throws Error if their number leaves 64 bits.
+  Tensor<T> to_dense() const;
+  T element(std::span<const Index> indices) const;
+
+ private:
+  TensorTrain(std::vector<Tensor<T>> cores, Index center);
+  void check_core(Index k) const;
+  void check_cores() const;
+
+  template <class U>
+  friend SweepReport<U> sweep(TensorTrain<U>&, std::span<const TruncationPolicy>, SweepMode);
+
+  std::vector<Tensor<T>> cores_;
+  std::optional<Index> center_;
+};
+
+template <class T>
+struct TensorTrainDecomposition {
+  TensorTrain<T> train;
+  std::vector<BondSpectrum> bonds;
+  double error_bound = 0;  ///< √Σ discarded_norm², which is ‖A − train‖ up to rounding
+};
+
+/// ⟨a, b⟩ = Σ conj(a) · b. Throws Error if the modes differ.
+template <class T>
+T inner(const TensorTrain<T>& a, const TensorTrain<T>& b);
+
+/// The sum of the tensors; the ranks of inner bonds add. Throws Error if the modes differ.
+template <class T>
+TensorTrain<T> operator+(const TensorTrain<T>& a, const TensorTrain<T>& b);
+
+/// How a sweep lowers the ranks.
+enum class SweepMode {
+  /// The sweep of MetaTT (arXiv:2506.09105), after two-site DMRG: left to right, cores k and k+1
+  /// are merged and split by a truncated SVD into U and S·Vᴴ, then right to left into U·S and Vᴴ.
+  /// The first pass truncates without a canonical form, so its cuts are not optimal for the whole.
+  paper,
+  /// TT-rounding (Oseledets 2011, algorithm 2): orthogonalise right to left, then truncate left to
+  /// right. Every cut is optimal for the whole tensor.
+  rounding,
+};
+
+/// What a sweep did at one bond. The new cores are, up to rounding,
+///   new G_k = reduce_{k-1} · old G_k · expand_k   (nothing at the ends of the train),
+/// with reduce_k · expand_k = 1: a change of gauge together with the projection that truncates. So
+/// the gradient of a function of the train is carried along by expand_{k-1}ᴴ · g_k · reduce_kᴴ.
+/// A kept singular value that is zero to rounding (σ ≤ n·ε·σ₁ for n values) has no inverse: its
+/// column of expand (in the second pass of `paper`: its row of reduce) is zero, and so is its entry
+/// of reduce · expand.
+template <class T>
+struct BondReport : BondSpectrum {
+  Tensor<T> reduce;  ///< new rank × old rank
+  Tensor<T> expand;  ///< old rank × new rank
+};
+
+template <class T>
+struct SweepReport {
+  /// One for each inner bond. Spectra and truncations are those of the pass that truncates; for
+  /// `paper` the first one.
+  std::vector<BondReport<T>> bonds;
+  /// Bound on ‖old − new‖. rounding: √Σ discarded_norm², which is the error itself up to rounding.
+  /// paper: Σ discarded_norm over the cuts of both passes, those of the first pass times the
+  /// spectral norm of what then stands right of the merged pair (one in a canonical form).
+  double error_bound = 0;
+};
+
+/// Lowers the ranks of a train, with a policy for each inner bond. Leaves it in canonical form with
+/// the centre at core 0 (paper) or at the last core (rounding). Merged cores are never formed: QR
+/// and LQ of the two cores come first and the SVD is that of a rank × rank matrix, so that a bond
+/// of rank r between modes m and n with outer bonds of rank r costs of order (m + n) · r³. Throws
+/// Error if the number of policies is wrong or a core has NaN or infinite elements; the train is
+/// then as before.
+template <class T>
+SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> policies,
+                     SweepMode mode);
+
+/// The same policy at every bond.
+template <class T>
+SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, SweepMode mode);
+
+}  // namespace metatt::tn
