@@ -1,0 +1,52 @@
+#pragma once
+/// Whole files in, whole files out: what is written appears under its name only when it is
+/// complete.
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace metatt::transformer {
+
+/// The bytes of a file. Throws tn::Error naming the path if it is missing, a folder or unreadable.
+std::string read_file(const std::filesystem::path& path);
+
+/// A file that is written beside its final name (path + ".partial") and takes that name on
+/// commit(). A program that dies before leaves an older file of that name as it was.
+class AtomicFile {
+ public:
+  /// Throws tn::Error naming the path if it cannot be created.
+  explicit AtomicFile(std::filesystem::path path);
+  /// Removes what was written unless commit() came before.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Appends `bytes`. Throws tn::Error naming the path, for instance on a full disk.
+  void write(std::string_view bytes);
+  /// Brings all bytes to the disk and renames. At most once, and nothing is written after it.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path partial_;
+  int descriptor_ = -1;
+};
+
+/// AtomicFile in one call.
+void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
+
+/// A folder that exists and can be written to; prepare_output_folder makes it.
+struct OutputFolder {
+  std::filesystem::path path;
+
+  /// Path of a file in the folder.
+  std::filesystem::path operator/(const std::filesystem::path& name) const { return path / name; }
+};
+
+/// Creates `path` (and its parents) if it is not there. Throws tn::Error if it is something other
+/// than a folder, cannot be created or written to, or holds files while `overwrite` is false; with
+/// `overwrite` files are replaced one by one as they are written again, none is removed.
+OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overwrite);
+
+}  // namespace metatt::transformer

@@ -1,0 +1,254 @@
+#include <metatt/tn/error.hpp>
+#include <metatt/transformer/file.hpp>
+#include <metatt/transformer/glue.hpp>
+#include <metatt/transformer/metrics.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <system_error>
+
+namespace metatt::transformer {
+
+namespace {
+
+constexpr double largest_score = 5;
+
+const std::vector<std::string> entailment = {"entailment", "not_entailment"};
+
+const std::vector<GlueTask> tasks = {
+    {"cola",
+     "CoLA",
+     {"source", "label", "mark", "sentence"},
+     "sentence",
+     "",
+     "label",
+     {"0", "1"},
+     {Metric::matthews}},
+    {"sst2", "SST-2", {}, "sentence", "", "label", {"0", "1"}, {Metric::accuracy}},
+    {"mrpc",
+     "MRPC",
+     {},
+     "#1 String",
+     "#2 String",
+     "Quality",
+     {"0", "1"},
+     {Metric::accuracy, Metric::f1}},
+    {"stsb",
+     "STS-B",
+     {},
+     "sentence1",
+     "sentence2",
+     "score",
+     {},
+     {Metric::pearson, Metric::spearman}},
+    {"qqp",
+     "QQP",
+     {},
+     "question1",
+     "question2",
+     "is_duplicate",
+     {"0", "1"},
+     {Metric::accuracy, Metric::f1}},
+    {"mnli",
+     "MNLI",
+     {},
+     "sentence1",
+     "sentence2",
+     "gold_label",
+     {"entailment", "neutral", "contradiction"},
+     {Metric::accuracy},
+     {"dev_matched", "dev_mismatched"}},
+    {"qnli", "QNLI", {}, "question", "sentence", "label", entailment, {Metric::accuracy}},
+    {"rte", "RTE", {}, "sentence1", "sentence2", "label", entailment, {Metric::accuracy}},
+    {"wnli", "WNLI", {}, "sentence1", "sentence2", "label", {"0", "1"}, {Metric::accuracy}},
+};
+
+std::vector<std::string> split_at(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (true) {
+    const std::size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+/// Lines without their ends and without a byte order mark; a last newline ends the last line.
+std::vector<std::string> read_lines(const std::filesystem::path& file) {
+  const std::string contents = read_file(file);
+  std::string_view text = contents;
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  if (text.empty()) return {};
+  std::vector<std::string> lines = split_at(text, '\n');
+  for (std::string& line : lines) {
+    if (line.ends_with('\r')) line.pop_back();
+  }
+  return lines;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+std::filesystem::path find_file(const std::filesystem::path& folder, const GlueTask& task,
+                                const std::string& split) {
+  const auto& others = task.development_splits;
+  if (split != "train" && std::find(others.begin(), others.end(), split) == others.end()) {
+    tn::fail("read_glue: task ", task.name, ": expected split train or ", joined(others),
+             ", found \"", split, "\"");
+  }
+  const std::filesystem::path nested = folder / task.folder / (split + ".tsv");
+  const std::filesystem::path direct = folder / (split + ".tsv");
+  std::error_code ignored;
+  if (std::filesystem::exists(nested, ignored)) return nested;
+  if (std::filesystem::exists(direct, ignored)) return direct;
+  tn::fail("task ", task.name, ": expected the file ", nested.string(), " or ", direct.string(),
+           ", found neither");
+}
+
+/// Reads lines of one file into rows.
+class RowReader {
+ public:
+  RowReader(const GlueTask& task, std::string file, std::vector<std::string> columns)
+      : task_(task),
+        file_(std::move(file)),
+        columns_(std::move(columns)),
+        sentence1_(column(task.sentence1)),
+        sentence2_(task.sentence2.empty() ? 0 : column(task.sentence2)),
+        label_(column(task.label)) {}
+
+  GlueRow read(const std::string& line, std::size_t number) const {
+    const std::string where = file_ + ":" + std::to_string(number);
+    const std::vector<std::string> values = split_at(line, '\t');
+    if (values.size() != columns_.size()) {
+      tn::fail(where, ": expected ", columns_.size(), " columns (", joined(columns_), "), found ",
+               values.size());
+    }
+    GlueRow row;
+    row.sentence1 = sentence(values, sentence1_, where);
+    if (!task_.sentence2.empty()) row.sentence2 = sentence(values, sentence2_, where);
+    row.label = task_.regression() ? score(values[label_], where) : label(values[label_], where);
+    return row;
+  }
+
+ private:
+  std::size_t column(const std::string& name) const {
+    const auto place = std::find(columns_.begin(), columns_.end(), name);
+    if (place == columns_.end()) {
+      tn::fail(file_, ":1: expected a header with column \"", name, "\", found ", joined(columns_));
+    }
+    return static_cast<std::size_t>(place - columns_.begin());
+  }
+
+  const std::string& sentence(const std::vector<std::string>& values, std::size_t column,
+                              const std::string& where) const {
+    if (values[column].empty()) {
+      tn::fail(where, ": column \"", columns_[column], "\": expected a sentence, found nothing");
+    }
+    return values[column];
+  }
+
+  double label(const std::string& text, const std::string& where) const {
+    const auto place = std::find(task_.labels.begin(), task_.labels.end(), text);
+    if (place == task_.labels.end()) {
+      tn::fail(where, ": column \"", task_.label, "\": expected one of ", joined(task_.labels),
+               ", found \"", text, "\"");
+    }
+    return static_cast<double>(place - task_.labels.begin());
+  }
+
+  double score(const std::string& text, const std::string& where) const {
+    double value = -1;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    // Written so that NaN is refused too.
+    if (error != std::errc() || stop != end || !(value >= 0 && value <= largest_score)) {
+      tn::fail(where, ": column \"", task_.label, "\": expected a number 0 … ", largest_score,
+               ", found \"", text, "\"");
+    }
+    return value;
+  }
+
+  const GlueTask& task_;
+  std::string file_;
+  std::vector<std::string> columns_;
+  std::size_t sentence1_, sentence2_, label_;
+};
+
+std::vector<int> classes(std::span<const double> values) {
+  return std::vector<int>(values.begin(), values.end());
+}
+
+}  // namespace
+
+const GlueTask& find_glue_task(const std::string& name) {
+  std::vector<std::string> names;
+  for (const GlueTask& task : tasks) {
+    if (task.name == name) return task;
+    names.push_back(task.name);
+  }
+  tn::fail("task: expected one of ", joined(names), ", found \"", name, "\"");
+}
+
+std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTask& task,
+                               const std::string& split) {
+  const std::filesystem::path file = find_file(folder, task, split);
+  const std::vector<std::string> lines = read_lines(file);
+  const bool has_header = task.columns_without_header.empty();
+  const std::size_t first = has_header ? 1 : 0;
+  if (lines.size() <= first) {
+    tn::fail(file.string(), ": expected ",
+             has_header ? "a header and at least one row" : "at least one row", ", found ",
+             lines.size(), " lines");
+  }
+  const RowReader reader(task, file.string(),
+                         has_header ? split_at(lines.front(), '\t') : task.columns_without_header);
+  std::vector<GlueRow> rows;
+  for (std::size_t i = first; i < lines.size(); ++i) rows.push_back(reader.read(lines[i], i + 1));
+  return rows;
+}
+
+std::string metric_name(Metric metric) {
+  switch (metric) {
+    case Metric::accuracy:
+      return "accuracy";
+    case Metric::f1:
+      return "f1";
+    case Metric::matthews:
+      return "matthews_correlation";
+    case Metric::pearson:
+      return "pearson";
+    case Metric::spearman:
+      return "spearmanr";
+  }
+  tn::fail("metric_name: expected a Metric, found ", static_cast<int>(metric));
+}
+
+std::vector<std::pair<Metric, double>> glue_metrics(const GlueTask& task,
+                                                    std::span<const double> predictions,
+                                                    std::span<const double> labels) {
+  const auto value = [&](Metric metric) {
+    switch (metric) {
+      case Metric::accuracy:
+        return accuracy(classes(predictions), classes(labels));
+      case Metric::f1:
+        return f1(classes(predictions), classes(labels));
+      case Metric::matthews:
+        return matthews(classes(predictions), classes(labels));
+      case Metric::pearson:
+        return pearson(predictions, labels);
+      case Metric::spearman:
+        return spearman(predictions, labels);
+    }
+    tn::fail("glue_metrics: expected a Metric, found ", static_cast<int>(metric));
+  };
+  std::vector<std::pair<Metric, double>> result;
+  for (const Metric metric : task.metrics) result.emplace_back(metric, value(metric));
+  return result;
+}
+
+}  // namespace metatt::transformer

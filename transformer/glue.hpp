@@ -1,0 +1,63 @@
+#pragma once
+/// The tasks of GLUE (Wang and others, arXiv:1804.07461) in the TSV files of its download script.
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace metatt::transformer {
+
+enum class Metric { accuracy, f1, matthews, pearson, spearman };
+
+/// What one task's files look like and how it is judged.
+struct GlueTask {
+  std::string name;    ///< as in Hugging Face's run_glue: "mrpc"
+  std::string folder;  ///< GLUE's folder: "MRPC"
+  /// Names of the columns of files that have no header; empty where the first line is one.
+  std::vector<std::string> columns_without_header;
+  std::string sentence1;  ///< column of the (first) sentence
+  std::string sentence2;  ///< column of the second; empty for tasks on single sentences
+  std::string label;      ///< column of the label or score
+  /// Labels as written in the file; the position is the class. Empty for a score of 0 … 5.
+  std::vector<std::string> labels;
+  std::vector<Metric> metrics;
+  /// File names without ".tsv" for evaluation; the one for training is "train".
+  std::vector<std::string> development_splits = {"dev"};
+
+  bool regression() const { return labels.empty(); }
+  /// Outputs of a head for this task: the number of classes, 1 for a score.
+  int outputs() const { return regression() ? 1 : static_cast<int>(labels.size()); }
+};
+
+/// One line of a file.
+struct GlueRow {
+  std::string sentence1;
+  std::optional<std::string> sentence2;
+  double label = 0;  ///< the class (0, 1, …) or the score
+};
+
+/// Throws tn::Error listing the names if there is no such task.
+const GlueTask& find_glue_task(const std::string& name);
+
+/// All rows of a labelled split ("train", "dev"; for MNLI "dev_matched", "dev_mismatched").
+/// `folder` is the task's own folder or the one that holds it under GLUE's name (MRPC/train.tsv).
+/// Tabs separate and quotes are plain text; a byte order mark, CRLF and a missing last newline are
+/// accepted. Throws tn::Error naming file and line on a wrong number of columns, an unknown label,
+/// a score outside 0 … 5, an empty sentence, a header without a needed column or a file without
+/// rows.
+std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTask& task,
+                               const std::string& split);
+
+/// "accuracy", "f1", "matthews_correlation", "pearson", "spearmanr": Hugging Face's keys.
+std::string metric_name(Metric metric);
+
+/// The task's metrics, in its order. `predictions` and `labels` are classes or scores as in
+/// GlueRow.
+std::vector<std::pair<Metric, double>> glue_metrics(const GlueTask& task,
+                                                    std::span<const double> predictions,
+                                                    std::span<const double> labels);
+
+}  // namespace metatt::transformer
