@@ -3,10 +3,10 @@
 // Like tn/backend/declarations.hpp this file has no include guard: it is included once inside
 // `metatt::autodiff::backend` and once inside `metatt::autodiff::reference`.
 //
-// All matrices are row-major and contiguous unless an ld is given; pointers are backend memory. T is
-// float or double. Sums over rows or columns are taken in an order that does not depend on timing.
-// A backward function writes `out = beta_out · out + contribution` wherever it takes a beta (0: the
-// memory is not read), and skips every output whose pointer is null.
+// All matrices are row-major and contiguous unless an ld is given; pointers are backend memory. T
+// is float or double. Sums over rows or columns are taken in an order that does not depend on
+// timing. A backward function writes `out = beta_out · out + contribution` wherever it takes a beta
+// (0: the memory is not read), and skips every output whose pointer is null.
 
 // --- bias, activation --------------------------------------------------------------------------
 
@@ -18,15 +18,15 @@ void broadcast_bias(Queue& queue, Index rows, Index width, const T* bias, T* y, 
 template <class T>
 void column_sums(Queue& queue, Index rows, Index width, const T* x, T beta, T* out);
 
-/// y = gelu(x + bias), gelu(t) = t/2 · (1 + erf(t/√2)) (Hendrycks & Gimpel, arXiv:1606.08415). bias may be
-/// null. y may be x.
+/// y = gelu(x + bias), gelu(t) = t/2 · (1 + erf(t/√2)) (Hendrycks & Gimpel, arXiv:1606.08415). bias
+/// may be null. y may be x.
 template <class T>
 void bias_gelu_forward(Queue& queue, Index rows, Index width, const T* x, const T* bias, T* y);
 
 /// dx = gelu'(x + bias) · dy, written over dy if dx == dy.
 template <class T>
-void bias_gelu_backward(Queue& queue, Index rows, Index width, const T* x, const T* bias, const T* dy,
-                        T* dx);
+void bias_gelu_backward(Queue& queue, Index rows, Index width, const T* x, const T* bias,
+                        const T* dy, T* dx);
 
 /// y = tanh(x).
 template <class T>
@@ -40,17 +40,18 @@ void tanh_backward(Queue& queue, Index count, const T* y, const T* dy, T* dx);
 
 /// One residual connection of a post-layer-norm block, per row:
 ///   s = residual + dropout(x + bias);  y = (s − mean(s)) · inverse_deviation · gamma + beta,
-/// inverse_deviation = 1/√(var(s) + epsilon) with the biased variance (Ba et al., arXiv:1607.06450). bias and
-/// residual may be null (0). Where not null, normalised (rows × width) receives (s − mean) ·
-/// inverse_deviation and inverse_deviation (rows) the factor, for the backward pass.
+/// inverse_deviation = 1/√(var(s) + epsilon) with the biased variance (Ba et al.,
+/// arXiv:1607.06450). bias and residual may be null (0). Where not null, normalised (rows × width)
+/// receives (s − mean) · inverse_deviation and inverse_deviation (rows) the factor, for the
+/// backward pass.
 template <class T>
 void residual_layer_norm_forward(Queue& queue, Index rows, Index width, const T* x, const T* bias,
                                  const T* residual, const Dropout& dropout, const T* gamma,
                                  const T* beta, T epsilon, T* y, T* normalised,
                                  T* inverse_deviation);
 
-/// With ds = ∂loss/∂s:  dresidual = beta_residual · dresidual + ds;  dx = dropout mask applied to ds (beta 0; may be
-/// dresidual when the dropout is off and beta_residual is 0). Both may be null.
+/// With ds = ∂loss/∂s:  dresidual = beta_residual · dresidual + ds;  dx = dropout mask applied to
+/// ds (beta 0; may be dresidual when the dropout is off and beta_residual is 0). Both may be null.
 template <class T>
 void residual_layer_norm_backward(Queue& queue, Index rows, Index width, const T* dy,
                                   const T* normalised, const T* inverse_deviation, const T* gamma,
@@ -67,16 +68,17 @@ void layer_norm_parameter_gradients(Queue& queue, Index rows, Index width, const
 /// Full (bidirectional) scaled dot-product attention inside each packed sequence, per head:
 ///   P = softmax(scale · Q·Kᵀ);  out = dropout(P) · V.
 /// qkv: tokens × 3·heads·head_width, the query of head h in columns h·head_width …, keys after all
-/// queries, values after all keys. out: tokens × heads·head_width. log_sum_exp (heads × tokens, may be
-/// null) receives log Σ exp(scale · q·k) of each row, from which the backward pass recomputes P.
+/// queries, values after all keys. out: tokens × heads·head_width. log_sum_exp (heads × tokens, may
+/// be null) receives log Σ exp(scale · q·k) of each row, from which the backward pass recomputes P.
 /// Dropout element of (head h, row i, column j of the sequence that starts at row o):
-/// ((o + i)·heads + h)·longest8 + j, where longest8 is packing.longest rounded up to a multiple of 8.
-/// Counts 4·heads·head_width·Σ length² in queue.work.attention_flops (backward: 10·…).
+/// ((o + i)·heads + h)·longest8 + j, where longest8 is packing.longest rounded up to a multiple
+/// of 8. Counts 4·heads·head_width·Σ length² in queue.work.attention_flops (backward: 10·…).
 template <class T>
 void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
                        const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp);
 
-/// dqkv (all of it is written) from dout; `log_sum_exp` is that of the forward pass. P is recomputed.
+/// dqkv (all of it is written) from dout; `log_sum_exp` is that of the forward pass. P is
+/// recomputed.
 template <class T>
 void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
                         T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
@@ -86,20 +88,20 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
 // Skinny products, rank ≤ 64 or so, where the large matrix is read once. Each counts
 // 2 · rows · width · rank in queue.work.low_rank_flops.
 
-/// y (rows × rank, contiguous) = alpha · x (rows × width, ldx) · B + beta · y, where B is width × rank with ldb, or,
-/// with Transpose::yes, the transpose of a rank × width matrix with ldb.
+/// y (rows × rank, contiguous) = alpha · x (rows × width, ldx) · B + beta · y, where B is width ×
+/// rank with ldb, or, with Transpose::yes, the transpose of a rank × width matrix with ldb.
 template <class T>
 void low_rank_project(Queue& queue, Index rows, Index width, Index rank, T alpha, const T* x,
                       Index ldx, tn::Transpose transpose, const T* B, Index ldb, T beta, T* y);
 
-/// y (rows × width, ldy) += z (rows × rank, contiguous) · B, where B is rank × width with ldb, or, with
-/// Transpose::yes, the transpose of a width × rank matrix with ldb.
+/// y (rows × width, ldy) += z (rows × rank, contiguous) · B, where B is rank × width with ldb, or,
+/// with Transpose::yes, the transpose of a width × rank matrix with ldb.
 template <class T>
 void low_rank_expand(Queue& queue, Index rows, Index width, Index rank, const T* z,
                      tn::Transpose transpose, const T* B, Index ldb, T* y, Index ldy);
 
-/// G (rank × width, ldg) = alpha · zᵀ·x + beta · G, or with Transpose::yes G (width × rank, ldg) = alpha · xᵀ·z +
-/// beta · G; z rows × rank contiguous, x rows × width with ldx.
+/// G (rank × width, ldg) = alpha · zᵀ·x + beta · G, or with Transpose::yes G (width × rank, ldg) =
+/// alpha · xᵀ·z + beta · G; z rows × rank contiguous, x rows × width with ldx.
 template <class T>
 void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alpha, const T* z,
                        const T* x, Index ldx, tn::Transpose transpose, T beta, T* G, Index ldg);
@@ -128,8 +130,8 @@ template <class T>
 void embedding_forward(Queue& queue, Index tokens, Index width, const std::int32_t* ids,
                        const T* table, bool accumulate, T* out);
 
-/// dtable[ids[t]] += dout[t] over tokens in ascending t for each row (deterministic). dtable has `entries` rows and
-/// holds valid numbers already.
+/// dtable[ids[t]] += dout[t] over tokens in ascending t for each row (deterministic). dtable has
+/// `entries` rows and holds valid numbers already.
 template <class T>
 void embedding_backward(Queue& queue, Index tokens, Index width, Index entries,
                         const std::int32_t* ids, const T* dout, T* dtable);
@@ -139,7 +141,8 @@ template <class T>
 void scatter_add_rows(Queue& queue, Index count, Index width, const std::int32_t* rows,
                       const T* dout, T* x);
 
-/// y = dropout(x) with y = beta · y + …; its own derivative, since the mask is a function of the index.
+/// y = dropout(x) + beta · y; its own derivative, since the mask is a function of the index. y may
+/// be x (with beta 0).
 template <class T>
 void dropout(Queue& queue, Index count, const Dropout& dropout, const T* x, T beta, T* y);
 

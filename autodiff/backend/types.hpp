@@ -14,11 +14,11 @@ using tn::Queue;
 /// stored and a run can be repeated or resumed from these two numbers alone.
 ///
 /// Element i is kept unless u16(i) < threshold, where u16(i) is the i-th 16-bit word, least
-/// significant first, of the sequence of Philox4x32-7 blocks with key `seed` (low, high word) and counter (low word of i/8,
-/// high word of i/8, low word of stream, high word of stream); threshold = round(65536 · probability). What is kept is
-/// multiplied by 65536 / (65536 − threshold).
+/// significant first, of the sequence of Philox4x32-7 blocks with key `seed` (low, high word) and
+/// counter (low word of i/8, high word of i/8, low word of stream, high word of stream); threshold
+/// = round(65536 · probability). What is kept is multiplied by 65536 / (65536 − threshold).
 struct Dropout {
-  double probability = 0;   ///< in [0, 1); 0 switches it off
+  double probability = 0;  ///< in [0, 1); 0 switches it off
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;
 
@@ -33,9 +33,9 @@ struct Dropout {
 /// offsets[s+1]-1 of every token matrix.
 struct Packing {
   Index sequences = 0;
-  Index tokens = 0;                        ///< offsets[sequences]
-  Index longest = 0;                       ///< rows of the longest sequence
-  const std::int32_t* offsets = nullptr;   ///< sequences + 1 numbers in backend memory
+  Index tokens = 0;                       ///< offsets[sequences]
+  Index longest = 0;                      ///< rows of the longest sequence
+  const std::int32_t* offsets = nullptr;  ///< sequences + 1 numbers in backend memory
 };
 
 /// AdamW (Loshchilov & Hutter, arXiv:1711.05101, algorithm 2 with decoupled decay).

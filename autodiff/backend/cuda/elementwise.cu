@@ -1,0 +1,122 @@
+#include <metatt/autodiff/backend/cuda/mask.cuh>
+#include <metatt/tn/backend/cuda/launch.cuh>
+
+#include <cmath>
+
+namespace metatt::autodiff::backend {
+
+namespace cuda = tn::backend::cuda;
+
+namespace {
+
+constexpr double kInverseSqrt2 = 0.70710678118654752440;
+constexpr double kInverseSqrtTwoPi = 0.39894228040143267794;
+
+/// Φ(t), the normal distribution; by erfc, which keeps its digits where 1 + erf cancels.
+template <class T>
+__device__ T normal_distribution(T t) {
+  return T(0.5) * erfc(-t * T(kInverseSqrt2));
+}
+
+template <class T>
+__device__ T gelu_derivative(T t) {
+  return normal_distribution(t) + t * T(kInverseSqrtTwoPi) * exp(T(-0.5) * t * t);
+}
+
+}  // namespace
+
+template <class T>
+void broadcast_bias(Queue&, Index rows, Index width, const T* bias, T* y, Index ldy) {
+  cuda::for_each_element("broadcast_bias", rows, width,
+                         [=] __device__(Index i, Index j) { y[i * ldy + j] = bias[j]; });
+}
+
+template <class T>
+void bias_gelu_forward(Queue&, Index rows, Index width, const T* x, const T* bias, T* y) {
+  cuda::for_each_element("bias_gelu_forward", rows, width, [=] __device__(Index i, Index j) {
+    const T t = x[i * width + j] + (bias ? bias[j] : T(0));
+    y[i * width + j] = t * normal_distribution(t);
+  });
+}
+
+template <class T>
+void bias_gelu_backward(Queue&, Index rows, Index width, const T* x, const T* bias, const T* dy,
+                        T* dx) {
+  cuda::for_each_element("bias_gelu_backward", rows, width, [=] __device__(Index i, Index j) {
+    const T t = x[i * width + j] + (bias ? bias[j] : T(0));
+    dx[i * width + j] = gelu_derivative(t) * dy[i * width + j];
+  });
+}
+
+template <class T>
+void tanh_forward(Queue&, Index count, const T* x, T* y) {
+  cuda::for_each("tanh_forward", count, [=] __device__(Index i) { y[i] = tanh(x[i]); });
+}
+
+template <class T>
+void tanh_backward(Queue&, Index count, const T* y, const T* dy, T* dx) {
+  cuda::for_each("tanh_backward", count,
+                 [=] __device__(Index i) { dx[i] = (T(1) - y[i] * y[i]) * dy[i]; });
+}
+
+template <class T>
+void scale_by(Queue&, Index count, const T* factor, T* x) {
+  cuda::for_each("scale_by", count, [=] __device__(Index i) { x[i] *= *factor; });
+}
+
+template <class T>
+void dropout(Queue&, Index count, const Dropout& dropout, const T* x, T beta, T* y) {
+  const Mask mask(dropout);
+  const bool active = dropout.active();
+  const T keep_scale = active ? static_cast<T>(mask.keep_scale) : T(1);
+  cuda::for_each("dropout", cuda::divide_up(count, kMaskWords), [=] __device__(Index block) {
+    const unsigned kept = active ? mask.kept_of_block(static_cast<std::uint64_t>(block)) : ~0U;
+    for (int word = 0; word < kMaskWords; ++word) {
+      const Index i = block * kMaskWords + word;
+      if (i >= count) return;
+      accumulate_into(y[i], beta, (kept >> word & 1U) != 0 ? keep_scale * x[i] : T(0));
+    }
+  });
+}
+
+template <class T>
+void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradients,
+           T* first_moments, T* second_moments) {
+  // The coefficients are made in double: 1 − beta2 and the corrections of late steps lose digits in
+  // float.
+  const double steps = static_cast<double>(step.step);
+  const T inverse_correction1 = static_cast<T>(1 / (1 - std::pow(step.beta1, steps)));
+  const T inverse_correction2 = static_cast<T>(1 / (1 - std::pow(step.beta2, steps)));
+  const T beta1 = static_cast<T>(step.beta1);
+  const T beta2 = static_cast<T>(step.beta2);
+  const T rest1 = static_cast<T>(1 - step.beta1);
+  const T rest2 = static_cast<T>(1 - step.beta2);
+  const T epsilon = static_cast<T>(step.epsilon);
+  const T learning_rate = static_cast<T>(step.learning_rate);
+  const T weight_decay = static_cast<T>(step.weight_decay);
+  const T gradient_scale = static_cast<T>(step.gradient_scale);
+  cuda::for_each("adamw", count, [=] __device__(Index i) {
+    const T g = gradient_scale * gradients[i];
+    const T m = beta1 * first_moments[i] + rest1 * g;
+    const T v = beta2 * second_moments[i] + rest2 * g * g;
+    const T direction = m * inverse_correction1 / (sqrt(v * inverse_correction2) + epsilon);
+    values[i] -= learning_rate * (direction + weight_decay * values[i]);
+    first_moments[i] = m;
+    second_moments[i] = v;
+  });
+}
+
+#define METATT_ELEMENTWISE(T)                                                                  \
+  template void broadcast_bias<T>(Queue&, Index, Index, const T*, T*, Index);                  \
+  template void bias_gelu_forward<T>(Queue&, Index, Index, const T*, const T*, T*);            \
+  template void bias_gelu_backward<T>(Queue&, Index, Index, const T*, const T*, const T*, T*); \
+  template void tanh_forward<T>(Queue&, Index, const T*, T*);                                  \
+  template void tanh_backward<T>(Queue&, Index, const T*, const T*, T*);                       \
+  template void scale_by<T>(Queue&, Index, const T*, T*);                                      \
+  template void dropout<T>(Queue&, Index, const Dropout&, const T*, T, T*);                    \
+  template void adamw<T>(Queue&, Index, const AdamWStep&, T*, const T*, T*, T*);
+
+METATT_ELEMENTWISE(float)
+METATT_ELEMENTWISE(double)
+
+}  // namespace metatt::autodiff::backend

@@ -1,0 +1,66 @@
+#include <metatt/autodiff/ops_activation.hpp>
+
+namespace metatt::autodiff {
+
+template <class T>
+Variable<T> bias_gelu(Tape<T>& tape, const Variable<T>& x, const Variable<T>& bias) {
+  if (x.value.order() != 2 ||
+      (!bias.empty() && (bias.value.order() != 1 || bias.value.extent(0) != x.value.extent(1))))
+    tn::fail("bias_gelu: expected x (n × width) and bias (width), found ",
+             tn::shape_text(x.value.shape()), " and ", tn::shape_text(bias.value.shape()));
+  const Index n = x.value.extent(0), width = x.value.extent(1);
+  Tensor<T> y(x.value.shape());
+  backend::bias_gelu_forward(tn::backend::queue(), n, width, x.value.data(), bias.value.data(),
+                             y.mutable_data());
+  if (x.tracked() || bias.tracked()) tape.save(x.value);
+  return tape.record(
+      "bias_gelu", std::move(y), {&x, &bias},
+      [x, bias, n, width](Gradients<T>& gradients, Tensor<T>& dy) {
+        auto& queue = tn::backend::queue();
+        T* d = dy.mutable_data();
+        backend::bias_gelu_backward(queue, n, width, x.value.data(), bias.value.data(), d, d);
+        gradients.into(bias,
+                       [&](T* db, T beta) { backend::column_sums(queue, n, width, d, beta, db); });
+        gradients.give(x, std::move(dy));
+      });
+}
+
+template <class T>
+Variable<T> tanh(Tape<T>& tape, const Variable<T>& x) {
+  Tensor<T> y(x.value.shape());
+  backend::tanh_forward(tn::backend::queue(), x.value.size(), x.value.data(), y.mutable_data());
+  const Tensor<T> saved = x.tracked() ? tape.save(y) : Tensor<T>();
+  const Variable<T> source{{}, x.node};
+  return tape.record(
+      "tanh", std::move(y), {&x}, [source, saved](Gradients<T>& gradients, Tensor<T>& dy) {
+        T* d = dy.mutable_data();
+        backend::tanh_backward(tn::backend::queue(), saved.size(), saved.data(), d, d);
+        gradients.give(source, std::move(dy));
+      });
+}
+
+template <class T>
+Variable<T> dropout(Tape<T>& tape, const Variable<T>& x, double probability) {
+  const Dropout mask = tape.dropout(probability);
+  if (!mask.active()) return x;
+  Tensor<T> y(x.value.shape());
+  const Index size = x.value.size();
+  backend::dropout(tn::backend::queue(), size, mask, x.value.data(), T(0), y.mutable_data());
+  const Variable<T> source{{}, x.node};
+  return tape.record("dropout", std::move(y), {&x},
+                     [source, mask, size](Gradients<T>& gradients, Tensor<T>& dy) {
+                       T* d = dy.mutable_data();
+                       backend::dropout(tn::backend::queue(), size, mask, d, T(0), d);
+                       gradients.give(source, std::move(dy));
+                     });
+}
+
+#define METATT_INSTANTIATE(T)                                                       \
+  template Variable<T> bias_gelu(Tape<T>&, const Variable<T>&, const Variable<T>&); \
+  template Variable<T> tanh(Tape<T>&, const Variable<T>&);                          \
+  template Variable<T> dropout(Tape<T>&, const Variable<T>&, double);
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+#undef METATT_INSTANTIATE
+
+}  // namespace metatt::autodiff

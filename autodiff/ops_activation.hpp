@@ -1,0 +1,21 @@
+#pragma once
+/// Element-wise operations.
+
+#include <metatt/autodiff/tape.hpp>
+
+namespace metatt::autodiff {
+
+/// gelu(x + bias) with the exact (erf) GELU; x n × width, bias width or empty. Saves x.
+template <class T>
+Variable<T> bias_gelu(Tape<T>& tape, const Variable<T>& x, const Variable<T>& bias);
+
+/// tanh(x). Saves the result.
+template <class T>
+Variable<T> tanh(Tape<T>& tape, const Variable<T>& x);
+
+/// Zeroes elements with the given probability and scales up the others; x itself outside training.
+/// Saves nothing: the mask is drawn again in the backward pass.
+template <class T>
+Variable<T> dropout(Tape<T>& tape, const Variable<T>& x, double probability);
+
+}  // namespace metatt::autodiff
