@@ -82,13 +82,13 @@ void attention_forward(Queue& queue, const Packing& packing, Index heads, Index 
       const double largest = *std::max_element(scores.begin(), scores.end());
       double sum = 0;
       for (double score : scores) sum += std::exp(score - largest);
-      const double row_log_sum_exp = largest + std::log(sum);
       if (log_sum_exp) {
-        log_sum_exp[head.head * packing.tokens + head.start + i] = static_cast<T>(row_log_sum_exp);
+        const Index row = head.head * packing.tokens + head.start + i;
+        log_sum_exp[row] = static_cast<T>(largest + std::log(sum));
       }
       std::vector<double> P(scores.size());
       for (Index j = 0; j < head.length; ++j) {
-        P[j] = std::exp(scores[j] - row_log_sum_exp) * mask_factor(dropout, head.mask(i, j));
+        P[j] = std::exp(scores[j] - largest) / sum * mask_factor(dropout, head.mask(i, j));
       }
       for (Index c = 0; c < head_width; ++c) {
         double value = 0;

@@ -158,11 +158,10 @@ void softmax_cross_entropy(Queue&, Index rows, Index classes, const T* logits,
     const double largest = *std::max_element(row, row + classes);
     double sum = 0;
     for (Index j = 0; j < classes; ++j) sum += std::exp(double(row[j]) - largest);
-    const double log_sum_exp = largest + std::log(sum);
-    total += log_sum_exp - double(row[labels[i]]);
+    total += std::log(sum) + largest - double(row[labels[i]]);
     if (!dlogits) continue;
     for (Index j = 0; j < classes; ++j) {
-      const double probability = std::exp(double(row[j]) - log_sum_exp);
+      const double probability = std::exp(double(row[j]) - largest) / sum;
       dlogits[i * classes + j] =
           static_cast<T>((probability - (j == labels[i] ? 1 : 0)) / double(rows));
     }
