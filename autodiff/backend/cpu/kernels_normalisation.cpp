@@ -133,10 +133,14 @@ void layer_norm_parameter_gradients(Queue&, Index rows, Index width, const T* dy
       }
     }
     for (Index j = 0; j < size; ++j) {
-      T& g = dgamma[first + j];
-      g = beta_gamma == 0 ? gammas[j] : beta_gamma * g + gammas[j];
-      T& b = dbeta[first + j];
-      b = beta_beta == 0 ? betas[j] : beta_beta * b + betas[j];
+      if (dgamma) {
+        T& g = dgamma[first + j];
+        g = beta_gamma == 0 ? gammas[j] : beta_gamma * g + gammas[j];
+      }
+      if (dbeta) {
+        T& b = dbeta[first + j];
+        b = beta_beta == 0 ? betas[j] : beta_beta * b + betas[j];
+      }
     }
   }
 }
