@@ -12,37 +12,26 @@ namespace {
 
 using cuda::kThreads;
 
-/// Tokens sorted by id, those of equal id in ascending order.
-class TokensById {
- public:
-  TokensById(Index tokens, Index entries, const std::int32_t* ids)
-      : sorted_ids_(tokens), sorted_tokens_(tokens) {
-    const cuda::Scratch<std::int32_t> counting(tokens);
-    std::int32_t* number = counting.data();
-    cuda::for_each("embedding_backward", tokens,
-                   [=] __device__(Index i) { number[i] = static_cast<std::int32_t>(i); });
-    std::size_t work_bytes = 0;
-    sort(nullptr, work_bytes, tokens, entries, ids, number);
-    const cuda::Scratch<char> work(static_cast<Index>(work_bytes));
-    sort(work.data(), work_bytes, tokens, entries, ids, number);
-  }
-
-  const std::int32_t* ids() const { return sorted_ids_.data(); }
-  const std::int32_t* tokens() const { return sorted_tokens_.data(); }
-
- private:
-  // A radix sort is stable. It looks only at the bits that a row number can have.
-  void sort(void* work, std::size_t& work_bytes, Index tokens, Index entries,
-            const std::int32_t* ids, const std::int32_t* number) const {
-    const int bits = std::max(std::bit_width(static_cast<std::uint64_t>(entries - 1)), 1);
-    cuda::check(cub::DeviceRadixSort::SortPairs(work, work_bytes, ids, sorted_ids_.data(), number,
-                                                sorted_tokens_.data(), tokens, 0, bits),
-                "embedding_backward");
-  }
-
-  cuda::Scratch<std::int32_t> sorted_ids_;
-  cuda::Scratch<std::int32_t> sorted_tokens_;
-};
+/// sorted_ids = ids in ascending order and sorted_tokens their positions, those of equal ids in
+/// ascending order: a radix sort is stable.
+void sort_by_id(Index tokens, Index entries, const std::int32_t* ids, std::int32_t* sorted_ids,
+                std::int32_t* sorted_tokens) {
+  const cuda::Scratch<std::int32_t> counting(tokens);
+  std::int32_t* number = counting.data();
+  cuda::for_each("embedding_backward", tokens,
+                 [=] __device__(Index i) { number[i] = static_cast<std::int32_t>(i); });
+  // Only the bits that the number of a row can have.
+  const auto bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(entries)));
+  // The first call only asks for the size of the work space.
+  std::size_t work_bytes = 0;
+  cuda::check(cub::DeviceRadixSort::SortPairs(nullptr, work_bytes, ids, sorted_ids, number,
+                                              sorted_tokens, tokens, 0, bits),
+              "embedding_backward");
+  const cuda::Scratch<char> work(static_cast<Index>(work_bytes));
+  cuda::check(cub::DeviceRadixSort::SortPairs(work.data(), work_bytes, ids, sorted_ids, number,
+                                              sorted_tokens, tokens, 0, bits),
+              "embedding_backward");
+}
 
 /// The block at the first of a run of equal ids sums the run, a thread for each column.
 template <class T>
@@ -79,9 +68,12 @@ template <class T>
 void embedding_backward(Queue&, Index tokens, Index width, Index entries, const std::int32_t* ids,
                         const T* dout, T* dtable) {
   if (tokens <= 0 || width <= 0) return;
-  const TokensById sorted(tokens, entries, ids);
+  const cuda::Scratch<std::int32_t> sorted_ids(tokens);
+  const cuda::Scratch<std::int32_t> sorted_tokens(tokens);
+  sort_by_id(tokens, entries, ids, sorted_ids.data(), sorted_tokens.data());
   const dim3 grid(cuda::grid_for(tokens), static_cast<unsigned>(cuda::divide_up(width, kThreads)));
-  add_runs_kernel<<<grid, kThreads>>>(tokens, width, sorted.ids(), sorted.tokens(), dout, dtable);
+  add_runs_kernel<<<grid, kThreads>>>(tokens, width, sorted_ids.data(), sorted_tokens.data(), dout,
+                                      dtable);
   cuda::check_launch("embedding_backward");
 }
 

@@ -1,0 +1,122 @@
+#include <metatt/autodiff/backend/cuda/attention.cuh>
+
+#include <vector>
+
+namespace metatt::autodiff::backend {
+
+void count_attention(Queue& queue, const Packing& packing, Index heads, Index head_width,
+                     Index flops_per_pair) {
+  std::vector<std::int32_t> offsets(static_cast<std::size_t>(packing.sequences) + 1);
+  tn::backend::copy_to_host(queue, packing.offsets, offsets.data(),
+                            offsets.size() * sizeof(std::int32_t));
+  Index pairs = 0;
+  for (Index s = 0; s < packing.sequences; ++s) {
+    const Index length = offsets[s + 1] - offsets[s];
+    pairs += length * length;
+  }
+  queue.work.attention_flops += flops_per_pair * heads * head_width * pairs;
+}
+
+namespace {
+
+/// The running softmax of the rows of a micro-tile (Milakov & Gimelshein, arXiv:1805.02867).
+template <class T>
+struct RunningSoftmax {
+  T largest[kMicro<T>];
+  T total[kMicro<T>];
+
+  __device__ RunningSoftmax() {
+    for (int i = 0; i < kMicro<T>; ++i) {
+      largest[i] = -INFINITY;
+      total[i] = 0;
+    }
+  }
+
+  /// Turns row i's scores of a tile into exponentials; what was summed before has to be multiplied
+  /// by what this returns. At least one score of the row must be finite.
+  __device__ T add(int i, T (&scores)[kMicro<T>]) {
+    T highest = scores[0];
+    for (int j = 1; j < kMicro<T>; ++j) highest = max(highest, scores[j]);
+    highest = max(largest[i], row_max(highest));
+    const T correction = exp(largest[i] - highest);
+    T sum = 0;
+    for (T& score : scores) {
+      score = exp(score - highest);
+      sum += score;
+    }
+    largest[i] = highest;
+    total[i] = total[i] * correction + row_sum(sum);
+    return correction;
+  }
+};
+
+template <class T, int chunks>
+__global__ void __launch_bounds__(cuda::kThreads)
+    forward_kernel(AttentionArguments<T> a, T* out, T* log_sum_exp) {
+  __shared__ Shared<T> shared;
+  const Place<T> place(a);
+  if (place.row0 >= place.length) return;
+  const HeadRows<T> queries = place.rows(a, 0);
+  const HeadRows<T> keys = place.rows(a, 1);
+  const HeadRows<T> values = place.rows(a, 2);
+  RunningSoftmax<T> softmax;
+  Sums<T, chunks> sums = {};
+  for (Index key0 = 0; key0 < place.length; key0 += kTile<T>) {
+    draw_mask(a, place, place.row0, key0, shared);
+    T scores[kMicro<T>][kMicro<T>];
+    multiply_rows(queries, place.row0, keys, key0, a.head_width, shared, scores);
+#pragma unroll
+    for (int i = 0; i < kMicro<T>; ++i) {
+      for (int j = 0; j < kMicro<T>; ++j) {
+        scores[i][j] = key0 + tile_column(j) < place.length ? a.scale * scores[i][j] : T(-INFINITY);
+      }
+      const T correction = softmax.add(i, scores[i]);
+#pragma unroll
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        for (T& sum : sums[chunk][i]) sum *= correction;
+      }
+      for (int j = 0; j < kMicro<T>; ++j) {
+        shared.weights[tile_row<T>(i)][tile_column(j)] =
+            is_kept(a, shared, i, j) ? scores[i][j] : T(0);
+      }
+    }
+    add_weighted_rows<false, T, chunks>(values, key0, a.head_width, shared, sums);
+  }
+  const Index stride = a.heads * a.head_width;
+  store_sums<T, chunks>(
+      sums, place.row0, place.length, a.head_width,
+      [&](int i) { return a.keep_scale / softmax.total[i]; },
+      out + place.offset * stride + place.head * a.head_width, stride);
+  if (!log_sum_exp || thread_column() != 0) return;
+  for (int i = 0; i < kMicro<T>; ++i) {
+    const Index row = place.row0 + tile_row<T>(i);
+    if (row < place.length) {
+      log_sum_exp[place.head * a.tokens + place.offset + row] =
+          softmax.largest[i] + log(softmax.total[i]);
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
+                       const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
+  const char* function = "attention_forward";
+  if (packing.tokens <= 0 || heads <= 0) return;
+  count_attention(queue, packing, heads, head_width, 4);
+  const auto arguments = attention_arguments(packing, heads, head_width, scale, dropout, qkv);
+  for_chunks_of(function, head_width, [&](auto chunks) {
+    forward_kernel<T, chunks.value>
+        <<<attention_grid(arguments, packing.sequences), cuda::kThreads>>>(arguments, out,
+                                                                           log_sum_exp);
+  });
+  cuda::check_launch(function);
+}
+
+template void attention_forward<float>(Queue&, const Packing&, Index, Index, float, const Dropout&,
+                                       const float*, float*, float*);
+template void attention_forward<double>(Queue&, const Packing&, Index, Index, double,
+                                        const Dropout&, const double*, double*, double*);
+
+}  // namespace metatt::autodiff::backend
