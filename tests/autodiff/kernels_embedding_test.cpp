@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(dropout_equals_the_reference_in_every_element, T, 
   Random random(604);
   for (Index count : {1, 7, 8, 9, 127, 129, 1000, 4099, 100003}) {
     for (double probability : {0.0, 1e-5, 0.1, 0.5, 0.999}) {
-      for (double beta : {0.0, 1.0}) {
+      for (double beta : {0.0, 1.0, -0.5}) {
         BOOST_TEST_CONTEXT("count " << count << ", probability " << probability << ", beta "
                                     << beta) {
           const Dropout dropout{probability, 0x123456789abcdef0, 0x0fedcba987654321};

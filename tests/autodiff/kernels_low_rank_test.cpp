@@ -52,7 +52,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(low_rank_project_equals_the_reference, T, Types) {
         const Index ldx = width + padding;
         Operand<T> x = random.operand<T>(rows * ldx, -0.5, 1.5);
         Operand<T> B = random.operand<T>(small_size(tall, width, rank, padding), -0.5, 1.5);
-        for (double beta : {0.0, 1.0}) {
+        for (double beta : {0.0, 1.0, -0.5}) {
           Operand<T> y = destination<T>(random, rows * rank, beta);
           METATT_RUN_ON_BOTH(low_rank_project<T>, rows, width, rank, T(0.75), at(x), ldx, transpose,
                              at(B), ldb, T(beta), at(y));
@@ -86,7 +86,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(low_rank_gradient_equals_the_reference, T, Types) 
         const Index ldx = width + padding;
         Operand<T> z = random.operand<T>(rows * rank, -0.5, 1.5);
         Operand<T> x = random.operand<T>(rows * ldx, -0.5, 1.5);
-        for (double beta : {0.0, 1.0}) {
+        for (double beta : {0.0, 1.0, -0.5}) {
           Operand<T> G = destination<T>(random, small_size(tall, width, rank, padding), beta);
           METATT_RUN_ON_BOTH(low_rank_gradient<T>, rows, width, rank, T(-1.5), at(z), at(x), ldx,
                              transpose, T(beta), at(G), ldg);

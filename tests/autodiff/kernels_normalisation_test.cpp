@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(residual_layer_norm_backward_equals_the_reference,
       Forward<T> forward(random, rows, width, dropout, true, true);
       Operand<T> gamma = random.operand<T>(width);
       Operand<T> dy = random.operand<T>(rows * width);
-      for (double beta : {0.0, 1.0}) {
+      for (double beta : {0.0, 1.0, -0.5}) {
         Operand<T> dresidual = destination<T>(random, rows * width, beta);
         Operand<T> dx = unwritten<T>(rows * width);
         METATT_RUN_ON_BOTH(residual_layer_norm_backward<T>, rows, width, at(dy),
