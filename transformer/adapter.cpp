@@ -1,0 +1,112 @@
+#include <metatt/transformer/adapter.hpp>
+
+#include <metatt/transformer/lora.hpp>
+#include <metatt/transformer/metatt4d.hpp>
+
+#include <algorithm>
+
+namespace metatt::transformer {
+
+namespace {
+
+struct MatrixTypeNames {
+  const char* name;
+  const char* bert_module;
+};
+constexpr std::array<MatrixTypeNames, matrix_type_count> type_names{{
+    {"query", "attention.self.query"},
+    {"key", "attention.self.key"},
+    {"value", "attention.self.value"},
+    {"attention_output", "attention.output.dense"},
+    {"feed_forward_up", "intermediate.dense"},
+    {"feed_forward_down", "output.dense"},
+}};
+
+template <class T>
+using Maker = std::unique_ptr<Adapter<T>> (*)(const AdapterSettings&, const ModelConfig&,
+                                              Weights<T>&, const std::map<std::string, Shape>&);
+
+template <class T, class Kind>
+std::unique_ptr<Adapter<T>> make(const AdapterSettings& settings, const ModelConfig& config,
+                                 Weights<T>& weights, const std::map<std::string, Shape>& shapes) {
+  return std::make_unique<Kind>(settings, config, weights, shapes);
+}
+
+/// The table of adapters: a new one is a line here and a file of its own.
+template <class T>
+const std::map<std::string, Maker<T>>& makers() {
+  static const std::map<std::string, Maker<T>> table{
+      {"lora", make<T, Lora<T>>},
+      {"metatt4d", make<T, MetaTT4D<T>>},
+  };
+  return table;
+}
+
+}  // namespace
+
+std::string matrix_type_name(MatrixType type) {
+  return type_names.at(static_cast<std::size_t>(type)).name;
+}
+
+MatrixType find_matrix_type(const std::string& name) {
+  std::string known;
+  for (int i = 0; i < matrix_type_count; ++i) {
+    if (name == type_names[static_cast<std::size_t>(i)].name) return static_cast<MatrixType>(i);
+    known += (i ? ", " : "") + std::string(type_names[static_cast<std::size_t>(i)].name);
+  }
+  tn::fail("target_modules: expected names out of ", known, "; found \"", name, "\"");
+}
+
+std::string bert_module(MatrixType type) {
+  return type_names.at(static_cast<std::size_t>(type)).bert_module;
+}
+
+MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type) {
+  const Index d = config.hidden_size, f = config.intermediate_size;
+  if (type == MatrixType::feed_forward_up) return {d, f};
+  if (type == MatrixType::feed_forward_down) return {f, d};
+  return {d, d};
+}
+
+void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& config) {
+  if (settings.targets.empty()) tn::fail("target_modules: an adapter needs at least one matrix");
+  if (!std::is_sorted(settings.targets.begin(), settings.targets.end(), std::less_equal<>()) &&
+      settings.targets.size() > 1)
+    tn::fail(
+        "target_modules: expected each name once, in the order query, key, value, "
+        "attention_output, feed_forward_up, feed_forward_down");
+  if (settings.rank < 1 || settings.rank > config.hidden_size)
+    tn::fail("rank: expected 1 … ", config.hidden_size, " (the width of the model), found ",
+             settings.rank);
+  if (!(settings.alpha > 0) || settings.alpha > 1e6)
+    tn::fail("alpha: expected a positive factor up to 1e6, found ", settings.alpha);
+}
+
+template <class T>
+std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const ModelConfig& config,
+                                         Weights<T>& weights,
+                                         const std::map<std::string, Shape>& shapes) {
+  check_adapter_settings(settings, config);
+  const auto found = makers<T>().find(settings.kind);
+  if (found == makers<T>().end()) {
+    std::string known;
+    for (const auto& name : adapter_kinds()) known += (known.empty() ? "" : ", ") + name;
+    tn::fail("adapter: expected one of ", known, "; found \"", settings.kind, "\"");
+  }
+  return found->second(settings, config, weights, shapes);
+}
+
+std::vector<std::string> adapter_kinds() {
+  std::vector<std::string> names;
+  for (const auto& [name, maker] : makers<float>()) names.push_back(name);
+  return names;
+}
+
+template std::unique_ptr<Adapter<float>> make_adapter(const AdapterSettings&, const ModelConfig&,
+                                                      Weights<float>&,
+                                                      const std::map<std::string, Shape>&);
+template std::unique_ptr<Adapter<double>> make_adapter(const AdapterSettings&, const ModelConfig&,
+                                                       Weights<double>&,
+                                                       const std::map<std::string, Shape>&);
+
+}  // namespace metatt::transformer

@@ -1,0 +1,230 @@
+#include <metatt/transformer/adapter_files.hpp>
+
+#include <metatt/transformer/json.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <set>
+
+namespace metatt::transformer {
+
+namespace {
+
+constexpr int format_version = 1;
+
+void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
+  write_file_atomically(path, json.dump(2) + "\n");
+}
+
+std::vector<std::string> target_names(const AdapterSettings& settings) {
+  std::vector<std::string> names;
+  for (const MatrixType type : settings.targets) names.push_back(matrix_type_name(type));
+  return names;
+}
+
+AdapterSettings read_settings(const nlohmann::json& json, const std::string& source) {
+  AdapterSettings settings;
+  settings.kind = required<std::string>(json, "adapter", source);
+  settings.rank = required<std::int64_t>(json, "rank", source);
+  settings.alpha = required<double>(json, "alpha", source);
+  settings.targets.clear();
+  for (const auto& name : required<std::vector<std::string>>(json, "target_modules", source))
+    settings.targets.push_back(find_matrix_type(name));
+  return settings;
+}
+
+/// Puts the head's and the adapter's tensors of a file into the model; each must be expected and
+/// each expected one be there.
+template <class T>
+void load_own_tensors(ClassifierModel<T>& model, const SafetensorsFile& file) {
+  std::set<std::string> expected;
+  for (const auto& own : model.own_tensors()) {
+    expected.insert(own.name);
+    model.weights().set_value(model.weights().find(own.name),
+                              file.read<T>(own.name, own.tensor.shape()));
+  }
+  for (const auto& name : file.names())
+    if (!expected.count(name))
+      tn::fail(file.path().string(), ": tensor \"", name, "\" belongs to no part of a ",
+               model.method().name(), " adapter");
+}
+
+/// The tensors that a fresh adapter does not have in this shape, from a file.
+std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
+  std::map<std::string, Shape> shapes;
+  for (const auto& name : file.names())
+    if (name.starts_with("adapter.")) shapes[name] = file.entry(name).shape;
+  return shapes;
+}
+
+template <class T>
+Tensor<T> zero_padded(const Tensor<T>& matrix, Index rows, Index columns) {
+  Tensor<T> out = Tensor<T>::zeros({rows, columns});
+  tn::backend::copy_matrix(tn::backend::queue(), matrix.extent(0), matrix.extent(1), matrix.data(),
+                           matrix.extent(1), out.mutable_data(), columns);
+  return out;
+}
+
+}  // namespace
+
+template <class T>
+void write_adapter(const OutputFolder& folder, const ClassifierModel<T>& model,
+                   const AdapterRecord& record) {
+  const auto tensors = model.own_tensors();
+  write_safetensors<T>(folder / adapter_file_name, tensors,
+                       {{"format", "metatt"}, {"version", std::to_string(format_version)}});
+  nlohmann::json json{{"format", "metatt"},
+                      {"version", format_version},
+                      {"adapter", record.method.name()},
+                      {"base_model_name_or_path", record.base_model},
+                      {"task", record.task},
+                      {"max_seq_length", record.max_seq_length},
+                      {"pooler_trained", record.pooler_trained}};
+  if (record.method.kind == Method::Kind::adapter) {
+    json["rank"] = record.method.adapter.rank;
+    json["alpha"] = record.method.adapter.alpha;
+    json["target_modules"] = target_names(record.method.adapter);
+    if (const auto* train = model.train()) {
+      json["modes"] = train->train().modes();
+      json["mode_names"] = {"input", "layer", "matrix_type", "output"};
+      json["ranks"] = train->ranks();
+    }
+  }
+  write_json(folder / adapter_config_name, json);
+}
+
+AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
+  const std::string source = (folder / adapter_config_name).string();
+  const auto json = parse_json(read_file(source), source);
+  if (required<std::string>(json, "format", source) != "metatt" ||
+      required<std::int64_t>(json, "version", source) != format_version)
+    tn::fail(source, ": expected format \"metatt\", version ", format_version);
+  AdapterRecord record;
+  record.base_model = required<std::string>(json, "base_model_name_or_path", source);
+  record.task = required<std::string>(json, "task", source);
+  record.max_seq_length = required<std::int64_t>(json, "max_seq_length", source);
+  if (record.max_seq_length < 3 || record.max_seq_length > 1 << 20)
+    tn::fail(source, ": max_seq_length: expected 3 … 2^20, found ", record.max_seq_length);
+  record.pooler_trained = required<bool>(json, "pooler_trained", source);
+  const auto kind = required<std::string>(json, "adapter", source);
+  record.method = Method::named(kind, {});
+  if (record.method.kind == Method::Kind::full)
+    tn::fail(source, ": adapter: a fully fine-tuned model is a model folder, not an adapter");
+  if (record.method.kind == Method::Kind::adapter)
+    record.method.adapter = read_settings(json, source);
+  return record;
+}
+
+template <class T>
+std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::path& folder,
+                                                       const AdapterRecord& record,
+                                                       const std::filesystem::path& base,
+                                                       Index outputs) {
+  const SafetensorsFile file(folder / adapter_file_name);
+  auto model = std::make_unique<ClassifierModel<T>>(
+      base.empty() ? std::filesystem::path(record.base_model) : base, outputs, record.method,
+      HeadSource::fresh, 0, adapter_shapes(file), record.pooler_trained);
+  load_own_tensors(*model, file);
+  return model;
+}
+
+template <class T>
+void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& model,
+                      const AdapterRecord& record) {
+  if (!model.adapter())
+    tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
+  const auto& settings = model.adapter()->settings();
+  const std::string prefix = "base_model.model.";
+  std::vector<NamedTensor<T>> tensors;
+  Index rank = 0;
+  const auto for_each_site = [&](const auto& visit) {
+    for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer)
+      for (const MatrixType type : settings.targets) visit(layer, type);
+  };
+  for_each_site([&](Index layer, MatrixType type) {
+    rank = std::max(rank, model.adapter()->lora_factors(layer, type).A.extent(0));
+  });
+  for_each_site([&](Index layer, MatrixType type) {
+    const auto [A, B] = model.adapter()->lora_factors(layer, type);
+    const std::string site =
+        prefix + "bert.encoder.layer." + std::to_string(layer) + "." + bert_module(type);
+    tensors.push_back({site + ".lora_A.weight", zero_padded(A, rank, A.extent(1))});
+    tensors.push_back({site + ".lora_B.weight", zero_padded(B, B.extent(0), rank)});
+  });
+  std::vector<std::string> saved_modules{"classifier"};
+  if (model.pooler_trained()) saved_modules.push_back("pooler");
+  for (const auto& own : model.own_tensors()) {
+    if (own.name.starts_with("classifier.")) tensors.push_back({prefix + own.name, own.tensor});
+    if (own.name.starts_with("pooler."))
+      tensors.push_back({prefix + "bert." + own.name, own.tensor});
+  }
+  write_safetensors<T>(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
+  std::vector<std::string> modules;
+  for (const MatrixType type : settings.targets) modules.push_back(bert_module(type));
+  write_json(folder / "adapter_config.json", {{"peft_type", "LORA"},
+                                              {"task_type", "SEQ_CLS"},
+                                              {"base_model_name_or_path", record.base_model},
+                                              {"r", rank},
+                                              {"lora_alpha", rank},
+                                              {"lora_dropout", 0.0},
+                                              {"bias", "none"},
+                                              {"fan_in_fan_out", false},
+                                              {"inference_mode", true},
+                                              {"target_modules", modules},
+                                              {"modules_to_save", saved_modules}});
+}
+
+template <class T>
+void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& model,
+                        const GlueTask& task) {
+  const auto* adapter = model.adapter();
+  MatrixChange<T> add_update;
+  if (adapter)
+    add_update = [&](Index layer, MatrixType type, Tensor<T> weight) {
+      const auto& targets = adapter->settings().targets;
+      if (std::find(targets.begin(), targets.end(), type) == targets.end()) return weight;
+      const auto [A, B] = adapter->lora_factors(layer, type);
+      tn::backend::gemm(tn::backend::queue(), tn::Transpose::no, tn::Transpose::no, B.extent(0),
+                        A.extent(1), A.extent(0), T(1), B.data(), B.extent(1), A.data(),
+                        A.extent(1), T(1), weight.mutable_data(), weight.extent(1));
+      return weight;
+    };
+  auto tensors = encoder_tensors(model.encoder(), add_update);
+  const auto& weights = model.encoder().weights();
+  for (const auto id : model.classifier().pooler_ids())
+    tensors.push_back({"bert." + weights.name(id), weights.value(id)});
+  for (const auto id : model.classifier().head_ids())
+    tensors.push_back({weights.name(id), weights.value(id)});
+  write_safetensors<T>(folder / "model.safetensors", tensors, {{"format", "pt"}});
+
+  nlohmann::json json = model_config_json(model.config());
+  json["architectures"] = {"BertForSequenceClassification"};
+  nlohmann::json id2label = nlohmann::json::object(), label2id = nlohmann::json::object();
+  for (int i = 0; i < task.outputs(); ++i) {
+    const std::string label =
+        task.regression() ? "LABEL_0" : task.labels[static_cast<std::size_t>(i)];
+    id2label[std::to_string(i)] = label;
+    label2id[label] = i;
+  }
+  json["id2label"] = id2label;
+  json["label2id"] = label2id;
+  if (task.regression()) json["problem_type"] = "regression";
+  write_json(folder / "config.json", json);
+  for (const char* name : {"vocab.txt", "tokenizer_config.json"})
+    if (std::filesystem::exists(model.base() / name))
+      write_file_atomically(folder / name, read_file(model.base() / name));
+}
+
+#define METATT_INSTANTIATE(T)                                                                   \
+  template void write_adapter(const OutputFolder&, const ClassifierModel<T>&,                   \
+                              const AdapterRecord&);                                            \
+  template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                              \
+      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&, Index); \
+  template void export_peft_lora(const OutputFolder&, const ClassifierModel<T>&,                \
+                                 const AdapterRecord&);                                         \
+  template void write_merged_model(const OutputFolder&, const ClassifierModel<T>&, const GlueTask&);
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+#undef METATT_INSTANTIATE
+
+}  // namespace metatt::transformer

@@ -1,0 +1,57 @@
+#include <metatt/transformer/batch.hpp>
+
+#include <metatt/tn/backend/philox.hpp>
+
+#include <algorithm>
+#include <numeric>
+
+namespace metatt::transformer {
+
+using tn::Index;
+
+Batch Batch::pack(std::span<const EncodedText* const> texts) {
+  std::vector<Index> lengths;
+  std::vector<std::int32_t> ids, types, positions;
+  for (const EncodedText* text : texts) {
+    lengths.push_back(static_cast<Index>(text->ids.size()));
+    ids.insert(ids.end(), text->ids.begin(), text->ids.end());
+    types.insert(types.end(), text->type_ids.begin(), text->type_ids.end());
+    for (std::size_t p = 0; p < text->ids.size(); ++p)
+      positions.push_back(static_cast<std::int32_t>(p));
+  }
+  const auto tensor = [](const std::vector<std::int32_t>& values) {
+    return autodiff::Indices::from({static_cast<Index>(values.size())}, std::span(values));
+  };
+  return {autodiff::Sequences::from_lengths(lengths),
+          tensor(ids),
+          tensor(types),
+          tensor(positions),
+          *std::max_element(ids.begin(), ids.end()),
+          *std::max_element(types.begin(), types.end())};
+}
+
+std::vector<Example> encode_rows(const WordPiece& tokenizer, std::span<const GlueRow> rows,
+                                 Index max_length) {
+  std::vector<Example> examples;
+  examples.reserve(rows.size());
+  for (const GlueRow& row : rows)
+    examples.push_back(
+        {tokenizer.encode_pair(row.sentence1, row.sentence2, max_length), row.label});
+  return examples;
+}
+
+std::vector<Index> epoch_order(Index count, std::uint64_t seed, std::uint64_t epoch) {
+  std::vector<Index> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), Index{0});
+  constexpr std::uint64_t shuffle_streams = std::uint64_t{1} << 62;  // apart from dropout's
+  for (Index i = count - 1; i > 0; --i) {
+    const auto words =
+        tn::philox4x32<10>(static_cast<std::uint64_t>(i), shuffle_streams + epoch, seed);
+    const std::uint64_t random = std::uint64_t{words[1]} << 32 | words[0];
+    const auto j = static_cast<std::size_t>(random % static_cast<std::uint64_t>(i + 1));
+    std::swap(order[static_cast<std::size_t>(i)], order[j]);
+  }
+  return order;
+}
+
+}  // namespace metatt::transformer

@@ -1,0 +1,37 @@
+#pragma once
+/// Examples as token ids, and batches of them packed without padding.
+
+#include <metatt/autodiff/ops_attention.hpp>
+#include <metatt/autodiff/ops_embedding.hpp>
+#include <metatt/transformer/glue.hpp>
+#include <metatt/transformer/wordpiece.hpp>
+
+#include <span>
+#include <vector>
+
+namespace metatt::transformer {
+
+/// One tokenised example; the label is the class or the score.
+struct Example {
+  EncodedText text;
+  double label = 0;
+};
+
+/// Sequences one after the other: row t of every token matrix is token t of the packing.
+struct Batch {
+  autodiff::Sequences sequences;
+  autodiff::Indices ids, type_ids, positions;
+  std::int32_t largest_id = 0, largest_type_id = 0;  ///< for the encoder's check against its tables
+
+  static Batch pack(std::span<const EncodedText* const> texts);
+};
+
+/// Tokenises rows to at most max_length tokens each.
+std::vector<Example> encode_rows(const WordPiece& tokenizer, std::span<const GlueRow> rows,
+                                 tn::Index max_length);
+
+/// The numbers 0 … count-1 in the random order of one epoch: a Fisher-Yates shuffle driven by
+/// Philox, the same on every machine.
+std::vector<tn::Index> epoch_order(tn::Index count, std::uint64_t seed, std::uint64_t epoch);
+
+}  // namespace metatt::transformer

@@ -1,0 +1,174 @@
+#include <metatt/transformer/metatt4d.hpp>
+
+#include <metatt/tn/decompositions.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace metatt::transformer {
+
+namespace {
+
+std::array<std::string, 4> split_codes(const std::string& text) {
+  std::array<std::string, 4> codes;
+  std::size_t count = 0, begin = 0;
+  int zeros = 0;
+  while (true) {
+    const std::size_t end = text.find('-', begin);
+    const std::string code = text.substr(begin, end == std::string::npos ? end : end - begin);
+    const bool known = code == "ze" || code == "id" || code == "no" || code == "or";
+    if (!known || count == 4)
+      tn::fail(
+          "initialisation: expected four codes out of ze, id, no, or joined by \"-\", found \"",
+          text, "\"");
+    zeros += code == "ze";
+    codes[count++] = code;
+    if (end == std::string::npos) break;
+    begin = end + 1;
+  }
+  if (count != 4 || zeros != 1)
+    tn::fail(
+        "initialisation: expected four codes with exactly one ze (none changes the model at the "
+        "start, two stop all gradients), found \"",
+        text, "\"");
+  return codes;
+}
+
+std::array<Shape, 4> fresh_shapes(const AdapterSettings& settings, const ModelConfig& config) {
+  Index d_in = 0, d_out = 0;
+  for (const MatrixType type : settings.targets) {
+    const MatrixExtents extents = matrix_extents(config, type);
+    d_in = std::max(d_in, extents.d_in);
+    d_out = std::max(d_out, extents.d_out);
+  }
+  const Index r = settings.rank;
+  return {Shape{d_in, r}, Shape{r, config.num_hidden_layers, r},
+          Shape{r, static_cast<Index>(settings.targets.size()), r}, Shape{r, d_out}};
+}
+
+/// As a matrix: what is left of the last mode × the last mode for G1 and G4, one slice for G2, G3.
+template <class T>
+Tensor<T> initial_matrix(const std::string& code, Index rows, Index columns, std::uint64_t seed,
+                         std::uint64_t stream) {
+  if (code == "ze") return Tensor<T>::zeros({rows, columns});
+  if (code == "id") return tn::identity<T>(rows, columns);
+  Tensor<T> normal = tn::random_normal<T>({rows, columns}, seed, stream);
+  if (code == "or") return rows >= columns ? tn::qr(normal).q : tn::lq(normal).q;
+  tn::backend::scale(tn::backend::queue(), normal.size(),
+                     static_cast<T>(1 / std::sqrt(static_cast<double>(rows))),
+                     normal.mutable_data());
+  return normal;
+}
+
+}  // namespace
+
+template <class T>
+MetaTT4D<T>::MetaTT4D(const AdapterSettings& settings, const ModelConfig& config,
+                      Weights<T>& weights, const std::map<std::string, Shape>& shapes)
+    : Adapter<T>(settings, config), weights_(weights) {
+  const auto codes = split_codes(settings.initialisation);
+  const auto fresh = fresh_shapes(settings, config);
+  for (int k = 0; k < cores; ++k) {
+    const auto index = static_cast<std::size_t>(k);
+    const auto given = shapes.find(core_name(k));
+    const Shape& shape = given == shapes.end() ? fresh[index] : given->second;
+    ids_[index] = weights.add(core_name(k), initial_core(k, codes[index], shape));
+    weights.train(ids_[index], WeightGroup::decayed);
+  }
+}
+
+template <class T>
+Tensor<T> MetaTT4D<T>::initial_core(int k, const std::string& code, const Shape& shape) const {
+  const auto stream = static_cast<std::uint64_t>(k) << 32;
+  if (shape.size() == 2)
+    return initial_matrix<T>(code, shape[0], shape[1], this->settings_.seed, stream);
+  Tensor<T> core(shape);
+  for (Index s = 0; s < shape[1]; ++s) {
+    const Tensor<T> slice = initial_matrix<T>(code, shape[0], shape[2], this->settings_.seed,
+                                              stream + static_cast<std::uint64_t>(s));
+    tn::backend::copy_matrix(tn::backend::queue(), shape[0], shape[2], slice.data(), shape[2],
+                             core.mutable_data() + s * shape[2], shape[1] * shape[2]);
+  }
+  return core;
+}
+
+template <class T>
+Index MetaTT4D<T>::slice(Index layer, MatrixType type) const {
+  const auto& targets = this->settings_.targets;
+  const auto place = std::find(targets.begin(), targets.end(), type);
+  if (place == targets.end()) tn::fail("MetaTT4D: ", matrix_type_name(type), " is not adapted");
+  return layer * static_cast<Index>(targets.size()) + (place - targets.begin());
+}
+
+template <class T>
+UpdateTable<T> MetaTT4D<T>::updates(autodiff::Tape<T>& tape) const {
+  const Variable<T> G1 = weights_.use(tape, core(0)), G2 = weights_.use(tape, core(1)),
+                    G3 = weights_.use(tape, core(2)), G4 = weights_.use(tape, core(3));
+  const Index r1 = G2.value.extent(0), r3 = G3.value.extent(2);
+  const Index slices = G2.value.extent(1) * G3.value.extent(1);
+  // One product for all (layer, type): C[·, l·M + m, ·] = G2[l]·G3[m].
+  const Variable<T> C = autodiff::matmul(tape, G2, G3, {r1, slices, r3});
+  UpdateTable<T> table;
+  for (Index layer = 0; layer < this->config_.num_hidden_layers; ++layer)
+    for (const MatrixType type : this->settings_.targets)
+      table.set(layer, type,
+                {G1, C, slice(layer, type), G4, static_cast<T>(this->settings_.alpha), 0,
+                 matrix_extents(this->config_, type).d_out});
+  return table;
+}
+
+template <class T>
+typename Adapter<T>::LoraFactors MetaTT4D<T>::lora_factors(Index layer, MatrixType type) const {
+  auto& queue = tn::backend::queue();
+  const Tensor<T> G1 = weights_.value(core(0)), G2 = weights_.value(core(1)),
+                  G3 = weights_.value(core(2)), G4 = weights_.value(core(3));
+  const auto [d_in, d_out] = matrix_extents(this->config_, type);
+  const Index r1 = G2.extent(0), layers = G2.extent(1), r2 = G2.extent(2), types = G3.extent(1),
+              r3 = G3.extent(2), m = slice(layer, type) % types;
+  Tensor<T> C({r1, r3});
+  tn::backend::gemm(queue, tn::Transpose::no, tn::Transpose::no, r1, r3, r2, T(1),
+                    G2.data() + layer * r2, layers * r2, G3.data() + m * r3, types * r3, T(0),
+                    C.mutable_data(), r3);
+  // A = G1ᵀ and B = α·(C·G4)ᵀ, or, if r3 < r1, A = (G1·C)ᵀ and B = α·G4ᵀ: the smaller rank.
+  const T alpha = static_cast<T>(this->settings_.alpha);
+  const bool left = r1 <= r3;
+  const Index rank = std::min(r1, r3);
+  Tensor<T> A({rank, d_in}), B({d_out, rank});
+  const Tensor<T> unit = tn::identity<T>(rank, rank);
+  const T* right_of_A = left ? unit.data() : C.data();
+  tn::backend::gemm(queue, tn::Transpose::yes, tn::Transpose::yes, rank, d_in, r1, T(1), right_of_A,
+                    rank, G1.data(), r1, T(0), A.mutable_data(), d_in);
+  const T* left_of_B = left ? C.data() : unit.data();
+  tn::backend::gemm(queue, tn::Transpose::yes, tn::Transpose::yes, d_out, rank, r3, alpha,
+                    G4.data(), G4.extent(1), left_of_B, r3, T(0), B.mutable_data(), rank);
+  return {A, B};
+}
+
+template <class T>
+tn::TensorTrain<double> MetaTT4D<T>::train() const {
+  std::vector<Tensor<double>> doubles;
+  for (int k = 0; k < cores; ++k) {
+    const Tensor<T> value = weights_.value(core(k));
+    Shape shape = value.shape();
+    if (k == 0) shape = {1, shape[0], shape[1]};
+    if (k == cores - 1) shape = {shape[0], shape[1], 1};
+    Tensor<double> as_double(shape);
+    if constexpr (std::is_same_v<T, double>)
+      tn::backend::copy(tn::backend::queue(), value.size(), value.data(), as_double.mutable_data());
+    else
+      tn::backend::convert(tn::backend::queue(), value.size(), value.data(),
+                           as_double.mutable_data());
+    doubles.push_back(std::move(as_double));
+  }
+  return tn::TensorTrain<double>(std::move(doubles));
+}
+
+template <class T>
+std::vector<Index> MetaTT4D<T>::ranks() const {
+  return {weights_.shape(core(0))[1], weights_.shape(core(1))[2], weights_.shape(core(2))[2]};
+}
+
+template class MetaTT4D<float>;
+template class MetaTT4D<double>;
+
+}  // namespace metatt::transformer

@@ -1,0 +1,83 @@
+#include <metatt/transformer/model.hpp>
+
+namespace metatt::transformer {
+
+std::string Method::name() const {
+  if (kind == Kind::head_only) return "none";
+  return kind == Kind::full ? "full" : adapter.kind;
+}
+
+Method Method::named(const std::string& name, const AdapterSettings& settings) {
+  Method method{Kind::adapter, settings};
+  method.adapter.kind = name;
+  if (name == "none") method.kind = Kind::head_only;
+  if (name == "full") method.kind = Kind::full;
+  return method;
+}
+
+template <class T>
+ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index outputs,
+                                    const Method& method, HeadSource source, std::uint64_t seed,
+                                    const std::map<std::string, Shape>& adapter_shapes,
+                                    std::optional<bool> pooler_trained)
+    : base_(base),
+      method_(method),
+      config_(read_model_config(base / "config.json")),
+      tokenizer_(WordPiece::from_folder(base)) {
+  if (static_cast<Index>(tokenizer_.vocabulary().size()) > config_.vocab_size)
+    tn::fail((base / "vocab.txt").string(), ": ", tokenizer_.vocabulary().size(),
+             " entries, but config.json says vocab_size ", config_.vocab_size);
+  const EncoderReader<T> reader(base / "model.safetensors");
+  encoder_ = std::make_unique<Encoder<T>>(config_, weights_, reader);
+  const bool new_pooler = source == HeadSource::fresh && !reader.contains("pooler.dense.weight");
+  pooler_trained_ = pooler_trained.value_or(new_pooler);
+  classifier_ = std::make_unique<Classifier<T>>(
+      *encoder_, outputs, config_.classifier_dropout.value_or(config_.hidden_dropout_prob),
+      [&](const std::string& name, const Shape& shape) {
+        const bool pooler = name.starts_with("pooler");
+        const bool fresh = pooler ? new_pooler : source == HeadSource::fresh;
+        return fresh ? initial_weight<T>(name, shape, seed) : reader(name, shape);
+      });
+  if (method.kind == Method::Kind::adapter)
+    adapter_ = make_adapter(method.adapter, config_, weights_, adapter_shapes);
+  if (method.kind == Method::Kind::full)
+    for (const auto id : encoder_->ids())
+      weights_.train(
+          id, weights_.shape(id).size() == 1 ? WeightGroup::not_decayed : WeightGroup::decayed);
+  if (pooler_trained_ || method.kind == Method::Kind::full)
+    for (const auto id : classifier_->pooler_ids()) weights_.train(id, WeightGroup::head);
+  for (const auto id : classifier_->head_ids()) weights_.train(id, WeightGroup::head);
+  weights_.build_arena();
+}
+
+template <class T>
+const MetaTT4D<T>* ClassifierModel<T>::train() const {
+  return dynamic_cast<const MetaTT4D<T>*>(adapter_.get());
+}
+
+template <class T>
+Index ClassifierModel<T>::trainable_head() const {
+  Index numbers = 0;
+  for (const auto& ids : {classifier_->pooler_ids(), classifier_->head_ids()})
+    for (const auto id : ids)
+      if (weights_.trainable(id)) numbers += tn::element_count(weights_.shape(id));
+  return numbers;
+}
+
+template <class T>
+std::vector<NamedTensor<T>> ClassifierModel<T>::own_tensors() const {
+  std::vector<NamedTensor<T>> tensors;
+  const auto add = [&](const auto& ids) {
+    for (const auto id : ids)
+      if (weights_.trainable(id)) tensors.push_back({weights_.name(id), weights_.value(id)});
+  };
+  if (adapter_) add(adapter_->tensors());
+  add(classifier_->pooler_ids());
+  add(classifier_->head_ids());
+  return tensors;
+}
+
+template class ClassifierModel<float>;
+template class ClassifierModel<double>;
+
+}  // namespace metatt::transformer

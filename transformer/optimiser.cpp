@@ -1,0 +1,62 @@
+#include <metatt/transformer/optimiser.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace metatt::transformer {
+
+double LinearSchedule::at(Index step) const {
+  if (step < warmup_steps)
+    return static_cast<double>(step) / static_cast<double>(std::max<Index>(1, warmup_steps));
+  return std::max(0.0, static_cast<double>(total_steps - step) /
+                           static_cast<double>(std::max<Index>(1, total_steps - warmup_steps)));
+}
+
+template <class T>
+AdamW<T>::AdamW(Weights<T>& weights, const AdamWSettings& settings, const LinearSchedule& schedule)
+    : weights_(weights), settings_(settings), schedule_(schedule) {
+  if (!weights.has_arena()) tn::fail("AdamW: there is no trainable parameter");
+}
+
+template <class T>
+double AdamW<T>::learning_rate() const {
+  return settings_.learning_rate * schedule_.at(steps_);
+}
+
+template <class T>
+double AdamW<T>::step() {
+  auto& arena = weights_.arena();
+  for (Index i = 0; i < arena.count(); ++i)
+    if (!arena.has_gradient(i))
+      tn::fail("AdamW: \"", arena.name(i), "\" is trainable but received no gradient");
+  auto& queue = tn::backend::queue();
+  const auto norm = static_cast<double>(tn::backend::norm(queue, arena.size(), arena.gradients()));
+  if (!std::isfinite(norm)) tn::fail("AdamW: the norm of the gradients is ", norm);
+
+  autodiff::AdamWStep step;
+  step.beta1 = settings_.beta1;
+  step.beta2 = settings_.beta2;
+  step.epsilon = settings_.epsilon;
+  if (settings_.max_gradient_norm > 0 && norm > settings_.max_gradient_norm)
+    step.gradient_scale = settings_.max_gradient_norm / norm;
+  const double factor = schedule_.at(steps_);
+  for (const WeightGroup group :
+       {WeightGroup::decayed, WeightGroup::not_decayed, WeightGroup::head}) {
+    const auto [begin, count] = arena.group_range(static_cast<int>(group));
+    if (count == 0) continue;
+    step.step = ++averaged_[static_cast<std::size_t>(group)];
+    step.learning_rate = factor * (group == WeightGroup::head ? settings_.head_learning_rate
+                                                              : settings_.learning_rate);
+    step.weight_decay = group == WeightGroup::not_decayed ? 0 : settings_.weight_decay;
+    autodiff::backend::adamw(queue, count, step, arena.values() + begin, arena.gradients() + begin,
+                             arena.first_moments() + begin, arena.second_moments() + begin);
+  }
+  ++steps_;
+  arena.clear_gradients();
+  return norm;
+}
+
+template class AdamW<float>;
+template class AdamW<double>;
+
+}  // namespace metatt::transformer

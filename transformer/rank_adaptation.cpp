@@ -1,0 +1,155 @@
+#include <metatt/transformer/rank_adaptation.hpp>
+
+#include <metatt/tn/contract.hpp>
+
+#include <charconv>
+#include <optional>
+
+namespace metatt::transformer {
+
+namespace {
+
+[[noreturn]] void bad_schedule(const std::string& text, const std::string& why) {
+  tn::fail(
+      "rank_schedule: expected EPOCH:RANK,EPOCH:RANK,… with epochs from 0 rising and ranks "
+      "falling, found \"",
+      text, "\": ", why);
+}
+
+Index parse_number(const std::string& whole, std::string_view part) {
+  Index value = 0;
+  const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+  if (error != std::errc() || end != part.data() + part.size() || value < 0)
+    bad_schedule(whole, "\"" + std::string(part) + "\" is no number");
+  return value;
+}
+
+template <class From, class To>
+Tensor<To> converted(const Tensor<From>& in, Shape shape) {
+  Tensor<To> out(std::move(shape));
+  if constexpr (std::is_same_v<From, To>)
+    tn::backend::copy(tn::backend::queue(), in.size(), in.data(), out.mutable_data());
+  else
+    tn::backend::convert(tn::backend::queue(), in.size(), in.data(), out.mutable_data());
+  return out;
+}
+
+Tensor<double> squared(const Tensor<double>& in) {
+  auto values = in.to_vector();
+  for (double& v : values) v *= v;
+  return Tensor<double>::from(in.shape(), std::span<const double>(values));
+}
+
+/// expandᵀ · g · reduceᵀ with the matrices of the bonds left and right of a core; either may be
+/// missing at an end of the train.
+Tensor<double> carry(const Tensor<double>& g, const Tensor<double>* expand,
+                     const Tensor<double>* reduce) {
+  Tensor<double> out = g;
+  if (expand) out = tn::contract("ab,aic->bic", *expand, out);
+  if (reduce) out = tn::contract("bic,dc->bid", out, *reduce);
+  return out;
+}
+
+struct Moments {
+  Tensor<double> first, second;
+};
+
+/// With the gauge matrices of the sweep, g' = expandᵀ·g·reduceᵀ: the first moment goes the same
+/// way, and the second, a variance of independent entries, with the squares of the matrices.
+Moments project(const Moments& old, const tn::BondReport<double>* left,
+                const tn::BondReport<double>* right) {
+  const Tensor<double>* expand = left ? &left->expand : nullptr;
+  const Tensor<double>* reduce = right ? &right->reduce : nullptr;
+  const Tensor<double> expand2 = expand ? squared(*expand) : Tensor<double>();
+  const Tensor<double> reduce2 = reduce ? squared(*reduce) : Tensor<double>();
+  return {carry(old.first, expand, reduce),
+          carry(old.second, expand ? &expand2 : nullptr, reduce ? &reduce2 : nullptr)};
+}
+
+}  // namespace
+
+std::vector<RankStep> parse_rank_schedule(const std::string& text, Index epochs) {
+  std::vector<RankStep> steps;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string_view part = std::string_view(text).substr(begin, end - begin);
+    const std::size_t colon = part.find(':');
+    if (colon == std::string_view::npos)
+      bad_schedule(text, "\"" + std::string(part) + "\" has no \":\"");
+    const RankStep step{parse_number(text, part.substr(0, colon)),
+                        parse_number(text, part.substr(colon + 1))};
+    if (step.rank < 1) bad_schedule(text, "a rank below 1");
+    if (steps.empty() && step.epoch != 0) bad_schedule(text, "the first epoch is not 0");
+    if (!steps.empty() && step.epoch <= steps.back().epoch)
+      bad_schedule(text, "epoch " + std::to_string(step.epoch) + " does not come after " +
+                             std::to_string(steps.back().epoch));
+    if (!steps.empty() && step.rank >= steps.back().rank)
+      bad_schedule(text, "rank " + std::to_string(step.rank) + " is not below " +
+                             std::to_string(steps.back().rank));
+    if (step.epoch >= epochs)
+      bad_schedule(text, "epoch " + std::to_string(step.epoch) + " is never reached in " +
+                             std::to_string(epochs) + " epochs");
+    steps.push_back(step);
+    begin = end + 1;
+  }
+  return steps;
+}
+
+template <class T>
+RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>& optimiser,
+                      Index rank, tn::SweepMode mode, OptimizerState state) {
+  tn::TensorTrain<double> train = adapter.train();
+  RankSweep result;
+  result.ranks_before = train.ranks();
+  for (const Index r : result.ranks_before)
+    if (rank > r)
+      tn::fail("rank_schedule: a sweep to rank ", rank, ", but a bond has rank ", r, " only");
+  result.norm_before = train.norm();
+  if (!(result.norm_before > 0))
+    tn::fail("adapt_ranks: the adapter is still zero and has no spectrum; train it before a sweep");
+
+  std::vector<Moments> moments;
+  auto& arena = weights.arena();
+  for (int k = 0; k < MetaTT4D<T>::cores; ++k) {
+    const Index parameter = arena.find(weights.name(adapter.core(k)));
+    const Shape shape = train.core(k).shape();
+    moments.push_back({converted<T, double>(arena.first_moment(parameter), shape),
+                       converted<T, double>(arena.second_moment(parameter), shape)});
+  }
+  tn::TruncationPolicy policy;
+  policy.maximum_rank = rank;
+  policy.minimum_rank = rank;
+  const auto report = tn::sweep(train, policy, mode);
+
+  std::vector<typename Weights<T>::Replacement> replacements;
+  for (int k = 0; k < MetaTT4D<T>::cores; ++k) {
+    const auto index = static_cast<std::size_t>(k);
+    Shape shape = train.core(k).shape();
+    if (k == 0) shape.erase(shape.begin());
+    if (k == MetaTT4D<T>::cores - 1) shape.pop_back();
+    typename Weights<T>::Replacement replacement{
+        adapter.core(k), converted<double, T>(train.core(k), shape), {}, {}};
+    if (state == OptimizerState::project) {
+      const Moments carried = project(moments[index], k > 0 ? &report.bonds[index - 1] : nullptr,
+                                      k + 1 < MetaTT4D<T>::cores ? &report.bonds[index] : nullptr);
+      replacement.first_moment = converted<double, T>(carried.first, shape);
+      replacement.second_moment = converted<double, T>(carried.second, shape);
+    }
+    replacements.push_back(std::move(replacement));
+  }
+  weights.replace(replacements);
+  if (state == OptimizerState::reset) optimiser.restart(WeightGroup::decayed);
+
+  result.ranks_after = train.ranks();
+  result.bonds.assign(report.bonds.begin(), report.bonds.end());
+  result.error_bound = report.error_bound;
+  return result;
+}
+
+template RankSweep adapt_ranks(const MetaTT4D<float>&, Weights<float>&, AdamW<float>&, Index,
+                               tn::SweepMode, OptimizerState);
+template RankSweep adapt_ranks(const MetaTT4D<double>&, Weights<double>&, AdamW<double>&, Index,
+                               tn::SweepMode, OptimizerState);
+
+}  // namespace metatt::transformer

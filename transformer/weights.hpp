@@ -1,0 +1,84 @@
+#pragma once
+/// Every weight of a model by name: frozen ones as tensors, trainable ones in one arena.
+
+#include <metatt/autodiff/tape.hpp>
+#include <metatt/transformer/safetensors.hpp>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace metatt::transformer {
+
+using autodiff::Variable;
+using tn::Index;
+using tn::Shape;
+using tn::Tensor;
+
+/// Groups of trainable weights, which may differ in learning rate and weight decay.
+enum class WeightGroup { decayed = 0, not_decayed = 1, head = 2 };
+
+/// The weights of a model with its head and adapter. Add all, mark those to be trained, then call
+/// build_arena(); a model asks for them by the id that add() gave.
+template <class T>
+class Weights {
+ public:
+  using Id = Index;
+
+  /// Adds a frozen weight. Throws Error on a name that is there already.
+  Id add(std::string name, Tensor<T> value);
+  Index count() const { return static_cast<Index>(entries_.size()); }
+  const std::string& name(Id id) const { return entry(id).name; }
+  const Shape& shape(Id id) const { return entry(id).shape; }
+  /// Throws Error if there is none of this name.
+  Id find(const std::string& name) const;
+
+  /// Marks a weight as trainable; before build_arena().
+  void train(Id id, WeightGroup group);
+  bool trainable(Id id) const { return entry(id).trainable; }
+  Index trainable_count() const;  ///< numbers, not tensors
+  Index total_count() const;
+
+  /// Moves what is trainable into the arena. Throws Error if nothing is.
+  void build_arena();
+  bool has_arena() const { return arena_ != nullptr; }
+  autodiff::ParameterArena<T>& arena() const { return *arena_; }
+
+  /// The value now (a view into the arena if trainable).
+  Tensor<T> value(Id id) const;
+  /// The weight as a variable of one pass.
+  Variable<T> use(autodiff::Tape<T>& tape, Id id) const;
+  /// Overwrites a value by one of the same shape.
+  void set_value(Id id, const Tensor<T>& value);
+
+  /// A trainable weight's new value and moments, possibly of another shape.
+  struct Replacement {
+    Id id;
+    Tensor<T> value, first_moment, second_moment;
+  };
+  /// Rebuilds the arena with some weights replaced; all others keep values and moments.
+  void replace(std::span<const Replacement> replacements);
+
+  /// Copies of all trainable values, to go back to: the last good state or the best one.
+  std::vector<NamedTensor<T>> trainable_values() const;
+  /// Puts such copies back. Throws Error if a shape has changed since.
+  void restore(std::span<const NamedTensor<T>> values);
+
+ private:
+  struct Entry {
+    std::string name;
+    Shape shape;
+    Tensor<T> frozen;  ///< empty once the value lives in the arena
+    bool trainable = false;
+    WeightGroup group = WeightGroup::decayed;
+    Index parameter = -1;  ///< position in the arena
+  };
+  const Entry& entry(Id id) const;
+  void build_from(std::vector<autodiff::ParameterSpec<T>> specs);
+
+  std::vector<Entry> entries_;
+  std::shared_ptr<autodiff::ParameterArena<T>> arena_;
+};
+
+}  // namespace metatt::transformer
