@@ -66,14 +66,14 @@ std::vector<T> convert_all(std::span<const std::byte> bytes, const Convert& conv
 /// Shape and byte range of one header entry; `where` (file and tensor) begins every error.
 SafetensorsEntry read_entry(const json& description, std::span<const std::byte> data,
                             const std::string& where) {
+  SafetensorsEntry entry;
+  entry.dtype = required<std::string>(description, "dtype", where);
   for (const auto& field : description.items()) {
     const std::string& key = field.key();
     if (key != "dtype" && key != "shape" && key != "data_offsets") {
       tn::fail(where, ": expected the fields dtype, shape and data_offsets, found \"", key, "\"");
     }
   }
-  SafetensorsEntry entry;
-  entry.dtype = required<std::string>(description, "dtype", where);
   const auto element_size = element_sizes.find(entry.dtype);
   if (element_size == element_sizes.end()) {
     tn::fail(where, ": expected a dtype such as F32, F16 or I64, found \"", entry.dtype, "\"");

@@ -1,0 +1,75 @@
+#pragma once
+/// What tests of files share: a folder that goes away, errors and the real data sets.
+
+#include <boost/test/unit_test.hpp>
+
+#include <metatt/tn/error.hpp>
+#include <metatt/transformer/file.hpp>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <initializer_list>
+#include <iostream>
+#include <string>
+#include <string_view>
+
+namespace metatt::testing {
+
+/// An empty folder that is removed with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "metatt-XXXXXX").string();
+    BOOST_REQUIRE(::mkdtemp(pattern.data()));
+    path_ = pattern;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+  /// Writes a file, its folder too, and returns its path.
+  std::filesystem::path write(const std::string& name, std::string_view contents) const {
+    std::filesystem::create_directories((path_ / name).parent_path());
+    transformer::write_file_atomically(path_ / name, contents);
+    return path_ / name;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// The call throws tn::Error, and its message contains all fragments.
+template <class Call>
+void check_error(const Call& call, std::initializer_list<std::string_view> fragments) {
+  try {
+    call();
+  } catch (const tn::Error& error) {
+    const std::string message = error.what();
+    for (const std::string_view fragment : fragments) {
+      BOOST_CHECK_MESSAGE(message.find(fragment) != std::string::npos,
+                          "expected \"" << fragment << "\" in the error \"" << message << "\"");
+    }
+    return;
+  }
+  BOOST_ERROR("expected an error, found none");
+}
+
+/// The folder of real data sets; tests that need it are skipped where the variable is not set.
+inline std::filesystem::path shared_data() {
+  const char* folder = std::getenv("METATT_SHARED_DATA");
+  return folder ? folder : "";
+}
+
+inline boost::test_tools::assertion_result has_shared_data(boost::unit_test::test_unit_id id) {
+  if (!shared_data().empty()) return true;
+  std::cout << boost::unit_test::framework::get(id, boost::unit_test::TUT_ANY).p_name
+            << ": skipped, METATT_SHARED_DATA names no folder of data sets\n";
+  return false;
+}
+
+}  // namespace metatt::testing
