@@ -46,7 +46,7 @@ struct Plan {
 };
 
 Plan plan(std::vector<Mode> modes) {
-  while (modes.size() < 2) modes.insert(modes.begin(), Mode{1, 0, 0});
+  while (modes.size() < 2) modes.insert(modes.begin(), Mode{1, 1, 1});
   Plan result;
   result.columns = modes.back();
   modes.pop_back();
