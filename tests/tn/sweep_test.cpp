@@ -74,6 +74,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(the_error_of_a_paper_sweep_is_within_its_bound, T,
   BOOST_TEST(rounding_errors < paper_errors);
 }
 
+// The first pass sees the spectrum (1, 1) at bond 0, where the whole tensor has (1, 0.1).
+BOOST_AUTO_TEST_CASE(the_second_pass_of_a_paper_sweep_cuts_what_the_first_could_not_see) {
+  TensorTrain<double> train({Tensor<double>::from({1, 2, 2}, {1, 0, 0, 1}),
+                             Tensor<double>::from({2, 1, 2}, {1, 0, 0, 1}),
+                             Tensor<double>::from({2, 2, 1}, {1, 0, 0, 0.1})});
+  const auto old = train;
+  const std::vector<TruncationPolicy> policies{{.cutoff = 0.05}, {}};
+  const auto report = sweep(train, std::span(policies), SweepMode::paper);
+  BOOST_TEST(report.bonds[0].truncation.kept == 2);
+  BOOST_TEST(train.ranks() == (std::vector<Index>{1, 2}), boost::test_tools::per_element());
+  BOOST_TEST(report.error_bound == 0.1, boost::test_tools::tolerance(1e-12));
+  BOOST_TEST(distance(train.to_dense(), old.to_dense()) == 0.1,
+             boost::test_tools::tolerance(1e-12));
+  BOOST_TEST(report.bonds[0].reduce.shape() == (Shape{1, 2}), boost::test_tools::per_element());
+  for (Index k = 0; k < 3; ++k)
+    BOOST_TEST(relative_distance(carried_core(old, report, k), train.core(k)) < 1e-12);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_second_sweep_changes_nothing, T, Types) {
   for (SweepMode mode : sweep_modes) {
     auto train = random_train<T>(3);
