@@ -1,0 +1,213 @@
+/// metatt bench step: the time of one training step against the floor that its products set.
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/apps/console.hpp>
+#include <metatt/transformer/classifier.hpp>
+#include <metatt/transformer/file.hpp>
+#include <metatt/transformer/model.hpp>
+#include <metatt/transformer/optimiser.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <iomanip>
+#include <iostream>
+
+namespace metatt::apps {
+
+namespace {
+
+using namespace transformer;
+using Clock = std::chrono::steady_clock;
+
+struct BenchOptions {
+  std::vector<std::string> variants{"lora", "metatt4d", "full"};
+  std::vector<double> dropouts{0.0, 0.1};
+  Index samples = 7, batch = 16, tokens = 128, rank = 8;
+  ModelConfig config;
+  std::string json;
+};
+
+double milliseconds_of(const std::function<void()>& work) {
+  const auto start = Clock::now();
+  work();
+  tn::backend::synchronize(tn::backend::queue());
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// GFLOP/s of a float product of 2048³.
+double product_rate() {
+  constexpr Index n = 2048;
+  const auto A = tn::random_normal<float>({n, n}, 1), B = tn::random_normal<float>({n, n}, 2);
+  Tensor<float> C({n, n});
+  std::vector<double> times;
+  for (int i = 0; i < 6; ++i)
+    times.push_back(milliseconds_of([&] {
+      tn::backend::gemm(tn::backend::queue(), tn::Transpose::no, tn::Transpose::no, n, n, n, 1.0f,
+                        A.data(), n, B.data(), n, 0.0f, C.mutable_data(), n);
+    }));
+  return 2e-6 * static_cast<double>(n * n * n) / *std::min_element(times.begin(), times.end());
+}
+
+/// A model of the given shape with random weights, and one batch.
+class StepBench {
+ public:
+  StepBench(const BenchOptions& o, const std::string& variant, double dropout)
+      : config_(with_dropout(o.config, dropout)),
+        encoder_(config_, weights_, initial),
+        classifier_(encoder_, 2, dropout, initial),
+        labels_(static_cast<std::size_t>(o.batch)) {
+    AdapterSettings settings;
+    settings.rank = o.rank;
+    const Method method = Method::named(variant, settings);
+    if (method.kind == Method::Kind::adapter)
+      adapter_ = make_adapter(method.adapter, config_, weights_);
+    if (method.kind == Method::Kind::full)
+      for (const auto id : encoder_.ids()) weights_.train(id, WeightGroup::decayed);
+    if (method.kind == Method::Kind::full)
+      for (const auto id : classifier_.pooler_ids()) weights_.train(id, WeightGroup::head);
+    for (const auto id : classifier_.head_ids()) weights_.train(id, WeightGroup::head);
+    weights_.build_arena();
+    optimiser_ = std::make_unique<AdamW<float>>(weights_, AdamWSettings{},
+                                                LinearSchedule{0, Index{1} << 40});
+    std::vector<EncodedText> texts(static_cast<std::size_t>(o.batch));
+    std::vector<const EncodedText*> pointers;
+    for (std::size_t b = 0; b < texts.size(); ++b) {
+      for (Index t = 0; t < o.tokens; ++t)
+        texts[b].ids.push_back(static_cast<std::int32_t>(
+            (static_cast<Index>(b) * 7919 + t * 104729) % config_.vocab_size));
+      texts[b].type_ids.assign(texts[b].ids.size(), 0);
+      pointers.push_back(&texts[b]);
+      labels_[b] = static_cast<double>(b % 2);
+    }
+    batch_ = Batch::pack(pointers);
+  }
+
+  void step() {
+    autodiff::Tape<float> tape(weights_.arena(), 1,
+                               static_cast<std::uint64_t>(optimiser_->steps()));
+    const auto logits = classifier_.logits(tape, batch_, adapter_.get(), DropoutRates::of(config_));
+    const auto loss = classifier_.loss(tape, logits, labels_);
+    tape.backward(loss);
+    optimiser_->step();
+    saved_bytes_ = tape.saved_bytes();
+  }
+  std::int64_t saved_bytes() const { return saved_bytes_; }
+  Index trainable() const { return weights_.trainable_count(); }
+
+ private:
+  static ModelConfig with_dropout(ModelConfig config, double dropout) {
+    config.hidden_dropout_prob = dropout;
+    config.attention_probs_dropout_prob = dropout;
+    return config;
+  }
+  static Tensor<float> initial(const std::string& name, const Shape& shape) {
+    return initial_weight<float>(name, shape, 1);
+  }
+
+  ModelConfig config_;
+  Weights<float> weights_;
+  Encoder<float> encoder_;
+  Classifier<float> classifier_;
+  std::unique_ptr<Adapter<float>> adapter_;
+  std::unique_ptr<AdamW<float>> optimiser_;
+  Batch batch_;
+  std::vector<double> labels_;
+  std::int64_t saved_bytes_ = 0;
+};
+
+nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant, double dropout,
+                             double rate) {
+  StepBench bench(o, variant, dropout);
+  auto& work = tn::backend::queue().work;
+  for (int i = 0; i < 2; ++i) bench.step();  // memory pool and threads are warm after that
+  work = {};
+  tn::backend::reset_peak();
+  const auto allocations = tn::backend::memory_statistics().system_allocations;
+  std::vector<double> times;
+  for (Index i = 0; i < o.samples; ++i) times.push_back(milliseconds_of([&] { bench.step(); }));
+  const auto samples = static_cast<double>(o.samples);
+  // The recomputed product of attention's backward pass is extra work, not part of the floor.
+  const double attention = static_cast<double>(work.attention_flops) * 12 / 14;
+  const double floor_gflop = (static_cast<double>(work.gemm_flops) + attention) / samples / 1e9;
+  const double ms = median(times);
+  return {{"program", "metatt"},
+          {"version", METATT_VERSION},
+          {"variant", variant},
+          {"dropout", dropout},
+          {"milliseconds", times},
+          {"median_ms", ms},
+          {"sgemm_gflops", rate},
+          {"floor_gflop", floor_gflop},
+          {"rel", floor_gflop / rate / (ms / 1e3)},
+          {"tokens_per_second", static_cast<double>(o.batch * o.tokens) / (ms / 1e3)},
+          {"trainable", bench.trainable()},
+          {"saved_mb", static_cast<double>(bench.saved_bytes()) / 1e6},
+          {"peak_mb", static_cast<double>(tn::backend::memory_statistics().peak_bytes) / 1e6},
+          {"new_allocations", tn::backend::memory_statistics().system_allocations - allocations}};
+}
+
+void bench_step(const BenchOptions& o) {
+  print_backend();
+  nlohmann::json all = nlohmann::json::array();
+  std::cout << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "
+            << o.config.num_attention_heads << " heads, feed-forward " << o.config.intermediate_size
+            << ", batch " << o.batch << " × " << o.tokens << " tokens, rank " << o.rank
+            << " on query and value, float32, median of " << o.samples << "\n"
+            << "variant    dropout       ms   rel   tokens/s   GFLOP  sgemm GFLOP/s  trainable  "
+               "saved MB  peak MB\n";
+  const auto about = tn::backend::describe();
+  for (const auto& variant : o.variants)
+    for (const double dropout : o.dropouts) {
+      auto line = bench_variant(o, variant, dropout, product_rate());
+      line["blas"] = about.blas;
+      line["core"] = about.core;
+      line["threads"] = about.threads;
+      line["thread_layer"] = about.thread_layer;
+      line["vector_set"] = about.vector_set;
+      const auto number = [&](const char* key) { return line[key].get<double>(); };
+      std::cout << std::left << std::setw(11) << variant << std::right << std::setw(7) << dropout
+                << std::setw(9) << fixed(number("median_ms"), 1) << std::setw(6)
+                << fixed(number("rel"), 3) << std::setw(11) << fixed(number("tokens_per_second"), 0)
+                << std::setw(8) << fixed(number("floor_gflop"), 1) << std::setw(15)
+                << fixed(number("sgemm_gflops"), 0) << std::setw(11) << line["trainable"]
+                << std::setw(10) << fixed(number("saved_mb"), 1) << std::setw(9)
+                << fixed(number("peak_mb"), 1) << std::endl;
+      all.push_back(std::move(line));
+    }
+  if (!o.json.empty()) write_file_atomically(o.json, all.dump(2) + "\n");
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program) {
+  CLI::App* bench = program.add_subcommand("bench", "Measure speed");
+  bench->require_subcommand(1);
+  auto o = std::make_shared<BenchOptions>();
+  o->config.hidden_size = 384;
+  o->config.num_hidden_layers = 6;
+  o->config.num_attention_heads = 12;
+  o->config.intermediate_size = 1536;
+  CLI::App* command = add_command(*bench, "step", "One training step at the shape of MiniLM-L6");
+  command->add_option("--variants", o->variants, "lora, metatt4d, full, none")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"lora", "metatt4d", "full", "none"}));
+  command->add_option("--dropouts", o->dropouts, "Dropout probabilities")
+      ->delimiter(',')
+      ->check(CLI::Range(0.0, 0.99));
+  command->add_option("--samples", o->samples, "Steps measured")->check(CLI::PositiveNumber);
+  command->add_option("--batch_size", o->batch, "Sequences a step")->check(CLI::PositiveNumber);
+  command->add_option("--max_seq_length", o->tokens, "Tokens a sequence")
+      ->check(CLI::Range(1, 512));
+  command->add_option("--rank", o->rank, "Rank of the adapters")->check(CLI::PositiveNumber);
+  command->add_option("--json", o->json, "The same as JSON");
+  command->callback([o] { bench_step(*o); });
+}
+
+}  // namespace metatt::apps

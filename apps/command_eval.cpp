@@ -1,0 +1,72 @@
+/// metatt eval: the dev metric of an adapter or of a whole model.
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/apps/console.hpp>
+#include <metatt/apps/run_log.hpp>
+#include <metatt/transformer/adapter_files.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <iostream>
+
+namespace metatt::apps {
+
+namespace {
+
+using namespace transformer;
+
+struct EvalOptions {
+  std::string adapter, model, task, data, split, output;
+  Index batch_size = 32, max_seq_length = 128;
+};
+
+void run_eval(EvalOptions o) {
+  if (o.adapter.empty() && (o.model.empty() || o.task.empty()))
+    tn::fail("eval: expected --adapter DIR, or --model DIR with --task NAME");
+  std::unique_ptr<ClassifierModel<float>> model;
+  if (!o.adapter.empty()) {
+    const AdapterRecord record = read_adapter_record(o.adapter);
+    if (o.task.empty()) o.task = record.task;
+    o.max_seq_length = record.max_seq_length;
+    model = read_adapted_model<float>(o.adapter, record, o.model, find_glue_task(o.task).outputs());
+  } else {
+    model = std::make_unique<ClassifierModel<float>>(o.model, find_glue_task(o.task).outputs(),
+                                                     Method::named("none", {}),
+                                                     HeadSource::from_model, 0);
+  }
+  print_backend();
+  const GlueTask& task = find_glue_task(o.task);
+  const auto rows =
+      read_glue(o.data, task, o.split.empty() ? task.development_splits.front() : o.split);
+  const auto examples = encode_rows(model->tokenizer(), rows, o.max_seq_length);
+  const Evaluation result =
+      evaluate(*model, task, std::span<const Example>(examples), o.batch_size);
+  if (!o.output.empty()) write_file_atomically(o.output, evaluation_json(result).dump(2) + "\n");
+  std::cout << "result: " << examples.size() << " examples, loss " << fixed(result.loss, 6) << ", "
+            << metrics_text(result.metrics) << std::endl;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& program) {
+  auto o = std::make_shared<EvalOptions>();
+  CLI::App* command = add_command(
+      program, "eval", "Evaluate an adapter folder, or a merged or fully fine-tuned model");
+  command->add_option("--adapter", o->adapter, "Folder that finetune wrote");
+  command->add_option("--model,--model_name_or_path", o->model,
+                      "Base model (default: the one in the adapter's record), or without --adapter "
+                      "a model with its head");
+  command->add_option("--task,--task_name", o->task, "Default: the adapter's");
+  command->add_option("--data,--data_dir", o->data, "Folder with the task's TSV files")->required();
+  command->add_option("--split", o->split, "File without .tsv (default: the task's dev)");
+  command->add_option("--per_device_eval_batch_size", o->batch_size, "Sequences a batch")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--max_seq_length", o->max_seq_length,
+                   "Longer texts are cut (an adapter brings its own)")
+      ->check(CLI::Range(5, 1 << 20));
+  command->add_option("--output_file", o->output, "Metrics as JSON");
+  command->callback([o] { run_eval(*o); });
+}
+
+}  // namespace metatt::apps

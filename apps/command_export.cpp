@@ -1,0 +1,61 @@
+/// metatt export and metatt merge: an adapter for other programs.
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/transformer/adapter_files.hpp>
+
+#include <iostream>
+
+namespace metatt::apps {
+
+namespace {
+
+using namespace transformer;
+
+struct ExportOptions {
+  std::string adapter, model, output, format = "peft-lora";
+  bool overwrite = false;
+};
+
+void add_common(CLI::App& command, ExportOptions& o) {
+  command.add_option("--adapter", o.adapter, "Folder that finetune wrote")->required();
+  command.add_option("--model,--model_name_or_path", o.model,
+                     "Base model (default: the one in the adapter's record)");
+  command.add_option("--output_dir", o.output, "Where the files go")->required();
+  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty");
+}
+
+template <class Write>
+void convert(const ExportOptions& o, Write&& write) {
+  const AdapterRecord record = read_adapter_record(o.adapter);
+  const GlueTask& task = find_glue_task(record.task);
+  const auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
+  const auto folder = prepare_output_folder(o.output, o.overwrite);
+  write(folder, *model, record, task);
+  std::cout << "result: written to " << folder.path.string() << std::endl;
+}
+
+}  // namespace
+
+void add_export(CLI::App& program) {
+  auto e = std::make_shared<ExportOptions>();
+  CLI::App* command =
+      add_command(program, "export", "Write an adapter as PEFT LoRA files (exact, no SVD)");
+  add_common(*command, *e);
+  command->add_option("--format", e->format, "peft-lora")->check(CLI::IsMember({"peft-lora"}));
+  command->callback([e] {
+    convert(*e, [](const OutputFolder& folder, const ClassifierModel<float>& model,
+                   const AdapterRecord& record,
+                   const GlueTask&) { export_peft_lora(folder, model, record); });
+  });
+
+  auto m = std::make_shared<ExportOptions>();
+  CLI::App* merge = add_command(program, "merge", "Write base model plus adapter as one model");
+  add_common(*merge, *m);
+  merge->callback([m] {
+    convert(*m, [](const OutputFolder& folder, const ClassifierModel<float>& model,
+                   const AdapterRecord&,
+                   const GlueTask& task) { write_merged_model(folder, model, task); });
+  });
+}
+
+}  // namespace metatt::apps

@@ -1,0 +1,90 @@
+/// metatt inspect: what is in a safetensors file, and the spectra of an adapter's train.
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/apps/console.hpp>
+#include <metatt/tn/tensor_train.hpp>
+#include <metatt/transformer/metatt4d.hpp>
+#include <metatt/transformer/safetensors.hpp>
+
+#include <iomanip>
+#include <iostream>
+#include <sstream>
+
+namespace metatt::apps {
+
+namespace {
+
+using namespace transformer;
+
+using Train = tn::TensorTrain<double>;
+
+bool holds_train(const SafetensorsFile& file) {
+  for (int k = 0; k < MetaTT4D<double>::cores; ++k)
+    if (!file.contains(MetaTT4D<double>::core_name(k))) return false;
+  return true;
+}
+
+Train read_train(const SafetensorsFile& file) {
+  std::vector<Tensor<double>> cores;
+  for (int k = 0; k < MetaTT4D<double>::cores; ++k) {
+    const std::string name = MetaTT4D<double>::core_name(k);
+    const Shape shape = file.entry(name).shape;
+    const bool end = k == 0 || k == MetaTT4D<double>::cores - 1;
+    if (shape.size() != (end ? 2u : 3u))
+      tn::fail(file.path().string(), ": tensor \"", name, "\" has shape ", tn::shape_text(shape),
+               ", expected ", end ? 2 : 3, " modes");
+    Shape with_bonds = shape;
+    if (k == 0) with_bonds.insert(with_bonds.begin(), 1);
+    if (k == MetaTT4D<double>::cores - 1) with_bonds.push_back(1);
+    cores.push_back(file.read<double>(name, shape).reshaped(with_bonds));
+  }
+  return Train(std::move(cores));
+}
+
+void print_spectra(Train train) {
+  std::cout << "tensor train: modes " << tn::shape_text(train.modes()) << ", ranks "
+            << tn::shape_text(train.ranks()) << ", " << train.parameter_count()
+            << " parameters, norm " << train.norm() << "\n";
+  const auto names = {"input | layer", "layer | matrix type", "matrix type | output"};
+  // A sweep that may keep everything only brings the train into canonical form and reads off the
+  // values.
+  tn::TruncationPolicy keep_all;
+  const auto report = tn::sweep(train, keep_all, tn::SweepMode::rounding);
+  auto name = names.begin();
+  for (const auto& bond : report.bonds) {
+    std::cout << "spectrum " << *name++ << ":";
+    for (const double value : bond.spectrum) std::cout << " " << std::setprecision(4) << value;
+    std::cout << "\n";
+  }
+}
+
+void inspect(const std::string& path) {
+  const SafetensorsFile file(path);
+  std::size_t width = 4;
+  for (const auto& name : file.names()) width = std::max(width, name.size());
+  Index total = 0;
+  for (const auto& name : file.names()) {
+    const auto& entry = file.entry(name);
+    const Index size = tn::element_count(entry.shape);
+    total += size;
+    std::cout << std::left << std::setw(static_cast<int>(width) + 2) << name << std::setw(6)
+              << entry.dtype << std::setw(18) << tn::shape_text(entry.shape) << std::right
+              << std::setw(12) << size << "\n";
+  }
+  std::cout << file.names().size() << " tensors, " << total << " parameters\n";
+  for (const auto& [key, value] : file.metadata())
+    std::cout << "metadata " << key << ": " << value << "\n";
+  if (holds_train(file)) print_spectra(read_train(file));
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& program) {
+  auto path = std::make_shared<std::string>();
+  CLI::App* command = add_command(
+      program, "inspect", "Print tensors, and for an adapter cores, ranks and singular values");
+  command->add_option("file", *path, "A safetensors file")->required();
+  command->callback([path] { inspect(*path); });
+}
+
+}  // namespace metatt::apps

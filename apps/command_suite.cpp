@@ -1,0 +1,31 @@
+/// metatt suite: writes the built-in language suite.
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/transformer/file.hpp>
+#include <metatt/transformer/language_suite.hpp>
+
+#include <iostream>
+
+namespace metatt::apps {
+
+void add_suite(CLI::App& program) {
+  struct Options {
+    std::string output;
+    std::uint64_t seed = 42;
+    bool overwrite = false;
+  };
+  auto o = std::make_shared<Options>();
+  CLI::App* command = add_command(
+      program, "suite", "Write the built-in language suite: four tasks, a corpus, a vocabulary");
+  command->add_option("--output_dir", o->output, "Where the files go")->required();
+  command->add_option("--seed", o->seed, "The same seed gives the same bytes");
+  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty");
+  command->callback([o] {
+    const auto folder = transformer::prepare_output_folder(o->output, o->overwrite);
+    transformer::write_language_suite(folder.path, o->seed);
+    std::cout << "language suite with seed " << o->seed << " in " << folder.path.string()
+              << std::endl;
+  });
+}
+
+}  // namespace metatt::apps

@@ -1,0 +1,72 @@
+#include <metatt/apps/console.hpp>
+#include <metatt/tn/backend/backend.hpp>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <iostream>
+#include <sstream>
+
+namespace metatt::apps {
+
+void print_error(const std::string& message) {
+  std::string line = message;
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::cerr << "metatt: " << line << std::endl;
+}
+
+void print_backend() {
+  const auto about = tn::backend::describe();
+  std::cout << "metatt " METATT_VERSION << ", backend " << about.backend << ": " << about.blas
+            << ", core " << about.core;
+  if (!about.thread_layer.empty()) std::cout << ", thread layer " << about.thread_layer;
+  std::cout << ", " << about.threads << " threads";
+  if (!about.vector_set.empty()) std::cout << ", own kernels " << about.vector_set;
+  std::cout << std::endl;
+  if (!about.warning.empty()) std::cerr << "warning: " << about.warning << std::endl;
+}
+
+void Progress::update(std::int64_t done, const std::string& text) {
+  const auto now = Clock::now();
+  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const double left = elapsed * static_cast<double>(total_ - done) /
+                      static_cast<double>(std::max<std::int64_t>(1, done));
+  std::ostringstream line;
+  constexpr int width = 24;
+  const int filled = static_cast<int>(width * done / std::max<std::int64_t>(1, total_));
+  line << "[" << std::string(static_cast<std::size_t>(filled), '#')
+       << std::string(static_cast<std::size_t>(width - filled), '.') << "] " << done << "/"
+       << total_ << "  " << text << "  ETA " << static_cast<int>(left) / 60 << ":" << std::setw(2)
+       << std::setfill('0') << static_cast<int>(left) % 60;
+  if (isatty(STDERR_FILENO)) {
+    if (visible_ && done < total_ && now - drawn_ < std::chrono::milliseconds(100)) return;
+    std::cerr << "\r\x1b[K" << line.str() << std::flush;
+    visible_ = true;
+    drawn_ = now;
+  } else if (done >= next_line_) {
+    std::cerr << line.str() << std::endl;
+    next_line_ = done + std::max<std::int64_t>(1, total_ / 10);
+  }
+}
+
+void Progress::clear() {
+  if (visible_) std::cerr << "\r\x1b[K" << std::flush;
+  visible_ = false;
+}
+
+std::string fixed(double value, int digits) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(digits) << value;
+  return text.str();
+}
+
+double peak_memory_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
+}
+
+}  // namespace metatt::apps

@@ -1,0 +1,46 @@
+#pragma once
+/// What the program says on the terminal: the settings at start, a progress bar, errors.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace metatt::apps {
+
+/// "metatt: MESSAGE" on standard error, on one line.
+void print_error(const std::string& message);
+
+/// The lines about version, backend, BLAS, core type and threads, with a warning if a setting costs
+/// speed.
+void print_backend();
+
+/// A bar with text behind it on standard error: redrawn in place on a terminal, otherwise one line
+/// a tenth of the way.
+class Progress {
+ public:
+  explicit Progress(std::int64_t total) : total_(total), start_(Clock::now()) {}
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// `done` of `total`; `text` follows the bar, the time left follows the text.
+  void update(std::int64_t done, const std::string& text);
+  /// Removes the bar so that a line can be printed.
+  void clear();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::int64_t total_;
+  Clock::time_point start_;
+  Clock::time_point drawn_{};
+  std::int64_t next_line_ = 0;
+  bool visible_ = false;
+};
+
+/// A number in fixed notation: fixed(0.12345, 2) is "0.12".
+std::string fixed(double value, int digits);
+
+/// The largest memory the process has had, in MB (10^6 bytes).
+double peak_memory_megabytes();
+
+}  // namespace metatt::apps
