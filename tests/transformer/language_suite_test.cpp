@@ -1,17 +1,20 @@
 #include <metatt/transformer/file.hpp>
+#include <metatt/transformer/glue.hpp>
 #include <metatt/transformer/language_grammar.hpp>
 #include <metatt/transformer/language_suite.hpp>
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "file_testing.hpp"
 
 namespace {
 
@@ -45,23 +48,12 @@ std::vector<std::string> lines_of(const std::filesystem::path& path) {
   return lines;
 }
 
-/// A suite in a folder of its own, written once for all tests of a seed.
-const std::filesystem::path& suite(std::uint64_t seed) {
-  struct Folders {
-    std::map<std::uint64_t, std::filesystem::path> paths;
-    ~Folders() {
-      for (const auto& [seed, path] : paths) std::filesystem::remove_all(path);
-    }
-  };
-  static Folders folders;
-  auto& path = folders.paths[seed];
-  if (path.empty()) {
-    std::string name = (std::filesystem::temp_directory_path() / "language-suite-XXXXXX").string();
-    BOOST_REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-    write_language_suite(path, seed);
-  }
-  return path;
+/// The suite of a seed, written once for all tests.
+std::filesystem::path suite(std::uint64_t seed) {
+  static std::map<std::uint64_t, metatt::testing::TemporaryFolder> folders;
+  const auto [place, is_new] = folders.try_emplace(seed);
+  if (is_new) write_language_suite(place->second.path(), seed);
+  return place->second.path();
 }
 
 std::vector<Row> rows_of(const std::string& task, const std::string& part) {
@@ -137,12 +129,11 @@ BOOST_AUTO_TEST_CASE(mersenne_twister_draws_are_those_of_the_standard) {
 }
 
 BOOST_AUTO_TEST_CASE(same_seed_gives_same_bytes) {
-  const std::filesystem::path again = suite(1).string() + "-again";
-  write_language_suite(again, 1);
+  const metatt::testing::TemporaryFolder again;
+  write_language_suite(again.path(), 1);
   for (const auto& file : files()) {
     BOOST_TEST((read_file(again / file) == read_file(suite(1) / file)), file);
   }
-  std::filesystem::remove_all(again);
 }
 
 BOOST_AUTO_TEST_CASE(different_seed_gives_different_rows_and_the_same_vocabulary) {
@@ -158,6 +149,21 @@ BOOST_AUTO_TEST_CASE(every_row_has_the_columns_of_glue) {
       const auto rows = rows_of(task, part);
       BOOST_TEST(rows.size() == (part == std::string("train") ? 4000u : 800u));
       for (const auto& row : rows) BOOST_REQUIRE_EQUAL(row.size(), column_counts.at(task));
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_glue_reader_accepts_every_file) {
+  for (const auto& name : {"cola", "mrpc", "rte", "stsb"}) {
+    const auto& task = find_glue_task(name);
+    BOOST_TEST(read_glue(suite(1), task, "train").size() == 4000u);
+    const auto dev = read_glue(suite(1), task, "dev");
+    BOOST_TEST(dev.size() == 800u);
+    const auto rows = rows_of(task.folder, "dev");
+    const auto& columns = sentence_columns.at(task.folder);
+    for (std::size_t i = 0; i < dev.size(); ++i) {
+      BOOST_REQUIRE_EQUAL(dev[i].sentence1, rows[i].at(columns.front()));
+      BOOST_REQUIRE_EQUAL(dev[i].sentence2.value_or(dev[i].sentence1), rows[i].at(columns.back()));
     }
   }
 }
