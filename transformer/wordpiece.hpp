@@ -29,7 +29,9 @@ struct EncodedText {
 /// that are no UTF-8; sets CJK characters apart; strips accents (NFD without Mn) and lower-cases;
 /// splits at white space and around punctuation; takes the longest matching pieces from the left,
 /// or [UNK] for a word that has no such cover or more than 100 characters. One difference: "[SEP]"
-/// inside a text is text, never the special token.
+/// inside a text is text, never the special token. Character classes are those of utf8proc's
+/// Unicode version: marks and punctuation younger than Unicode 8, whose tables Hugging Face's
+/// tokenizer still has, count as such here.
 class WordPiece {
  public:
   /// Entry i has id i; entries that continue a word begin with "##". Throws tn::Error on an empty
