@@ -77,21 +77,15 @@ void qr(Queue& queue, Index rows, Index columns, T* A, T* Q, T* R) {
   converged("qr", Lapack<T>::gelqf(LAPACK_COL_MAJOR, m, n, A, m, reflections.data()));
   copy_matrix(queue, rows, rank, A, columns, Q, rank);
   converged("qr", Lapack<T>::orglq(LAPACK_COL_MAJOR, k, n, k, Q, k, reflections.data()));
-  std::vector<T> phases(static_cast<std::size_t>(rank));
+  // The reflections of LAPACK leave a real diagonal; its signs go to Q.
+  std::vector<Real<T>> signs(static_cast<std::size_t>(rank));
   for (Index i = 0; i < rank; ++i) {
-    const Real<T> length = std::abs(A[i * columns + i]);
-    T& phase = phases[static_cast<std::size_t>(i)];
-    phase = length > 0 ? A[i * columns + i] / length : T(1);
+    signs[static_cast<std::size_t>(i)] = std::real(A[i * columns + i]) < 0 ? -1 : 1;
     std::fill_n(R + i * columns, i, T(0));
-    R[i * columns + i] = length;
-    for (Index j = i + 1; j < columns; ++j)
-      if constexpr (is_complex<T>)
-        R[i * columns + j] = std::conj(phase) * A[i * columns + j];
-      else
-        R[i * columns + j] = phase * A[i * columns + j];
+    std::copy_n(A + i * columns + i, columns - i, R + i * columns + i);
   }
-  for (Index i = 0; i < rows; ++i)
-    for (Index j = 0; j < rank; ++j) Q[i * rank + j] *= phases[static_cast<std::size_t>(j)];
+  scale_rows(queue, rank, columns, signs.data(), R);
+  scale_columns(queue, rows, rank, signs.data(), Q);
 }
 
 template <class T>
