@@ -142,6 +142,8 @@ template <class T>
 bool svd(Queue& queue, Index rows, Index columns, T* A, T* U, Real<T>* S, T* Vh) {
   const Index k = std::min(rows, columns);
   if (k == 0) return true;
+  // What the solver does with NaN is not documented.
+  if (!all_finite(queue, rows * columns, A)) return false;
   const Scratch<Real<T>> values(k);
   bool good = false;
   if (columns >= rows) {
@@ -191,6 +193,7 @@ void qr(Queue& queue, Index rows, Index columns, T* A, T* Q, T* R) {
 template <class T>
 bool eigh(Queue& queue, Index n, T* A, Real<T>* w) {
   if (n == 0) return true;
+  if (!all_finite(queue, n * n, A)) return false;
   constexpr auto kType = cuda::data_type<T>;
   constexpr auto kRealType = cuda::data_type<Real<T>>;
   const cuda::Native& native = cuda::native(queue);
