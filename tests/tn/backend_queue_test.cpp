@@ -26,7 +26,7 @@ BOOST_AUTO_TEST_CASE(the_description_names_the_backend_and_its_threads) {
   if (description.backend == "cpu") {
     const std::set<std::string> layers = {"openmp", "pthread", "sequential"};
     BOOST_TEST(layers.count(description.thread_layer) == 1);
-    BOOST_TEST(description.warning.empty() == (description.thread_layer == "openmp"));
+    if (description.thread_layer == "pthread") BOOST_TEST(!description.warning.empty());
   }
 }
 
