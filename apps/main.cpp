@@ -5,6 +5,9 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/tn/backend/backend.hpp>
 
+#include <unistd.h>
+
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <numeric>
@@ -59,7 +62,16 @@ std::string explain(CLI::App& program, const CLI::ParseError& error) {
   return "unknown argument \"" + typed + "\"; did you mean \"" + nearest(typed, known) + "\"?";
 }
 
+/// OpenBLAS picks its kernels when it is loaded. Where it does not know the processor, and the
+/// user has not chosen either, the program starts itself again with the choice made.
+void restart_with_better_core(char** argv) {
+  const std::string core = tn::backend::describe().better_core;
+  if (core.empty() || setenv("OPENBLAS_CORETYPE", core.c_str(), /*overwrite=*/0) != 0) return;
+  execv("/proc/self/exe", argv);  // returns only if it failed: then the slow kernels do
+}
+
 int run(int argc, char** argv) {
+  if (std::getenv("OPENBLAS_CORETYPE") == nullptr) restart_with_better_core(argv);
   CLI::App program{
       "metatt: fine-tunes transformers with one tensor train for all weight updates "
       "(MetaTT, arXiv:2506.09105) and adapts its ranks by DMRG-like sweeps."};

@@ -1,6 +1,7 @@
 #pragma once
-/// The linear-algebra backend: free functions on raw pointers, sizes and a queue. Meson compiles one
-/// folder that defines them: cpu/ (OpenBLAS, LAPACKE, OpenMP) or cuda/ (cuBLAS, cuSOLVER, kernels).
+/// The linear-algebra backend: free functions on raw pointers, sizes and a queue. Meson compiles
+/// one folder that defines them: cpu/ (OpenBLAS, LAPACKE, OpenMP) or cuda/ (cuBLAS, cuSOLVER,
+/// kernels).
 
 #include <metatt/tn/backend/types.hpp>
 
@@ -20,13 +21,16 @@ void synchronize(Queue& queue);
 
 /// What this backend is, for the lines that a program prints at start.
 struct Description {
-  std::string backend;        ///< "cpu" or "cuda"
-  std::string blas;           ///< library and version
-  std::string core;           ///< OpenBLAS core type, or the GPU's name
-  std::string thread_layer;   ///< "openmp", "pthread", "sequential"; "" on cuda
-  std::string vector_set;     ///< widest set that our own kernels use: "avx512", "avx2", "baseline"
-  int threads = 1;            ///< threads of BLAS and of our own loops
-  std::string warning;        ///< "" or one sentence on a setting that costs speed
+  std::string backend;       ///< "cpu" or "cuda"
+  std::string blas;          ///< library and version
+  std::string core;          ///< OpenBLAS core type, or the GPU's name
+  std::string thread_layer;  ///< "openmp", "pthread", "sequential"; "" on cuda
+  std::string vector_set;    ///< widest set that our own kernels use: "avx512", "avx2", "baseline"
+  int threads = 1;           ///< threads of BLAS and of our own loops
+  /// The OPENBLAS_CORETYPE that fits this processor where OpenBLAS, not knowing it, took kernels of
+  /// an older one; "" otherwise. OpenBLAS reads the variable when it is loaded.
+  std::string better_core;
+  std::string warning;  ///< "" or what in the settings costs speed, and the remedy
 };
 Description describe();
 

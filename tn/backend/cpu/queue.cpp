@@ -9,6 +9,8 @@
 #include <array>
 #include <cstdlib>
 #include <sstream>
+#include <string>
+#include <vector>
 
 namespace metatt::tn::backend {
 
@@ -19,13 +21,30 @@ Queue& queue() {
 
 void synchronize(Queue&) {}
 
-std::string_view vector_set() {
-  static constexpr std::array<std::string_view, 3> sets = {"baseline", "avx2", "avx512"};
+namespace {
+
+constexpr std::array<std::string_view, 3> sets = {"baseline", "avx2", "avx512"};
+
+/// What the processor has, whatever the environment asks for.
+const std::string_view* widest_set() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
-  const auto widest = sets.begin() + (avx512 ? 2 : avx2 ? 1 : 0);
+  return sets.begin() + (avx512 ? 2 : avx2 ? 1 : 0);
+}
+
+/// OpenBLAS falls back to SSE kernels on processors newer than itself, at a fifth of the speed.
+std::string better_core(const std::string& core) {
+  const bool old = core == "Prescott" || core == "Core2" || core == "Nehalem";
+  if (!old || *widest_set() == "baseline") return "";
+  return *widest_set() == "avx512" ? "SkylakeX" : "Haswell";
+}
+
+}  // namespace
+
+std::string_view vector_set() {
+  const auto widest = widest_set();
   const char* wanted = std::getenv("METATT_VECTOR_SET");
   if (wanted == nullptr) return *widest;
   const auto chosen = std::find(sets.begin(), sets.end(), wanted);
@@ -51,14 +70,22 @@ Description describe() {
                                                            : "sequential";
   description.vector_set = vector_set();
   description.threads = omp_get_max_threads();
+  description.better_core = better_core(description.core);
+  std::vector<std::string> warnings;
+  if (!description.better_core.empty())
+    warnings.push_back("OpenBLAS does not know this processor and uses its slow " +
+                       description.core +
+                       " kernels: set OPENBLAS_CORETYPE=" + description.better_core);
   if (parallel == OPENBLAS_THREAD)
-    description.warning =
+    warnings.emplace_back(
         "OpenBLAS runs its own threads beside OpenMP's, which makes a step 2 to 3 times slower: "
-        "install libopenblas-openmp-dev";
+        "install libopenblas-openmp-dev");
   else if (parallel == OPENBLAS_SEQUENTIAL && description.threads > 1)
-    description.warning =
+    warnings.emplace_back(
         "OpenBLAS runs on one thread only, which makes a step slower: install "
-        "libopenblas-openmp-dev";
+        "libopenblas-openmp-dev");
+  for (const std::string& warning : warnings)
+    description.warning += (description.warning.empty() ? "" : "; ") + warning;
   return description;
 }
 
