@@ -50,6 +50,9 @@ void Tape<T>::backward(const Variable<T>& loss) {
     if (node.parameter >= 0) continue;
     // A result that the loss does not use has no gradient and passes none on.
     if (!node.gradient.empty()) {
+      if (!node.backward)
+        tn::fail("backward: an earlier pass went through ", node.operation,
+                 " already and freed what it had saved");
       Tensor<T> gradient = std::move(node.gradient);
       node.gradient = {};
       node.backward(gradients, gradient);

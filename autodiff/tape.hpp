@@ -106,7 +106,8 @@ class Tape {
 
   /// Fills the arena's gradients with ∂loss/∂parameter (adding to those already written since
   /// clear_gradients()). Closures are destroyed as they have run, which frees what they saved.
-  /// Errors: the loss is not a single number; it depends on no parameter.
+  /// Errors: the loss is not a single number; it depends on no parameter; an operation that it uses
+  /// has had its backward pass.
   void backward(const Variable<T>& loss);
 
  private:
