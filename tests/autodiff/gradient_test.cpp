@@ -1,0 +1,185 @@
+#include "gradient_testing.hpp"
+
+#include <metatt/autodiff/ops_activation.hpp>
+#include <metatt/autodiff/ops_attention.hpp>
+#include <metatt/autodiff/ops_embedding.hpp>
+#include <metatt/autodiff/ops_linear.hpp>
+#include <metatt/autodiff/ops_normalisation.hpp>
+
+using namespace metatt::autodiff;
+using namespace metatt::autodiff::testing;
+namespace tn = metatt::tn;
+
+namespace {
+
+using Update = LowRankUpdate<double>;
+
+Indices indices(std::initializer_list<std::int32_t> values) {
+  return Indices::from({static_cast<Index>(values.size())}, values);
+}
+
+/// linear() with x (5 × 7), a weight of 9 rows and a bias, and updates made from the inputs that
+/// follow these three.
+void check_adapted_linear(
+    const std::vector<Input>& factors,
+    const std::function<std::vector<Update>(std::span<const Variable<double>>)>& updates) {
+  std::vector<Input> inputs{normal("x", {5, 7}), normal("weight", {9, 7}), normal("bias", {9})};
+  inputs.insert(inputs.end(), factors.begin(), factors.end());
+  check_operation(inputs, [&](Tape<double>& tape, const Inputs& in) {
+    const auto list = updates(std::span(in).subspan(3));
+    return linear<double>(tape, in[0], in[1], in[2], list);
+  });
+}
+
+BOOST_AUTO_TEST_SUITE(gradients)
+
+BOOST_AUTO_TEST_CASE(linear_without_bias) {
+  check_operation(
+      {normal("x", {5, 7}), normal("weight", {4, 7})},
+      [](Tape<double>& tape, const Inputs& in) { return linear<double>(tape, in[0], in[1], {}); });
+}
+
+BOOST_AUTO_TEST_CASE(linear_with_bias) {
+  check_adapted_linear({}, [](auto) { return std::vector<Update>(); });
+}
+
+BOOST_AUTO_TEST_CASE(linear_with_an_update_of_one_pair_of_factors) {
+  check_adapted_linear({normal("U", {7, 3}), normal("V", {3, 9})}, [](auto in) {
+    return std::vector<Update>{{in[0], {}, 0, in[1], 0.7, 0, 9}};
+  });
+}
+
+BOOST_AUTO_TEST_CASE(linear_with_an_update_whose_factors_are_larger_than_the_matrix) {
+  check_adapted_linear({normal("U", {8, 3}), normal("C", {3, 4, 2}), normal("V", {2, 6})},
+                       [](auto in) {
+                         return std::vector<Update>{{in[0], in[1], 2, in[2], 0.7, 3, 4}};
+                       });
+}
+
+BOOST_AUTO_TEST_CASE(linear_with_two_slices_of_one_train_at_different_columns) {
+  check_adapted_linear({normal("U", {7, 2}), normal("C", {2, 3, 4}), normal("V", {4, 3})},
+                       [](auto in) {
+                         return std::vector<Update>{{in[0], in[1], 0, in[2], 0.7, 0, 3},
+                                                    {in[0], in[1], 2, in[2], 0.7, 6, 3}};
+                       });
+}
+
+BOOST_AUTO_TEST_CASE(linear_with_updates_that_share_only_their_left_factor) {
+  check_adapted_linear(
+      {normal("U", {7, 3}), normal("C", {3, 2, 3}), normal("V1", {3, 5}), normal("V2", {3, 9})},
+      [](auto in) {
+        return std::vector<Update>{{in[0], in[1], 0, in[2], 0.7, 2, 5},
+                                   {in[0], in[1], 1, in[3], 1.3, 0, 9},
+                                   {in[0], {}, 0, in[3], 0.4, 0, 9}};
+      });
+}
+
+BOOST_AUTO_TEST_CASE(matmul_of_matrices) {
+  check_operation({normal("a", {4, 3}), normal("b", {3, 5})},
+                  [](Tape<double>& tape, const Inputs& in) {
+                    return matmul(tape, in[0], in[1], {4, 5});
+                  });
+}
+
+BOOST_AUTO_TEST_CASE(matmul_of_neighbouring_cores_of_a_train) {
+  check_operation({normal("a", {2, 4, 3}), normal("b", {3, 2, 5})},
+                  [](Tape<double>& tape, const Inputs& in) {
+                    return matmul(tape, in[0], in[1], {2, 8, 5});
+                  });
+}
+
+BOOST_AUTO_TEST_CASE(bias_gelu_with_and_without_bias) {
+  check_operation(
+      {normal("x", {5, 7}), normal("bias", {7})},
+      [](Tape<double>& tape, const Inputs& in) { return bias_gelu(tape, in[0], in[1]); });
+  check_operation({normal("x", {5, 7})},
+                  [](Tape<double>& tape, const Inputs& in) { return bias_gelu(tape, in[0], {}); });
+}
+
+BOOST_AUTO_TEST_CASE(tanh_of_a_matrix) {
+  check_operation({normal("x", {5, 7})},
+                  [](Tape<double>& tape, const Inputs& in) { return tanh(tape, in[0]); });
+}
+
+BOOST_AUTO_TEST_CASE(dropout_with_the_masks_of_one_step) {
+  check_operation({normal("x", {9, 7})},
+                  [](Tape<double>& tape, const Inputs& in) { return dropout(tape, in[0], 0.4); });
+}
+
+BOOST_AUTO_TEST_CASE(residual_layer_norm_of_x_alone) {
+  check_operation({normal("x", {5, 7}), normal("gamma", {7}, 0), normal("beta", {7}, 0)},
+                  [](Tape<double>& tape, const Inputs& in) {
+                    return residual_layer_norm(tape, in[0], {}, {}, {in[1], in[2], 1e-5}, 0.0);
+                  });
+}
+
+BOOST_AUTO_TEST_CASE(residual_layer_norm_with_bias_and_residual_and_with_or_without_dropout) {
+  for (const double probability : {0.0, 0.3}) {
+    BOOST_TEST_CONTEXT("dropout " << probability) {
+      check_operation({normal("x", {5, 7}), normal("bias", {7}), normal("residual", {5, 7}),
+                       normal("gamma", {7}, 0), normal("beta", {7}, 0)},
+                      [&](Tape<double>& tape, const Inputs& in) {
+                        return residual_layer_norm(tape, in[0], in[1], in[2], {in[3], in[4], 1e-5},
+                                                   probability);
+                      });
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(residual_layer_norm_of_a_sum_of_x_and_itself) {
+  check_operation({normal("x", {5, 7}), normal("gamma", {7}, 0), normal("beta", {7}, 0)},
+                  [](Tape<double>& tape, const Inputs& in) {
+                    const Variable<double> y = tanh(tape, in[0]);
+                    return residual_layer_norm(tape, y, {}, y, {in[1], in[2], 1e-5}, 0.3);
+                  });
+}
+
+BOOST_AUTO_TEST_CASE(attention_inside_ragged_sequences_with_and_without_dropout) {
+  const std::vector<Index> lengths{3, 1, 9, 4};
+  for (const double probability : {0.0, 0.25}) {
+    BOOST_TEST_CONTEXT("dropout " << probability) {
+      check_operation({normal("qkv", {17, 18})}, [&](Tape<double>& tape, const Inputs& in) {
+        return attention(tape, in[0], Sequences::from_lengths(lengths), 2, probability);
+      });
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(embedding_in_two_tables_with_rows_taken_often_and_never) {
+  check_operation({normal("words", {6, 5}), normal("types", {2, 5})},
+                  [](Tape<double>& tape, const Inputs& in) {
+                    const std::array<EmbeddingLookup<double>, 2> lookups{
+                        {{in[0], indices({4, 0, 4, 4, 2})}, {in[1], indices({0, 1, 1, 0, 0})}}};
+                    return embedding<double>(tape, lookups);
+                  });
+}
+
+BOOST_AUTO_TEST_CASE(gather_rows_out_of_order) {
+  check_operation({normal("x", {6, 5})}, [](Tape<double>& tape, const Inputs& in) {
+    return gather_rows(tape, in[0], indices({4, 0, 3}));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(softmax_cross_entropy_of_logits) {
+  check_operation({normal("logits", {6, 4})}, [](Tape<double>& tape, const Inputs& in) {
+    return softmax_cross_entropy(tape, in[0], indices({3, 0, 0, 1, 2, 3}));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(mean_squared_error_of_predictions) {
+  check_operation({normal("prediction", {6, 1})}, [](Tape<double>& tape, const Inputs& in) {
+    return mean_squared_error(tape, in[0], tn::random_normal<double>({6}, 5));
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_value_that_two_operations_read_receives_both_gradients) {
+  check_operation({normal("x", {5, 5}), normal("weight", {5, 5})}, [](Tape<double>& tape,
+                                                                      const Inputs& in) {
+    const Variable<double> y = tanh(tape, in[0]);
+    return linear<double>(tape, y, in[1], {}, std::array<Update, 1>{{{y, {}, 0, y, 0.5, 0, 5}}});
+  });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
