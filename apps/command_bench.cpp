@@ -61,7 +61,7 @@ class StepBench {
   StepBench(const BenchOptions& o, const std::string& variant, double dropout)
       : config_(with_dropout(o.config, dropout)),
         encoder_(config_, weights_, initial),
-        classifier_(encoder_, 2, dropout, initial),
+        classifier_(encoder_, 2, initial),
         labels_(static_cast<std::size_t>(o.batch)) {
     AdapterSettings settings;
     settings.rank = o.rank;

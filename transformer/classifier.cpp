@@ -16,8 +16,8 @@ Variable<T> Classifier<T>::logits(autodiff::Tape<T>& tape, const Batch& batch,
   const Variable<T> first = autodiff::gather_rows(tape, hidden, batch.sequences.first_rows());
   const Variable<T> pooled = autodiff::tanh(
       tape, autodiff::linear<T>(tape, first, use(pooler_weight_), use(pooler_bias_)));
-  return autodiff::linear<T>(tape, autodiff::dropout(tape, pooled, dropout_), use(head_weight_),
-                             use(head_bias_));
+  return autodiff::linear<T>(tape, autodiff::dropout(tape, pooled, dropout.classifier),
+                             use(head_weight_), use(head_bias_));
 }
 
 template <class T>

@@ -14,7 +14,7 @@ class Classifier {
 
   /// Adds pooler and head to the encoder's weights; the values come from initial(name, shape).
   template <class Initial>
-  Classifier(const Encoder<T>& encoder, Index outputs, double dropout, Initial&& initial);
+  Classifier(const Encoder<T>& encoder, Index outputs, Initial&& initial);
 
   Index outputs() const { return outputs_; }
   const Encoder<T>& encoder() const { return encoder_; }
@@ -31,15 +31,13 @@ class Classifier {
  private:
   const Encoder<T>& encoder_;
   Index outputs_;
-  double dropout_;
   Id pooler_weight_, pooler_bias_, head_weight_, head_bias_;
 };
 
 template <class T>
 template <class Initial>
-Classifier<T>::Classifier(const Encoder<T>& encoder, Index outputs, double dropout,
-                          Initial&& initial)
-    : encoder_(encoder), outputs_(outputs), dropout_(dropout) {
+Classifier<T>::Classifier(const Encoder<T>& encoder, Index outputs, Initial&& initial)
+    : encoder_(encoder), outputs_(outputs) {
   const Index d = encoder.config().hidden_size;
   const auto add = [&](const std::string& name, const Shape& shape) {
     return encoder.weights().add(name, initial(name, shape));

@@ -10,13 +10,14 @@
 
 namespace metatt::transformer {
 
-/// Whether dropout is drawn with the configuration's probabilities. (Off outside training in any
-/// case.)
+/// Probabilities of the three dropouts. (Off outside training in any case.)
 struct DropoutRates {
   double hidden = 0;
   double attention = 0;
+  double classifier = 0;
   static DropoutRates of(const ModelConfig& config) {
-    return {config.hidden_dropout_prob, config.attention_probs_dropout_prob};
+    return {config.hidden_dropout_prob, config.attention_probs_dropout_prob,
+            config.classifier_dropout.value_or(config.hidden_dropout_prob)};
   }
 };
 

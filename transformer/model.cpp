@@ -32,8 +32,7 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
   const bool new_pooler = source == HeadSource::fresh && !reader.contains("pooler.dense.weight");
   pooler_trained_ = pooler_trained.value_or(new_pooler);
   classifier_ = std::make_unique<Classifier<T>>(
-      *encoder_, outputs, config_.classifier_dropout.value_or(config_.hidden_dropout_prob),
-      [&](const std::string& name, const Shape& shape) {
+      *encoder_, outputs, [&](const std::string& name, const Shape& shape) {
         const bool pooler = name.starts_with("pooler");
         const bool fresh = pooler ? new_pooler : source == HeadSource::fresh;
         return fresh ? initial_weight<T>(name, shape, seed) : reader(name, shape);
