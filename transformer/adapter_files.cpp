@@ -28,8 +28,12 @@ AdapterSettings read_settings(const nlohmann::json& json, const std::string& sou
   settings.rank = required<std::int64_t>(json, "rank", source);
   settings.alpha = required<double>(json, "alpha", source);
   settings.targets.clear();
-  for (const auto& name : required<std::vector<std::string>>(json, "target_modules", source))
-    settings.targets.push_back(find_matrix_type(name));
+  const auto names = required<std::vector<std::string>>(json, "target_modules", source);
+  try {
+    for (const auto& name : names) settings.targets.push_back(find_matrix_type(name));
+  } catch (const tn::Error& error) {
+    tn::fail(source, ": ", error.what());
+  }
   return settings;
 }
 
@@ -121,11 +125,19 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
                                                        const std::filesystem::path& base,
                                                        Index outputs) {
   const SafetensorsFile file(folder / adapter_file_name);
-  auto model = std::make_unique<ClassifierModel<T>>(
-      base.empty() ? std::filesystem::path(record.base_model) : base, outputs, record.method,
-      HeadSource::fresh, 0, adapter_shapes(file), record.pooler_trained);
-  load_own_tensors(*model, file);
-  return model;
+  const std::filesystem::path model_folder =
+      base.empty() ? std::filesystem::path(record.base_model) : base;
+  try {
+    auto model = std::make_unique<ClassifierModel<T>>(model_folder, outputs, record.method,
+                                                      HeadSource::fresh, 0, adapter_shapes(file),
+                                                      record.pooler_trained);
+    load_own_tensors(*model, file);
+    return model;
+  } catch (const tn::Error& error) {
+    // What does not fit may be a file of either folder.
+    tn::fail("adapter in ", folder.string(), " on the model in ", model_folder.string(), ": ",
+             error.what());
+  }
 }
 
 template <class T>

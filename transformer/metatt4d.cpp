@@ -46,6 +46,27 @@ std::array<Shape, 4> fresh_shapes(const AdapterSettings& settings, const ModelCo
           Shape{r, static_cast<Index>(settings.targets.size()), r}, Shape{r, d_out}};
 }
 
+/// Shapes of cores from a file: the ranks are the file's, the modes those of `shapes`.
+std::array<Shape, 4> stored_shapes(const std::map<std::string, Shape>& stored,
+                                   std::array<Shape, 4> shapes) {
+  Index rank = 0;
+  for (std::size_t k = 0; k < shapes.size(); ++k) {
+    const std::string name = MetaTT4D<float>::core_name(static_cast<int>(k));
+    const auto found = stored.find(name);
+    if (found == stored.end()) tn::fail("metatt4d: there is no \"", name, "\"");
+    const Shape& given = found->second;
+    Shape& shape = shapes[k];
+    if (k > 0) shape.front() = rank;
+    if (k + 1 < shapes.size() && given.size() == shape.size()) shape.back() = given.back();
+    if (given != shape)
+      tn::fail("metatt4d: \"", name, "\" has shape ", tn::shape_text(given), ", expected ",
+               tn::shape_text(shape));
+    rank = shape.back();
+    if (rank < 1) tn::fail("metatt4d: \"", name, "\" has rank 0, expected at least 1");
+  }
+  return shapes;
+}
+
 /// As a matrix: what is left of the last mode × the last mode for G1 and G4, one slice for G2, G3.
 template <class T>
 Tensor<T> initial_matrix(const std::string& code, Index rows, Index columns, std::uint64_t seed,
@@ -68,11 +89,10 @@ MetaTT4D<T>::MetaTT4D(const AdapterSettings& settings, const ModelConfig& config
     : Adapter<T>(settings, config), weights_(weights) {
   const auto codes = split_codes(settings.initialisation);
   const auto fresh = fresh_shapes(settings, config);
+  const auto core_shapes = shapes.empty() ? fresh : stored_shapes(shapes, fresh);
   for (int k = 0; k < cores; ++k) {
     const auto index = static_cast<std::size_t>(k);
-    const auto given = shapes.find(core_name(k));
-    const Shape& shape = given == shapes.end() ? fresh[index] : given->second;
-    ids_[index] = weights.add(core_name(k), initial_core(k, codes[index], shape));
+    ids_[index] = weights.add(core_name(k), initial_core(k, codes[index], core_shapes[index]));
     weights.train(ids_[index], WeightGroup::decayed);
   }
 }

@@ -143,8 +143,10 @@ class Training {
 void check(const TrainSettings& settings, std::span<const Example> train, bool has_train) {
   if (settings.epochs < 1)
     tn::fail("num_train_epochs: expected at least 1, found ", settings.epochs);
-  if (settings.batch_size < 1 || settings.eval_batch_size < 1)
+  if (settings.batch_size < 1)
     tn::fail("per_device_train_batch_size: expected at least 1, found ", settings.batch_size);
+  if (settings.eval_batch_size < 1)
+    tn::fail("per_device_eval_batch_size: expected at least 1, found ", settings.eval_batch_size);
   if (!(settings.warmup_ratio >= 0 && settings.warmup_ratio <= 1))
     tn::fail("warmup_ratio: expected 0 … 1, found ", settings.warmup_ratio);
   if (train.empty()) tn::fail("train: there are no training examples");
