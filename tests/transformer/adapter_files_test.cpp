@@ -1,0 +1,292 @@
+#include "model_testing.hpp"
+
+#include <metatt/transformer/json.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <tuple>
+
+using namespace metatt;
+using namespace metatt::testing;
+
+namespace {
+
+using Types = std::tuple<float, double>;
+
+/// A trained adapter on a small model, and its folder.
+template <class T>
+struct WrittenAdapter {
+  explicit WrittenAdapter(const std::string& kind) : method(small_adapter(kind)) {
+    write_small_model(folder / "base");
+    model = std::make_unique<ClassifierModel<T>>(folder / "base", 2, method, HeadSource::fresh, 1);
+    if (model->adapter()) randomise_adapter(*model->adapter(), model->weights());
+    output = prepare_output_folder(folder / "adapter", false);
+  }
+  AdapterRecord record() const {
+    AdapterRecord record;
+    record.base_model = (folder / "base").string();
+    record.task = "mrpc";
+    record.method = method;
+    record.pooler_trained = model->pooler_trained();
+    return record;
+  }
+  void write() const { write_adapter(output, *model, record()); }
+  std::unique_ptr<ClassifierModel<T>> read() const {
+    return read_adapted_model<T>(output.path, read_adapter_record(output.path), {}, 2);
+  }
+
+  TemporaryFolder folder;
+  Method method;
+  std::unique_ptr<ClassifierModel<T>> model;
+  OutputFolder output;
+};
+
+/// The adapter's train cut to unequal ranks below those it was made with.
+template <class T>
+void lower_ranks(ClassifierModel<T>& model) {
+  const auto& train = *model.train();
+  std::vector<typename Weights<T>::Replacement> cores;
+  const std::array<Shape, 4> shapes{Shape{12, 2}, {2, 2, 3}, {3, 6, 1}, {1, 12}};
+  for (int k = 0; k < 4; ++k) {
+    const auto stream = static_cast<std::uint64_t>(k);
+    cores.push_back({train.core(k),
+                     tn::random_normal<T>(shapes[static_cast<std::size_t>(k)], 3, stream),
+                     {},
+                     {}});
+  }
+  model.weights().replace(cores);
+}
+
+nlohmann::json read_json(const std::filesystem::path& path) {
+  return parse_json(read_file(path), path.string());
+}
+
+/// Rewrites the adapter's file with changed tensors.
+template <class Change>
+void change_tensors(const WrittenAdapter<float>& written, const Change& change) {
+  auto tensors = written.model->own_tensors();
+  change(tensors);
+  write_safetensors<float>(written.output / adapter_file_name, tensors, {});
+}
+
+BOOST_AUTO_TEST_SUITE(adapter_files)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_written_adapter_gives_every_bit_of_the_logits_again, T, Types) {
+  const Batch batch = pack(random_examples(6, 1));
+  for (const char* kind : {"metatt4d", "lora", "none"}) {
+    BOOST_TEST_CONTEXT(kind) {
+      const WrittenAdapter<T> written(kind);
+      written.write();
+      const auto read = written.read();
+      BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
+                 boost::test_tools::per_element());
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_adapter_of_adapted_ranks_is_read_with_them) {
+  const Batch batch = pack(random_examples(6, 1));
+  const WrittenAdapter<float> written("metatt4d");
+  lower_ranks(*written.model);
+  written.write();
+  const auto json = read_json(written.output / adapter_config_name);
+  BOOST_TEST((json["ranks"] == std::vector<Index>{2, 3, 1}));
+  BOOST_TEST((json["modes"] == std::vector<Index>{12, 2, 6, 12}));
+  const auto read = written.read();
+  BOOST_TEST(read->train()->ranks() == (std::vector<Index>{2, 3, 1}),
+             boost::test_tools::per_element());
+  BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_record_keeps_what_it_was_given) {
+  const WrittenAdapter<float> written("metatt4d");
+  AdapterRecord record = written.record();
+  record.max_seq_length = 77;
+  write_adapter(written.output, *written.model, record);
+  const AdapterRecord read = read_adapter_record(written.output.path);
+  BOOST_TEST(read.base_model == record.base_model);
+  BOOST_TEST(read.task == "mrpc");
+  BOOST_TEST(read.max_seq_length == 77);
+  BOOST_TEST(read.method.name() == "metatt4d");
+  BOOST_TEST(read.method.adapter.rank == 3);
+  BOOST_TEST(read.method.adapter.alpha == 0.7);
+  BOOST_TEST((read.method.adapter.targets == record.method.adapter.targets));
+  BOOST_TEST(!read.pooler_trained);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_merged_model_has_the_logits_of_the_adapted_one, T, Types) {
+  const Batch batch = pack(random_examples(6, 1));
+  for (const char* kind : {"metatt4d", "lora", "none", "full"}) {
+    BOOST_TEST_CONTEXT(kind) {
+      const WrittenAdapter<T> written(kind);
+      const OutputFolder merged = prepare_output_folder(written.folder / "merged", false);
+      write_merged_model(merged, *written.model, two_classes());
+      const ClassifierModel<T> read(merged.path, 2, Method::named("none", {}),
+                                    HeadSource::from_model, 9);
+      BOOST_TEST(relative_error(logits_of(*written.model, batch), logits_of(read, batch)) <
+                 (sizeof(T) == 4 ? 1e-5 : 1e-13));
+      const auto json = read_json(merged / "config.json");
+      BOOST_TEST(
+          (json["architectures"] == std::vector<std::string>{"BertForSequenceClassification"}));
+      BOOST_TEST((json["label2id"] == nlohmann::json{{"0", 0}, {"1", 1}}));
+    }
+  }
+}
+
+/// ΔW of a site in a PEFT file: lora_alpha / r = 1 times B·A.
+Tensor<float> exported_update(const SafetensorsFile& file, const std::string& site, Index rank,
+                              const MatrixExtents& extents) {
+  return tn::matrix_product(file.read<float>(site + ".lora_B.weight", {extents.d_out, rank}),
+                            file.read<float>(site + ".lora_A.weight", {rank, extents.d_in}));
+}
+
+void check_export(const WrittenAdapter<float>& written, Index rank) {
+  const OutputFolder exported = prepare_output_folder(written.folder / "peft", true);
+  export_peft_lora(exported, *written.model, written.record());
+  const SafetensorsFile file(exported / "adapter_model.safetensors");
+  BOOST_TEST(file.metadata().at("format") == "pt");
+  std::size_t expected = 2;
+  for (Index layer = 0; layer < 2; ++layer) {
+    for (const MatrixType type : written.method.adapter.targets) {
+      const std::string site =
+          "base_model.model.bert.encoder.layer." + std::to_string(layer) + "." + bert_module(type);
+      BOOST_TEST_CONTEXT(site) {
+        const auto native =
+            dense_update<float>(written.model->adapter()->lora_factors(layer, type));
+        const auto update = exported_update(file, site, rank, matrix_extents(small_config(), type));
+        BOOST_TEST(relative_error(native.to_vector(), update.to_vector()) < 1e-6);
+        expected += 2;
+      }
+    }
+  }
+  BOOST_TEST(file.names().size() == expected);
+  BOOST_TEST(file.contains("base_model.model.classifier.weight"));
+  BOOST_TEST(file.contains("base_model.model.classifier.bias"));
+  const auto json = read_json(exported / "adapter_config.json");
+  BOOST_TEST((json["peft_type"] == "LORA"));
+  BOOST_TEST((json["task_type"] == "SEQ_CLS"));
+  BOOST_TEST((json["r"] == rank));
+  BOOST_TEST((json["lora_alpha"] == rank));
+  BOOST_TEST((json["modules_to_save"] == std::vector<std::string>{"classifier"}));
+  BOOST_TEST(json["target_modules"].size() == written.method.adapter.targets.size());
+  for (const char* pattern : {"rank_pattern", "alpha_pattern", "use_dora", "use_rslora"})
+    BOOST_TEST(!json.contains(pattern));
+}
+
+BOOST_AUTO_TEST_CASE(a_peft_export_has_the_native_update_at_one_rank_everywhere) {
+  check_export(WrittenAdapter<float>("metatt4d"), 3);
+  check_export(WrittenAdapter<float>("lora"), 3);
+  const WrittenAdapter<float> lowered("metatt4d");
+  lower_ranks(*lowered.model);
+  check_export(lowered, 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_method_without_update_has_no_peft_export) {
+  const WrittenAdapter<float> written("none");
+  check_error([&] { export_peft_lora(written.output, *written.model, written.record()); },
+              {"export", "\"none\""});
+}
+
+BOOST_AUTO_TEST_CASE(fields_that_are_missing_or_wrong_are_named_with_their_file) {
+  const WrittenAdapter<float> written("metatt4d");
+  written.write();
+  const auto path = written.output / adapter_config_name;
+  const auto good = read_json(path);
+  const auto check = [&](const std::string& field, const nlohmann::json& value) {
+    nlohmann::json json = good;
+    json[field] = value;
+    if (value.is_null()) json.erase(field);
+    write_file_atomically(path, json.dump());
+    BOOST_TEST_CONTEXT(field << " = " << value) {
+      check_error([&] { written.read(); }, {written.output.path.string(), field});
+    }
+  };
+  for (const char* field : {"format", "version", "adapter", "base_model_name_or_path", "task",
+                            "max_seq_length", "pooler_trained", "rank", "alpha", "target_modules"})
+    check(field, nullptr);
+  check("format", "other");
+  check("version", 2);
+  check("adapter", "full");
+  check("adapter", "lola");
+  check("adapter", 7);
+  check("max_seq_length", 2);
+  check("max_seq_length", "128");
+  check("pooler_trained", 1);
+  check("rank", 3.5);
+  check("rank", 0);
+  check("rank", 1000000000);
+  check("alpha", -1);
+  check("target_modules", std::vector<std::string>{"query", "qkv"});
+  check("target_modules", std::vector<std::string>{"value", "query"});
+  check("target_modules", nlohmann::json::array());
+  write_file_atomically(path, "{\"format\": ");
+  check_error([&] { written.read(); }, {path.string()});
+  write_file_atomically(path, good.dump());
+  written.read();
+}
+
+BOOST_AUTO_TEST_CASE(tensors_that_are_missing_too_many_or_of_another_shape_are_named) {
+  const WrittenAdapter<float> written("metatt4d");
+  written.write();
+  const auto check = [&](std::string_view name, const auto& change) {
+    change_tensors(written, change);
+    BOOST_TEST_CONTEXT(name) {
+      check_error([&] { written.read(); }, {written.output.path.string(), name});
+    }
+  };
+  const auto find = [](auto& tensors, std::string_view name) {
+    return std::find_if(tensors.begin(), tensors.end(),
+                        [&](const auto& t) { return t.name == name; });
+  };
+  for (const char* name : {"adapter.G1", "adapter.G3", "classifier.weight", "classifier.bias"}) {
+    check(name, [&](auto& tensors) { tensors.erase(find(tensors, name)); });
+    check(name, [&](auto& tensors) { find(tensors, name)->tensor = Tensor<float>::zeros({5}); });
+    check(name, [&](auto& tensors) {
+      find(tensors, name)->tensor = Tensor<float>::zeros({2, 3, 4, 5});
+    });
+  }
+  check("adapter.G2", [&](auto& tensors) {
+    find(tensors, "adapter.G2")->tensor = Tensor<float>::zeros({2, 2, 3});
+  });
+  check("adapter.G4", [&](auto& tensors) {
+    Tensor<float> bad = Tensor<float>::zeros({3, 12});
+    bad.mutable_data()[0] = std::nanf("");
+    find(tensors, "adapter.G4")->tensor = bad;
+  });
+  check("adapter.G5", [&](auto& tensors) {
+    tensors.push_back({"adapter.G5", Tensor<float>::zeros({2})});
+  });
+  check("pooler.dense.bias", [&](auto& tensors) {
+    tensors.push_back({"pooler.dense.bias", Tensor<float>::zeros({8})});
+  });
+  check("rank", [&](auto& tensors) {
+    find(tensors, "adapter.G1")->tensor = Tensor<float>::zeros({12, 0});
+    find(tensors, "adapter.G2")->tensor = Tensor<float>::zeros({0, 2, 3});
+  });
+}
+
+BOOST_AUTO_TEST_CASE(an_adapter_of_another_model_is_refused) {
+  const WrittenAdapter<float> written("metatt4d");
+  written.write();
+  ModelConfig config = small_config();
+  config.hidden_size = 10;
+  write_small_model(written.folder / "other", config);
+  check_error(
+      [&] {
+        read_adapted_model<float>(written.output.path, written.record(), written.folder / "other",
+                                  2);
+      },
+      {written.output.path.string(), (written.folder / "other").string(), "classifier.weight"});
+}
+
+BOOST_AUTO_TEST_CASE(an_adapter_whose_base_is_gone_says_where_it_was) {
+  const WrittenAdapter<float> written("lora");
+  written.write();
+  std::filesystem::remove_all(written.folder / "base");
+  check_error([&] { written.read(); }, {(written.folder / "base").string()});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace

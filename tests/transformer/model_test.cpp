@@ -1,0 +1,179 @@
+#include "model_testing.hpp"
+
+using namespace metatt;
+using namespace metatt::testing;
+
+namespace {
+
+using Model = ClassifierModel<float>;
+
+/// A folder with a small model, which a test may then damage.
+struct ModelFolder : TemporaryFolder {
+  ModelFolder() { write_small_model(path()); }
+  void open(const std::string& method = "none", HeadSource source = HeadSource::fresh) const {
+    const Model model(path(), 2, Method::named(method, {}), source, 1);
+  }
+};
+
+BOOST_AUTO_TEST_SUITE(model)
+
+BOOST_AUTO_TEST_CASE(a_model_folder_gives_the_weights_that_were_written) {
+  const ModelFolder folder;
+  const Model model(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
+  const AssembledModel<float> expected(small_config(), 2, Method::named("none", {}),
+                                       random_weight<float>);
+  BOOST_TEST((model.config() == small_config()));
+  for (const auto id : expected.encoder.ids()) BOOST_TEST_CONTEXT(expected.weights.name(id)) {
+      const auto& weights = model.encoder().weights();
+      BOOST_TEST(weights.value(weights.find(expected.weights.name(id))).to_vector() ==
+                     expected.weights.value(id).to_vector(),
+                 boost::test_tools::per_element());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_trained_follows_from_the_method) {
+  const ModelFolder folder;
+  const Index d = 8, head = 2 * d + 2, pooler = d * d + d;
+  const auto counts = [&](const std::string& method) {
+    AdapterSettings settings;
+    settings.rank = 2;
+    const Model model(folder.path(), 2, Method::named(method, settings), HeadSource::fresh, 1);
+    return std::pair(model.trainable_adapter(), model.trainable_head());
+  };
+  BOOST_TEST((counts("none") == std::pair(Index{0}, head)));
+  BOOST_TEST((counts("metatt4d") == std::pair(2 * d * 2 + (2 + 2) * 4, head)));
+  BOOST_TEST((counts("lora") == std::pair(2 * 2 * 2 * 2 * d, head)));
+  // Tables and their norm, then per layer four d × d, two d × f, their biases and two norms.
+  const Index f = 12, encoder = (24 + 16 + 2) * d + 2 * d +
+                                2 * (4 * d * d + 4 * d + 2 * d * f + f + d + 2 * 2 * d);
+  BOOST_TEST((counts("full") == std::pair(encoder, head + pooler)));
+}
+
+BOOST_AUTO_TEST_CASE(a_model_without_pooler_gets_a_new_one_that_is_trained) {
+  const TemporaryFolder folder;
+  write_small_model(folder.path());
+  Weights<float> weights;
+  const Encoder<float> encoder(small_config(), weights, random_weight<float>);
+  write_safetensors<float>(folder / "model.safetensors", encoder_tensors(encoder), {});
+  const Model model(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
+  BOOST_TEST(model.pooler_trained());
+  BOOST_TEST(model.trainable_head() == 2 * 8 + 2 + 8 * 8 + 8);
+  check_error(
+      [&] {
+        const Model none(folder.path(), 2, Method::named("none", {}), HeadSource::from_model, 1);
+      },
+      {(folder / "model.safetensors").string(), "pooler.dense.weight"});
+}
+
+BOOST_AUTO_TEST_CASE(a_new_head_follows_the_seed) {
+  const ModelFolder folder;
+  const auto head = [&](std::uint64_t seed) {
+    const Model model(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, seed);
+    return model.own_tensors().front().tensor.to_vector();
+  };
+  BOOST_TEST((head(1) == head(1)));
+  BOOST_TEST((head(1) != head(2)));
+}
+
+BOOST_AUTO_TEST_CASE(missing_files_are_named) {
+  for (const char* name : {"config.json", "model.safetensors", "vocab.txt"}) {
+    const ModelFolder folder;
+    std::filesystem::remove(folder / name);
+    check_error([&] { folder.open(); }, {(folder / name).string()});
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_vocabulary_larger_than_the_table_is_refused) {
+  const ModelFolder folder;
+  folder.write("vocab.txt", read_file(folder / "vocab.txt") + "word\n");
+  check_error([&] { folder.open(); }, {(folder / "vocab.txt").string(), "25", "vocab_size 24"});
+}
+
+BOOST_AUTO_TEST_CASE(weights_of_another_shape_than_the_configuration_says_are_refused) {
+  const ModelFolder folder;
+  ModelConfig config = small_config();
+  config.intermediate_size = 13;
+  write_model_config(folder / "config.json", config);
+  check_error([&] { folder.open(); },
+              {(folder / "model.safetensors").string(), "intermediate.dense.weight", "13", "12"});
+}
+
+BOOST_AUTO_TEST_CASE(a_layer_that_the_file_does_not_have_is_named) {
+  const ModelFolder folder;
+  ModelConfig config = small_config();
+  config.num_hidden_layers = 3;
+  write_model_config(folder / "config.json", config);
+  check_error([&] { folder.open(); },
+              {(folder / "model.safetensors").string(), "encoder.layer.2.attention.self.query"});
+}
+
+BOOST_AUTO_TEST_CASE(weights_that_are_not_finite_are_refused) {
+  const ModelFolder folder;
+  Weights<float> weights;
+  const Encoder<float> encoder(small_config(), weights,
+                               [](const std::string& name, const Shape& shape) {
+                                 Tensor<float> value = random_weight<float>(name, shape);
+                                 if (name == "encoder.layer.1.output.dense.bias")
+                                   value.mutable_data()[3] = std::nanf("");
+                                 return value;
+                               });
+  write_safetensors<float>(folder / "model.safetensors", encoder_tensors(encoder), {});
+  check_error([&] { folder.open(); },
+              {(folder / "model.safetensors").string(), "encoder.layer.1.output.dense.bias", "3"});
+}
+
+BOOST_AUTO_TEST_CASE(a_weight_without_gradient_is_named_by_the_optimiser) {
+  AssembledModel<float> model(small_config(), 2, small_adapter("metatt4d"), random_weight<float>);
+  AdamW<float> optimiser(model.weights, {}, {0, 10});
+  Tape<float> tape(model.weights.arena(), 1, 1);
+  // The adapter is left out of the pass.
+  const Batch batch = pack(random_examples(2, 1));
+  const auto logits = model.classifier.logits(tape, batch, nullptr, {});
+  tape.backward(model.classifier.loss(tape, logits, std::vector<double>{0, 1}));
+  const auto before = model.weights.value(model.weights.find("classifier.weight")).to_vector();
+  check_error([&] { optimiser.step(); }, {"\"adapter.G1\"", "received no gradient"});
+  BOOST_TEST(model.weights.value(model.weights.find("classifier.weight")).to_vector() == before,
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(an_optimiser_needs_a_trainable_weight) {
+  Weights<float> weights;
+  weights.add("frozen", Tensor<float>::zeros({2}));
+  check_error([&] { AdamW<float>(weights, {}, {}); }, {"no trainable parameter"});
+  check_error([&] { weights.build_arena(); }, {"no trainable parameter"});
+}
+
+BOOST_AUTO_TEST_CASE(the_linear_schedule_rises_over_the_warm_up_and_falls_to_zero) {
+  const LinearSchedule schedule{4, 12};
+  BOOST_TEST(schedule.at(0) == 0);
+  BOOST_TEST(schedule.at(1) == 0.25);
+  BOOST_TEST(schedule.at(4) == 1);
+  BOOST_TEST(schedule.at(8) == 0.5);
+  BOOST_TEST(schedule.at(12) == 0);
+  BOOST_TEST(schedule.at(13) == 0);
+  BOOST_TEST((LinearSchedule{0, 2}.at(0)) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(clipping_leaves_the_direction_and_bounds_the_norm) {
+  // AdamW's first step does not see the scale of a gradient, its moments do.
+  const Batch batch = pack(random_examples(3, 1));
+  const auto moments = [&](double limit) {
+    AssembledModel<double> model(small_config(), 2, Method::named("none", {}),
+                                 random_weight<double>);
+    AdamWSettings settings;
+    settings.max_gradient_norm = limit;
+    AdamW<double> optimiser(model.weights, settings, {0, 10});
+    model.loss_and_gradients(batch, std::vector<double>{0, 1, 1});
+    const double norm = optimiser.step();
+    return std::pair(norm, model.weights.arena().first_moment(0).to_vector());
+  };
+  const auto [norm, free] = moments(0);
+  const auto [same_norm, clipped] = moments(norm / 4);
+  BOOST_TEST(norm == same_norm);
+  for (std::size_t i = 0; i < free.size(); ++i)
+    BOOST_TEST(clipped[i] == free[i] / 4, boost::test_tools::tolerance(1e-12));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
