@@ -38,7 +38,8 @@ class Buffer {
 
 /// A dense tensor of T (float, double, complex of both; std::int32_t as plain storage). Copies are
 /// cheap and behave as values: two tensors may share memory until one of them is written through
-/// mutable_data(), which first gives the writer its own copy. A default-constructed tensor is empty (no memory, size 0).
+/// mutable_data(), which first gives the writer its own copy. A default-constructed tensor is empty
+/// (no memory, size 0).
 template <class T>
 class Tensor {
  public:

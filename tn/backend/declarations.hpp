@@ -23,8 +23,8 @@ void gemm_strided_batched(Queue& queue, Transpose a, Transpose b, Index rows, In
                           Index ldb, Index strideB, T beta, T* C, Index ldc, Index strideC,
                           Index batch);
 
-/// out[i_order[0], i_order[1], …] = in[i_0, i_1, …]; `extents` are those of `in`; mode k of `out` is
-/// mode order[k] of `in`.
+/// out[i_order[0], i_order[1], …] = in[i_0, i_1, …]; `extents` are those of `in`; mode k of `out`
+/// is mode order[k] of `in`.
 template <class T>
 void permute(Queue& queue, const T* in, std::span<const Index> extents, std::span<const int> order,
              T* out);
@@ -78,8 +78,8 @@ Real<T> norm(Queue& queue, Index count, const T* x);
 template <class T>
 bool all_finite(Queue& queue, Index count, const T* x);
 
-/// Thin A = U · diag(S) · Vh for A rows × columns with k = min(rows, columns): U rows × k, S k values
-/// in descending order (host), Vh k × columns. A is overwritten. False if the solver did not
+/// Thin A = U · diag(S) · Vh for A rows × columns with k = min(rows, columns): U rows × k, S k
+/// values in descending order (host), Vh k × columns. A is overwritten. False if the solver did not
 /// converge. Cost of order rows · columns · k.
 template <class T>
 bool svd(Queue& queue, Index rows, Index columns, T* A, T* U, Real<T>* S, T* Vh);
