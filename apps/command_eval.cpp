@@ -17,7 +17,7 @@ using namespace transformer;
 
 struct EvalOptions {
   std::string adapter, model, task, data, split, output;
-  Index batch_size = 32, max_seq_length = 128;
+  Index batch_size = 32, max_seq_length = 0;
 };
 
 void run_eval(EvalOptions o) {
@@ -38,7 +38,8 @@ void run_eval(EvalOptions o) {
   const GlueTask& task = find_glue_task(o.task);
   const auto rows =
       read_glue(o.data, task, o.split.empty() ? task.development_splits.front() : o.split);
-  const auto examples = encode_rows(model->tokenizer(), rows, o.max_seq_length);
+  const auto examples =
+      encode_rows(model->tokenizer(), rows, model->sequence_length(o.max_seq_length));
   const Evaluation result =
       evaluate(*model, task, std::span<const Example>(examples), o.batch_size);
   if (!o.output.empty()) write_file_atomically(o.output, evaluation_json(result).dump(2) + "\n");
@@ -63,8 +64,9 @@ void add_eval(CLI::App& program) {
       ->check(CLI::PositiveNumber);
   command
       ->add_option("--max_seq_length", o->max_seq_length,
-                   "Longer texts are cut (an adapter brings its own)")
-      ->check(CLI::Range(5, 1 << 20));
+                   "Longer texts are cut; 0: 128, or the model's positions if fewer (an adapter "
+                   "brings its own)")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--output_file", o->output, "Metrics as JSON");
   command->callback([o] { run_eval(*o); });
 }

@@ -23,7 +23,7 @@ struct FinetuneOptions {
   std::vector<std::string> targets{"query", "value"};
   std::string initialisation = "ze-id-id-id";
   std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
-  Index max_seq_length = 128, max_train_samples = 0;
+  Index max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0;
   bool overwrite = false, no_dropout = false;
   TrainSettings train;
@@ -100,8 +100,10 @@ void add_options(CLI::App& command, FinetuneOptions& o) {
                   "Sequences a batch in evaluation")
       ->check(CLI::PositiveNumber)
       ->group(training);
-  command.add_option("--max_seq_length", o.max_seq_length, "Longer texts are cut")
-      ->check(CLI::Range(5, 1 << 20))
+  command
+      .add_option("--max_seq_length", o.max_seq_length,
+                  "Longer texts are cut; 0: 128, or the model's positions if fewer")
+      ->check(CLI::NonNegativeNumber)
       ->group(training);
   command.add_option("--max_train_samples", o.max_train_samples, "Use only the first rows; 0: all")
       ->check(CLI::NonNegativeNumber)
@@ -224,21 +226,18 @@ void finetune(const FinetuneOptions& o) {
   const GlueTask& task = find_glue_task(o.task);
   print_backend();
   ClassifierModel<float> model(o.model, task.outputs(), method, HeadSource::fresh, settings.seed);
-  if (o.max_seq_length > model.config().max_position_embeddings)
-    tn::fail("max_seq_length: the model has ", model.config().max_position_embeddings,
-             " positions, found ", o.max_seq_length);
+  const Index max_seq_length = model.sequence_length(o.max_seq_length);
   auto rows = read_glue(o.data, task, "train");
   if (o.max_train_samples > 0 && static_cast<Index>(rows.size()) > o.max_train_samples)
     rows.resize(static_cast<std::size_t>(o.max_train_samples));
-  const auto examples = encode_rows(model.tokenizer(), rows, o.max_seq_length);
-  const auto development =
-      encode_rows(model.tokenizer(), read_glue(o.data, task, task.development_splits.front()),
-                  o.max_seq_length);
+  const auto examples = encode_rows(model.tokenizer(), rows, max_seq_length);
+  const auto development = encode_rows(
+      model.tokenizer(), read_glue(o.data, task, task.development_splits.front()), max_seq_length);
   const OutputFolder folder = prepare_output_folder(o.output, o.overwrite);
   print_model(model, examples.size(), development.size());
 
   AdapterRecord record{std::filesystem::absolute(o.model).lexically_normal().string(), task.name,
-                       o.max_seq_length, method, model.pooler_trained()};
+                       max_seq_length, method, model.pooler_trained()};
   RunLog log(folder / "log.jsonl");
   const auto about = tn::backend::describe();
   log.write({{"event", "start"},

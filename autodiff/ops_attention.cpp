@@ -9,10 +9,11 @@ namespace metatt::autodiff {
 Sequences Sequences::from_lengths(std::span<const Index> lengths) {
   if (lengths.empty()) tn::fail("Sequences: there is no sequence");
   std::vector<std::int32_t> offsets{0};
-  Index total = 0, longest = 0;
+  Index total = 0, longest = 0, squares = 0;
   for (const Index length : lengths) {
     if (length < 1) tn::fail("Sequences: a sequence of length ", length);
     total += length;
+    squares += length * length;
     longest = std::max(longest, length);
     if (total > std::numeric_limits<std::int32_t>::max())
       tn::fail("Sequences: more than 2^31 tokens in one batch");
@@ -21,7 +22,8 @@ Sequences Sequences::from_lengths(std::span<const Index> lengths) {
   Sequences result;
   result.offsets_ = Tensor<std::int32_t>::from({static_cast<Index>(offsets.size())},
                                                std::span(std::as_const(offsets)));
-  result.packing_ = {static_cast<Index>(lengths.size()), total, longest, result.offsets_.data()};
+  result.packing_ = {static_cast<Index>(lengths.size()), total, longest, squares,
+                     result.offsets_.data()};
   return result;
 }
 

@@ -1,5 +1,7 @@
 #include <metatt/transformer/model.hpp>
 
+#include <algorithm>
+
 namespace metatt::transformer {
 
 std::string Method::name() const {
@@ -47,6 +49,14 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
     for (const auto id : classifier_->pooler_ids()) weights_.train(id, WeightGroup::head);
   for (const auto id : classifier_->head_ids()) weights_.train(id, WeightGroup::head);
   weights_.build_arena();
+}
+
+template <class T>
+Index ClassifierModel<T>::sequence_length(Index wanted) const {
+  const Index positions = config_.max_position_embeddings;
+  if (wanted > positions)
+    tn::fail("max_seq_length: the model has ", positions, " positions, found ", wanted);
+  return wanted > 0 ? wanted : std::min<Index>(128, positions);
 }
 
 template <class T>

@@ -40,6 +40,7 @@ void tanh_backward(Queue& queue, Index count, const T* y, const T* dy, T* dx);
 
 /// One residual connection of a post-layer-norm block, per row:
 ///   s = residual + dropout(x + bias);  y = (s − mean(s)) · inverse_deviation · gamma + beta,
+/// the dropout element of (row, column) is row·width + column;
 /// inverse_deviation = 1/√(var(s) + epsilon) with the biased variance (Ba et al.,
 /// arXiv:1607.06450). bias and residual may be null (0). Where not null, normalised (rows × width)
 /// receives (s − mean) · inverse_deviation and inverse_deviation (rows) the factor, for the

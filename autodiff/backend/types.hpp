@@ -35,6 +35,7 @@ struct Packing {
   Index sequences = 0;
   Index tokens = 0;                       ///< offsets[sequences]
   Index longest = 0;                      ///< rows of the longest sequence
+  std::int64_t squared_lengths = 0;       ///< Σ length², for counting work without reading offsets
   const std::int32_t* offsets = nullptr;  ///< sequences + 1 numbers in backend memory
 };
 

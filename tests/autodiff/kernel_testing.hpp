@@ -49,6 +49,7 @@ class PackedSequences {
     std::vector<std::int32_t> offsets = {0};
     for (Index length : lengths) {
       offsets.push_back(offsets.back() + static_cast<std::int32_t>(length));
+      packing_.squared_lengths += length * length;
     }
     packing_.sequences = static_cast<Index>(lengths.size());
     packing_.tokens = offsets.back();

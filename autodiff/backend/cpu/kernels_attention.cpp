@@ -88,21 +88,12 @@ void for_each_pair(const Packing& packing, Index heads, Index head_width, const 
   }
 }
 
-std::int64_t squared_lengths(const Packing& packing) {
-  std::int64_t sum = 0;
-  for (Index s = 0; s < packing.sequences; ++s) {
-    const std::int64_t length = packing.offsets[s + 1] - packing.offsets[s];
-    sum += length * length;
-  }
-  return sum;
-}
-
 }  // namespace
 
 template <class T>
 void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
                        const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
-  queue.work.attention_flops += 4 * heads * head_width * squared_lengths(packing);
+  queue.work.attention_flops += 4 * heads * head_width * packing.squared_lengths;
   const Index ld = round_up(packing.longest, lanes<T>);  // of scores and packed keys
   const Index packed_width = round_up(head_width, lanes<T>);
   const Index per_thread = ld * head_width + ld * packed_width + row_block * ld;
@@ -146,7 +137,7 @@ template <class T>
 void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
                         T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
                         const T* dout, T* dqkv) {
-  queue.work.attention_flops += 10 * heads * head_width * squared_lengths(packing);
+  queue.work.attention_flops += 10 * heads * head_width * packing.squared_lengths;
   const Index ld = round_up(packing.longest, lanes<T>);
   const Index packed_width = round_up(head_width, lanes<T>);
   // keysᵀ, valuesᵀ, keys, query block, dout block; scores and their gradient.

@@ -251,9 +251,4 @@ dim3 attention_grid(const AttentionArguments<T>& arguments, Index sequences) {
               static_cast<unsigned>(arguments.heads));
 }
 
-/// Adds flops_per_pair · heads · head_width · Σ length² to the queue's count. The lengths are on
-/// the device, so this waits for all work before it.
-void count_attention(Queue& queue, const Packing& packing, Index heads, Index head_width,
-                     Index flops_per_pair);
-
 }  // namespace metatt::autodiff::backend

@@ -156,7 +156,7 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
                         const T* dout, T* dqkv) {
   const char* function = "attention_backward";
   if (packing.tokens <= 0 || heads <= 0) return;
-  count_attention(queue, packing, heads, head_width, 10);
+  queue.work.attention_flops += 10 * heads * head_width * packing.squared_lengths;
   const cuda::Scratch<T> row_products(heads * packing.tokens);
   const BackwardArguments<T> arguments{
       attention_arguments(packing, heads, head_width, scale, dropout, qkv), log_sum_exp, dout,

@@ -1,21 +1,6 @@
 #include <metatt/autodiff/backend/cuda/attention.cuh>
 
-#include <vector>
-
 namespace metatt::autodiff::backend {
-
-void count_attention(Queue& queue, const Packing& packing, Index heads, Index head_width,
-                     Index flops_per_pair) {
-  std::vector<std::int32_t> offsets(static_cast<std::size_t>(packing.sequences) + 1);
-  tn::backend::copy_to_host(queue, packing.offsets, offsets.data(),
-                            offsets.size() * sizeof(std::int32_t));
-  Index pairs = 0;
-  for (Index s = 0; s < packing.sequences; ++s) {
-    const Index length = offsets[s + 1] - offsets[s];
-    pairs += length * length;
-  }
-  queue.work.attention_flops += flops_per_pair * heads * head_width * pairs;
-}
 
 namespace {
 
@@ -104,7 +89,7 @@ void attention_forward(Queue& queue, const Packing& packing, Index heads, Index 
                        const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
   const char* function = "attention_forward";
   if (packing.tokens <= 0 || heads <= 0) return;
-  count_attention(queue, packing, heads, head_width, 4);
+  queue.work.attention_flops += 4 * heads * head_width * packing.squared_lengths;
   const auto arguments = attention_arguments(packing, heads, head_width, scale, dropout, qkv);
   for_chunks_of(function, head_width, [&](auto chunks) {
     forward_kernel<T, chunks.value>

@@ -59,16 +59,6 @@ std::vector<Head> heads_of(const Packing& packing, Index heads, Index head_width
   return all;
 }
 
-/// heads · head_width · Σ length².
-Index attention_pairs(const Packing& packing, Index heads, Index head_width) {
-  Index squares = 0;
-  for (Index s = 0; s < packing.sequences; ++s) {
-    const Index length = packing.offsets[s + 1] - packing.offsets[s];
-    squares += length * length;
-  }
-  return heads * head_width * squares;
-}
-
 }  // namespace
 
 // --- attention ---------------------------------------------------------------------------------
@@ -97,7 +87,7 @@ void attention_forward(Queue& queue, const Packing& packing, Index heads, Index 
       }
     }
   }
-  queue.work.attention_flops += 4 * attention_pairs(packing, heads, head_width);
+  queue.work.attention_flops += 4 * heads * head_width * packing.squared_lengths;
 }
 
 template <class T>
@@ -132,7 +122,7 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
     }
   }
   for (std::size_t i = 0; i < gradient.size(); ++i) dqkv[i] = static_cast<T>(gradient[i]);
-  queue.work.attention_flops += 10 * attention_pairs(packing, heads, head_width);
+  queue.work.attention_flops += 10 * heads * head_width * packing.squared_lengths;
 }
 
 // --- low-rank path of the adapters -------------------------------------------------------------
