@@ -39,7 +39,10 @@ std::string pieces(const WordPiece& tokenizer, std::string_view text) {
 
 std::string ids_text(const std::vector<std::int32_t>& ids) {
   std::string result;
-  for (const std::int32_t id : ids) result += (result.empty() ? "" : " ") + std::to_string(id);
+  for (const std::int32_t id : ids) {
+    if (!result.empty()) result += ' ';
+    result += std::to_string(id);
+  }
   return result;
 }
 
