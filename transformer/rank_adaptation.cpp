@@ -9,18 +9,19 @@ namespace metatt::transformer {
 
 namespace {
 
-[[noreturn]] void bad_schedule(const std::string& text, const std::string& why) {
+template <class... Parts>
+[[noreturn]] void bad_schedule(const std::string& text, const Parts&... why) {
   tn::fail(
       "rank_schedule: expected EPOCH:RANK,EPOCH:RANK,… with epochs from 0 rising and ranks "
       "falling, found \"",
-      text, "\": ", why);
+      text, "\": ", why...);
 }
 
 Index parse_number(const std::string& whole, std::string_view part) {
   Index value = 0;
   const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
   if (error != std::errc() || end != part.data() + part.size() || value < 0)
-    bad_schedule(whole, "\"" + std::string(part) + "\" is no number");
+    bad_schedule(whole, "\"", part, "\" is no number");
   return value;
 }
 
@@ -75,21 +76,17 @@ std::vector<RankStep> parse_rank_schedule(const std::string& text, Index epochs)
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string_view part = std::string_view(text).substr(begin, end - begin);
     const std::size_t colon = part.find(':');
-    if (colon == std::string_view::npos)
-      bad_schedule(text, "\"" + std::string(part) + "\" has no \":\"");
+    if (colon == std::string_view::npos) bad_schedule(text, "\"", part, "\" has no \":\"");
     const RankStep step{parse_number(text, part.substr(0, colon)),
                         parse_number(text, part.substr(colon + 1))};
     if (step.rank < 1) bad_schedule(text, "a rank below 1");
     if (steps.empty() && step.epoch != 0) bad_schedule(text, "the first epoch is not 0");
     if (!steps.empty() && step.epoch <= steps.back().epoch)
-      bad_schedule(text, "epoch " + std::to_string(step.epoch) + " does not come after " +
-                             std::to_string(steps.back().epoch));
+      bad_schedule(text, "epoch ", step.epoch, " does not come after ", steps.back().epoch);
     if (!steps.empty() && step.rank >= steps.back().rank)
-      bad_schedule(text, "rank " + std::to_string(step.rank) + " is not below " +
-                             std::to_string(steps.back().rank));
+      bad_schedule(text, "rank ", step.rank, " is not below ", steps.back().rank);
     if (step.epoch >= epochs)
-      bad_schedule(text, "epoch " + std::to_string(step.epoch) + " is never reached in " +
-                             std::to_string(epochs) + " epochs");
+      bad_schedule(text, "epoch ", step.epoch, " is never reached in ", epochs, " epochs");
     steps.push_back(step);
     begin = end + 1;
   }
