@@ -56,9 +56,14 @@ void multiply_by_mask(Index count, const std::uint16_t* words, std::uint32_t thr
   for (Index j = 0; j < count; ++j) x[j] *= words[j] < threshold ? T(0) : scale;
 }
 
-/// Scores → probabilities in place; returns log Σ exp.
 template <class T>
-T softmax_row(Index length, T* row) {
+struct RowSum {
+  T inverse;      ///< 1 / Σ of the new row
+  T log_sum_exp;  ///< of the scores
+};
+/// Scores → exp(score − largest) in place.
+template <class T>
+RowSum<T> exponentials(Index length, T* row) {
   T largest = row[0];
 #pragma omp simd reduction(max : largest)
   for (Index j = 0; j < length; ++j) largest = largest > row[j] ? largest : row[j];
@@ -68,14 +73,11 @@ T softmax_row(Index length, T* row) {
     row[j] = exponential(row[j] - largest);
     sum += row[j];
   }
-  const T inverse = 1 / sum;
-#pragma omp simd
-  for (Index j = 0; j < length; ++j) row[j] *= inverse;
-  return largest + static_cast<T>(__builtin_log(static_cast<double>(sum)));
+  return {1 / sum, largest + static_cast<T>(__builtin_log(static_cast<double>(sum)))};
 }
 
-/// Calls work(pair, thread) for every (sequence, head), longest-first order not needed: the pairs
-/// are handed out as threads become free.
+/// Calls work(pair, thread) for every (sequence, head); pairs are handed out as threads become
+/// free.
 template <class Work>
 void for_each_pair(const Packing& packing, Index heads, Index head_width, const Work& work) {
   const Index pairs = packing.sequences * heads;
@@ -115,20 +117,26 @@ void attention_forward(Queue& queue, const Packing& packing, Index heads, Index 
 
     for (Index first = 0; first < pair.length; first += row_block) {
       const Index rows = smaller(row_block, pair.length - first);
+      T inverse_sums[row_block];
       small_product(rows, pair.length, head_width, scale, queries + first * stride, stride,
                     Index(1), keys, ld, false, scores, ld);
       for (Index i = 0; i < rows; ++i) {
         T* row = scores + i * ld;
-        const T lse = softmax_row(pair.length, row);
-        if (log_sum_exp) log_sum_exp[pair.head * packing.tokens + pair.start + first + i] = lse;
+        const RowSum<T> sum = exponentials(pair.length, row);
+        inverse_sums[i] = sum.inverse;
+        if (log_sum_exp)
+          log_sum_exp[pair.head * packing.tokens + pair.start + first + i] = sum.log_sum_exp;
         if (threshold > 0) {
           row_words(dropout, packing, pair, heads, first + i, words);
           multiply_by_mask(pair.length, words, threshold, keep, row);
         }
       }
+      T* block = out + (pair.start + first) * pair.model_width + pair.head * head_width;
       small_product(rows, head_width, pair.length, T(1), scores, ld, Index(1), values, packed_width,
-                    false, out + (pair.start + first) * pair.model_width + pair.head * head_width,
-                    pair.model_width);
+                    false, block, pair.model_width);
+      // Dividing the few columns of the result is cheaper than dividing the probabilities.
+      for (Index i = 0; i < rows; ++i)
+        for (Index k = 0; k < head_width; ++k) block[i * pair.model_width + k] *= inverse_sums[i];
     }
   });
 }
