@@ -64,7 +64,7 @@ MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText*
                         std::uint64_t seed, std::uint64_t step);
 
 struct PretrainSettings {
-  Index steps = 1200;
+  Index steps = 1500;
   Index batch_size = 64;
   Index max_seq_length = 64;
   double warmup_ratio = 0.06;
