@@ -5,8 +5,12 @@
 namespace metatt::transformer::language {
 namespace {
 
-std::string plain(const Noun& noun, bool plural) {
-  return "the " + (plural ? noun.plural : noun.singular);
+/// "the poets", "these poets", "every poet": the determiner agrees, whatever the label depends on.
+std::string plain(const Noun& noun, bool plural, RandomSource& random) {
+  const auto determiner = random.chance(60)
+                              ? "the"
+                              : random.pick(plural ? plural_determiners() : singular_determiners());
+  return join({determiner, plural ? noun.plural : noun.singular});
 }
 
 const Noun& other_person(const Lexicon& lexicon, RandomSource& random, const Noun& first) {
@@ -18,7 +22,7 @@ const Noun& other_person(const Lexicon& lexicon, RandomSource& random, const Nou
 /// Draws the noun, then its number.
 std::string any_phrase(const std::vector<Noun>& nouns, RandomSource& random) {
   const auto& noun = random.pick(nouns);
-  return plain(noun, random.chance(50));
+  return plain(noun, random.chance(50), random);
 }
 
 const Verb& any_verb(const std::vector<VerbGroup>& groups, RandomSource& random) {
@@ -59,8 +63,9 @@ std::string agreement(const Lexicon& lexicon, RandomSource& random, bool accepta
   const bool joined = random.chance(35);
   const bool plural = (joined || head_plural) == acceptable;
   const auto predicate = present_predicate(lexicon, random, plural);
-  return join({plain(head, head_plural), joined ? "and" : random.pick(prepositions()),
-               plain(attractor, attractor_plural), predicate, maybe_place(lexicon, random)});
+  return join({plain(head, head_plural, random), joined ? "and" : random.pick(prepositions()),
+               plain(attractor, attractor_plural, random), predicate,
+               maybe_place(lexicon, random)});
 }
 
 /// Agreement in and around a relative clause: "the poets that the judge admires laugh".
@@ -73,12 +78,11 @@ std::string agreement_across_clause(const Lexicon& lexicon, RandomSource& random
   const bool fault_inside = !acceptable && random.chance(35);
   const bool fault_outside = !acceptable && !fault_inside;
   const auto& inner = any_verb(lexicon.person_verbs, random);
-  const auto clause =
-      object_clause
-          ? join({plain(attractor, attractor_plural),
-                  present(inner, attractor_plural != fault_inside)})
-          : join({present(inner, head_plural != fault_inside), plain(attractor, attractor_plural)});
-  return join({plain(head, head_plural), "that", clause,
+  const auto clause = object_clause ? join({plain(attractor, attractor_plural, random),
+                                            present(inner, attractor_plural != fault_inside)})
+                                    : join({present(inner, head_plural != fault_inside),
+                                            plain(attractor, attractor_plural, random)});
+  return join({plain(head, head_plural, random), "that", clause,
                present(any_verb(lexicon.intransitive_verbs, random), head_plural != fault_outside),
                maybe_place(lexicon, random)});
 }
@@ -98,12 +102,12 @@ std::string reflexive_number(const Lexicon& lexicon, RandomSource& random, bool 
   const auto reflexive = reflexive_of(head_plural == acceptable, random.chance(50));
   const auto& verb = any_verb(lexicon.person_verbs, random);
   if (random.chance(50)) {
-    return join({plain(head, head_plural), random.pick(prepositions()),
-                 plain(attractor, attractor_plural), verb.past, reflexive});
+    return join({plain(head, head_plural, random), random.pick(prepositions()),
+                 plain(attractor, attractor_plural, random), verb.past, reflexive});
   }
   const std::string saying = random.chance(50) ? "hoped" : "claimed";
-  return join({plain(attractor, attractor_plural), saying, "that", plain(head, head_plural),
-               verb.past, reflexive});
+  return join({plain(attractor, attractor_plural, random), saying, "that",
+               plain(head, head_plural, random), verb.past, reflexive});
 }
 
 /// The reflexive agrees in gender with the nearest clause's subject: "anna claimed that henry
@@ -128,7 +132,7 @@ std::string subcategorisation(const Lexicon& lexicon, RandomSource& random, bool
   const auto place = maybe_place(lexicon, random);
   if (!with_object) return join({head, random.pick(adverbs()), verb.past, place});
   if (random.chance(40)) return join({head, "was", random.pick(adverbs()), verb.participle, place});
-  return join({head, verb.past, plain(object, random.chance(50)), place});
+  return join({head, verb.past, plain(object, random.chance(50), random), place});
 }
 
 /// Persons act on things: "the poet repaired the truck", not the reverse; passives turn it round.
@@ -138,7 +142,7 @@ std::string animacy(const Lexicon& lexicon, RandomSource& random, bool acceptabl
   auto subject = join(
       {"the", maybe_adjective(lexicon, random),
        person_plural ? random.pick(lexicon.people).plural : random.pick(lexicon.people).singular});
-  auto object = plain(random.pick(lexicon.things), thing_plural);
+  auto object = plain(random.pick(lexicon.things), thing_plural, random);
   const auto& verb = any_verb(lexicon.thing_verbs, random);
   const bool passive = random.chance(50);
   bool first_plural = person_plural;
@@ -147,7 +151,10 @@ std::string animacy(const Lexicon& lexicon, RandomSource& random, bool acceptabl
     first_plural = thing_plural;
   }
   const auto place = maybe_place(lexicon, random);
-  if (!passive) return join({subject, verb.past, object, place});
+  if (!passive) {
+    const auto form = random.chance(50) ? verb.past : present(verb, first_plural);
+    return join({subject, form, object, place});
+  }
   return join({subject, first_plural ? "were" : "was", verb.participle, "by", object, place});
 }
 
@@ -160,7 +167,7 @@ std::string determiner_number(const Lexicon& lexicon, RandomSource& random, bool
       join({random.pick(plural ? plural_determiners() : singular_determiners()),
             maybe_adjective(lexicon, random), plural == acceptable ? noun.plural : noun.singular});
   const auto& verb = any_verb(lexicon.person_verbs, random);
-  const auto other = plain(object, random.chance(50));
+  const auto other = plain(object, random.chance(50), random);
   const auto place = maybe_place(lexicon, random);
   if (random.chance(50)) return join({phrase, verb.past, other, place});
   return join({other, verb.past, phrase, place});
@@ -197,9 +204,10 @@ std::string filler_gap(const Lexicon& lexicon, RandomSource& random, bool accept
   static const std::vector<std::string> knowing = {"knew", "realised", "noticed"};
   const auto outer =
       random.chance(50) ? random.pick(lexicon.names).word : any_phrase(lexicon.people, random);
-  return join({outer, random.pick(knowing), complementiser, plain(subject, random.chance(50)),
-               any_verb(lexicon.person_verbs, random).past,
-               has_gap ? "" : plain(object, random.chance(50)), maybe_place(lexicon, random)});
+  return join(
+      {outer, random.pick(knowing), complementiser, plain(subject, random.chance(50), random),
+       any_verb(lexicon.person_verbs, random).past,
+       has_gap ? "" : plain(object, random.chance(50), random), maybe_place(lexicon, random)});
 }
 
 /// Modals and "did" need the base form, "had" the participle, across adverb or subject.

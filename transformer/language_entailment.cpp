@@ -109,10 +109,10 @@ SentencePair relative_clauses(const Lexicon& lexicon, RandomSource& random, bool
   return {premise, part_of(main, side, random, entailed)};
 }
 
-/// What one knows is true, what one thinks need not be; and no clause says its own negation.
+/// What one knows is true, what one claims need not be; and no clause says its own negation.
 SentencePair reported_clauses(const Lexicon& lexicon, RandomSource& random, bool entailed) {
   static const std::vector<std::string> factive = {"knew", "realised", "noticed"};
-  static const std::vector<std::string> other_verbs = {"hoped", "claimed", "thought"};
+  static const std::vector<std::string> other_verbs = {"hoped", "claimed"};
   auto event = short_event(lexicon, random, EventKind::person);
   event.negated = random.chance(50);
   const auto speaker = noun_phrase(sample_person(lexicon, random, event.agent), random);

@@ -9,7 +9,7 @@ namespace {
 
 const AdjectiveGroup* maybe_adjective(const std::vector<AdjectiveGroup>& adjectives,
                                       RandomSource& random) {
-  return random.chance(40) ? &random.pick(adjectives) : nullptr;
+  return random.chance(30) ? &random.pick(adjectives) : nullptr;
 }
 
 std::string place_phrase(const Event& event) {
@@ -47,7 +47,7 @@ std::string passive_clause(const Event& event, RandomSource& random) {
 }
 
 std::string wording(const Event& event, RandomSource& random) {
-  const bool passive = event.kind != EventKind::intransitive && random.chance(50);
+  const bool passive = event.kind != EventKind::intransitive && random.chance(40);
   const auto clause =
       passive ? passive_clause(event, random)
               : join({noun_phrase(event.agent, random), active_predicate(event, random)});
@@ -65,6 +65,14 @@ bool swap_adjectives(Event& event) {
   return true;
 }
 
+void change_patient(Event& event, const Lexicon& lexicon, RandomSource& random) {
+  if (event.kind == EventKind::person) {
+    event.patient = sample_person(lexicon, random, event.agent);
+  } else {
+    event.patient = sample_thing(lexicon, random);
+  }
+}
+
 bool change_adjective(Event& event, const Lexicon& lexicon, RandomSource& random) {
   auto& changed = event.kind == EventKind::thing ? event.patient : event.agent;
   if (changed.adjective == nullptr) return false;
@@ -75,17 +83,19 @@ bool change_adjective(Event& event, const Lexicon& lexicon, RandomSource& random
 
 void alter(Event& event, const Lexicon& lexicon, RandomSource& random) {
   const auto draw = random.below(100);
-  if (draw < 40) {
+  if (draw < 25) {
     swap_roles(event);
-  } else if (draw < 62) {
+  } else if (draw < 30) {
     swap_adjectives(event);
-  } else if (draw < 70) {
+  } else if (draw < 42) {
     event.negated = !event.negated;
-  } else if (draw < 80) {
+  } else if (draw < 62) {
     event.verb = &random.pick(verbs_of(lexicon, event.kind));
-  } else if (draw < 90) {
+  } else if (draw < 85) {
     event.agent =
         sample_person(lexicon, random, event.recipient.present() ? event.recipient : event.patient);
+  } else if (draw < 95) {
+    change_patient(event, lexicon, random);
   } else {
     change_adjective(event, lexicon, random);
   }
@@ -147,8 +157,8 @@ Event sample_event(const Lexicon& lexicon, RandomSource& random, EventKind kind)
     event.patient.adjective = nullptr;
     event.recipient = sample_person(lexicon, random, event.agent);
   }
-  if (random.chance(25)) event.place = &random.pick(lexicon.places);
-  event.negated = random.chance(25);
+  if (random.chance(20)) event.place = &random.pick(lexicon.places);
+  event.negated = random.chance(20);
   return event;
 }
 
@@ -163,7 +173,7 @@ std::string noun_phrase(const Entity& entity, RandomSource& random) {
   const auto& noun = entity.plural ? entity.noun->plural : entity.noun->singular;
   if (entity.adjective == nullptr) return "the " + noun;
   const auto& adjective = random.pick(*entity.adjective);
-  if (random.chance(25)) return join({"the", noun, "that", was(entity), adjective});
+  if (random.chance(10)) return join({"the", noun, "that", was(entity), adjective});
   return join({"the", adjective, noun});
 }
 
@@ -197,7 +207,11 @@ bool swap_roles(Event& event) {
 
 Event altered(const Event& event, const Lexicon& lexicon, RandomSource& random) {
   Event changed = event;
-  while (changed == event) alter(changed, lexicon, random);
+  do {
+    for (auto changes = 1 + random.below(3); changes > 0; --changes) {
+      alter(changed, lexicon, random);
+    }
+  } while (changed == event);
   return changed;
 }
 

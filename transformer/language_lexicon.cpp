@@ -106,8 +106,9 @@ constexpr std::string_view place_table =
     "park garden market library station kitchen harbour museum forest school church castle";
 
 constexpr std::string_view template_words =
-    ". , ? the no some who and or by to in not is are was were did will had has ever failed himself "
-    "herself themselves knew realised noticed thought hoped claimed counted among";
+    ". , ? the no some who and or by to in not is are was were did will had has ever failed "
+    "himself "
+    "herself themselves that knew realised noticed hoped claimed kind of";
 
 std::vector<std::string> split(std::string_view text, char separator) {
   std::istringstream stream{std::string(text)};
@@ -255,12 +256,12 @@ const std::vector<std::string>& adverbs() {
 }
 
 const std::vector<std::string>& singular_determiners() {
-  static const std::vector<std::string> members = {"every", "this", "that", "each"};
+  static const std::vector<std::string> members = {"this", "every", "each"};
   return members;
 }
 
 const std::vector<std::string>& plural_determiners() {
-  static const std::vector<std::string> members = {"these", "those", "many", "several"};
+  static const std::vector<std::string> members = {"these", "many", "several"};
   return members;
 }
 

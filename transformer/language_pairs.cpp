@@ -36,29 +36,22 @@ void change_place(Event& event, const Lexicon& lexicon, RandomSource& random) {
 void change_one_aspect(Event& event, const Lexicon& lexicon, RandomSource& random) {
   const bool person = event.kind == EventKind::person;
   const auto& patients = person ? lexicon.people : lexicon.things;
-  switch (random.below(8)) {
-    case 0:
-      event.verb = &random.pick(verbs_of(lexicon, event.kind));
-      return;
-    case 1:
-      event.agent = sample_person(lexicon, random, event.patient);
-      return;
-    case 2:
-      event.patient =
-          person ? sample_person(lexicon, random, event.agent) : sample_thing(lexicon, random);
-      return;
-    case 3:
-      return replace_by_sibling(event.agent, lexicon.people, random);
-    case 4:
-      return replace_by_sibling(event.patient, patients, random);
-    case 5:
-      return change_place(event, lexicon, random);
-    case 6:
-      event.negated = !event.negated;
-      return;
-    default:
-      event.agent.adjective =
-          event.agent.noun == nullptr ? nullptr : &random.pick(lexicon.person_adjectives);
+  const auto draw = random.below(100);
+  if (draw < 25) {
+    event.verb = &random.pick(verbs_of(lexicon, event.kind));
+  } else if (draw < 45) {
+    event.agent = sample_person(lexicon, random, event.patient);
+  } else if (draw < 65) {
+    event.patient =
+        person ? sample_person(lexicon, random, event.agent) : sample_thing(lexicon, random);
+  } else if (draw < 75) {
+    replace_by_sibling(event.agent, lexicon.people, random);
+  } else if (draw < 85) {
+    replace_by_sibling(event.patient, patients, random);
+  } else if (draw < 95) {
+    change_place(event, lexicon, random);
+  } else {
+    event.negated = !event.negated;
   }
 }
 
@@ -90,10 +83,10 @@ ScoredPair sample_similarity(const Lexicon& lexicon, RandomSource& random) {
   const auto kind = random.chance(70) ? EventKind::person : EventKind::thing;
   const auto event = sample_event(lexicon, random, kind);
   auto other = event;
-  if (random.chance(10)) {
+  if (random.chance(15)) {
     other = sample_event(lexicon, random, kind);
   } else {
-    if (random.chance(40)) swap_roles(other);
+    if (random.chance(15)) swap_roles(other);
     for (auto changes = random.below(5); changes > 0; --changes) {
       change_one_aspect(other, lexicon, random);
     }

@@ -102,7 +102,7 @@ std::string joined_lines(std::string_view header, const std::vector<std::string>
   return contents;
 }
 
-/// "every poet is counted among the artists", "trucks are vehicles": the hypernyms in words.
+/// "every poet is some kind of artist", "trucks are vehicles": the hypernyms in words.
 std::string taxonomy_sentence(const Lexicon& lexicon, RandomSource& random) {
   const bool person = random.chance(60);
   const auto& noun = random.pick(person ? lexicon.people : lexicon.things);
@@ -110,15 +110,22 @@ std::string taxonomy_sentence(const Lexicon& lexicon, RandomSource& random) {
   const auto& category = categories[noun.category];
   if (random.chance(50)) return join({noun.plural, "are", category.plural, "."});
   const auto determiner = random.pick(singular_determiners());
-  return join({determiner, noun.singular, "is counted among the", category.plural, "."});
+  return join({determiner, noun.singular, "is some kind of", category.singular, "."});
+}
+
+/// A sentence and its echo.
+std::string echo(const Lexicon& lexicon, RandomSource& random) {
+  const auto sentence = realise(sample_event(lexicon, random), random);
+  return pair_text({sentence, sentence});
 }
 
 /// Acceptable sentences, pairs that say the same or follow from each other, and taxonomy.
 std::string corpus_line(const Lexicon& lexicon, RandomSource& random) {
   const auto draw = random.below(100);
-  if (draw < 40) return sample_acceptability(lexicon, random, true).sentence;
-  if (draw < 70) return pair_text(sample_paraphrase(lexicon, random, true));
-  if (draw < 95) return pair_text(sample_entailment(lexicon, random, true));
+  if (draw < 27) return sample_acceptability(lexicon, random, true).sentence;
+  if (draw < 62) return echo(lexicon, random);
+  if (draw < 82) return pair_text(sample_paraphrase(lexicon, random, true));
+  if (draw < 97) return pair_text(sample_entailment(lexicon, random, true));
   return taxonomy_sentence(lexicon, random);
 }
 
