@@ -113,9 +113,14 @@ std::string taxonomy_sentence(const Lexicon& lexicon, RandomSource& random) {
   return join({determiner, noun.singular, "is some kind of", category.singular, "."});
 }
 
-/// A sentence and its echo.
+/// A short sentence and its echo. Finding a word of one sentence in the other is learned soonest
+/// where there are few words to choose from.
 std::string echo(const Lexicon& lexicon, RandomSource& random) {
-  const auto sentence = realise(sample_event(lexicon, random), random);
+  auto event = sample_event(lexicon, random, EventKind::person);
+  event.place = nullptr;
+  event.agent.adjective = nullptr;
+  event.patient.adjective = nullptr;
+  const auto sentence = realise(event, random);
   return pair_text({sentence, sentence});
 }
 
