@@ -42,9 +42,9 @@ void run_eval(EvalOptions o) {
       encode_rows(model->tokenizer(), rows, model->sequence_length(o.max_seq_length));
   const Evaluation result =
       evaluate(*model, task, std::span<const Example>(examples), o.batch_size);
-  if (!o.output.empty()) write_file_atomically(o.output, evaluation_json(result).dump(2) + "\n");
   std::cout << "result: " << examples.size() << " examples, loss " << fixed(result.loss, 6) << ", "
             << metrics_text(result.metrics) << std::endl;
+  if (!o.output.empty()) write_file_atomically(o.output, evaluation_json(result).dump(2) + "\n");
 }
 
 }  // namespace

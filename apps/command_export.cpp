@@ -25,10 +25,12 @@ void add_common(CLI::App& command, ExportOptions& o) {
 }
 
 template <class Write>
-void convert(const ExportOptions& o, Write&& write) {
+void convert(const ExportOptions& o, bool needs_update, Write&& write) {
   const AdapterRecord record = read_adapter_record(o.adapter);
   const GlueTask& task = find_glue_task(record.task);
   const auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
+  if (needs_update && !model->adapter())
+    tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   const auto folder = prepare_output_folder(o.output, o.overwrite);
   write(folder, *model, record, task);
   std::cout << "result: written to " << folder.path.string() << std::endl;
@@ -43,18 +45,20 @@ void add_export(CLI::App& program) {
   add_common(*command, *e);
   command->add_option("--format", e->format, "peft-lora")->check(CLI::IsMember({"peft-lora"}));
   command->callback([e] {
-    convert(*e, [](const OutputFolder& folder, const ClassifierModel<float>& model,
-                   const AdapterRecord& record,
-                   const GlueTask&) { export_peft_lora(folder, model, record); });
+    convert(*e, true,
+            [](const OutputFolder& folder, const ClassifierModel<float>& model,
+               const AdapterRecord& record,
+               const GlueTask&) { export_peft_lora(folder, model, record); });
   });
 
   auto m = std::make_shared<ExportOptions>();
   CLI::App* merge = add_command(program, "merge", "Write base model plus adapter as one model");
   add_common(*merge, *m);
   merge->callback([m] {
-    convert(*m, [](const OutputFolder& folder, const ClassifierModel<float>& model,
-                   const AdapterRecord&,
-                   const GlueTask& task) { write_merged_model(folder, model, task); });
+    convert(
+        *m, false,
+        [](const OutputFolder& folder, const ClassifierModel<float>& model, const AdapterRecord&,
+           const GlueTask& task) { write_merged_model(folder, model, task); });
   });
 }
 

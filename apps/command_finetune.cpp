@@ -233,6 +233,7 @@ void finetune(const FinetuneOptions& o) {
   const auto examples = encode_rows(model.tokenizer(), rows, max_seq_length);
   const auto development = encode_rows(
       model.tokenizer(), read_glue(o.data, task, task.development_splits.front()), max_seq_length);
+  const TrainPlan plan = plan_training(settings, static_cast<Index>(examples.size()));
   const OutputFolder folder = prepare_output_folder(o.output, o.overwrite);
   print_model(model, examples.size(), development.size());
 
@@ -255,11 +256,7 @@ void finetune(const FinetuneOptions& o) {
              {"threads", about.threads},
              {"trainable_adapter", model.trainable_adapter()},
              {"trainable_head", model.trainable_head()}});
-  const Index steps_per_epoch =
-      (static_cast<Index>(examples.size()) + settings.batch_size - 1) / settings.batch_size;
-  Progress progress(settings.max_steps > 0
-                        ? std::min(settings.max_steps, settings.epochs * steps_per_epoch)
-                        : settings.epochs * steps_per_epoch);
+  Progress progress(plan.schedule.total_steps);
   TrainResult result;
   try {
     result = train(model, task, settings, std::span<const Example>(examples),

@@ -21,7 +21,6 @@ struct PretrainOptions {
 
 void run_pretrain(PretrainOptions o) {
   print_backend();
-  const auto folder = prepare_output_folder(o.output, o.overwrite);
   const auto lines = read_lines(o.corpus);
   const WordPiece tokenizer(read_lines(o.vocabulary), {}, o.vocabulary);
   o.config.vocab_size = static_cast<Index>(tokenizer.vocabulary().size());
@@ -33,6 +32,7 @@ void run_pretrain(PretrainOptions o) {
   };
   const Encoder<float> encoder(o.config, weights, initial);
   MaskedLanguageModel<float> model(encoder, initial);
+  const auto folder = prepare_output_folder(o.output, o.overwrite);
   std::cout << "encoder: " << o.config.num_hidden_layers << " layers, width "
             << o.config.hidden_size << ", " << o.config.vocab_size << " tokens, "
             << weights.total_count() << " parameters; corpus: " << lines.size() << " lines"
@@ -81,6 +81,8 @@ void add_pretrain(CLI::App& program) {
       ->add_option("--dropout", o->config.hidden_dropout_prob,
                    "Of hidden states; also written to config.json")
       ->check(CLI::Range(0.0, 0.99));
+  command->add_option("--mlm_probability", o->settings.mask_share, "Share of tokens to predict")
+      ->check(CLI::Range(0.01, 0.99));
   command->add_option("--max_seq_length", o->settings.max_seq_length, "Positions of the model")
       ->check(CLI::Range(5, 1 << 16));
   command->add_option("--max_steps", o->settings.steps, "Steps")->check(CLI::PositiveNumber);

@@ -2,6 +2,7 @@
 /// code 2.
 
 #include <metatt/apps/commands.hpp>
+#include <metatt/apps/config_file.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/tn/backend/backend.hpp>
 
@@ -10,68 +11,47 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <numeric>
+#include <string>
+#include <vector>
 
 namespace metatt::apps {
 
 namespace {
 
-/// Levenshtein distance.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
-}
-
-/// The name out of `known` that is nearest to what was typed.
-std::string nearest(const std::string& typed, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t least = std::string::npos;
-  for (const auto& name : known)
-    if (const std::size_t distance = edit_distance(typed, name); distance < least) {
-      least = distance;
-      best = name;
-    }
-  return best;
-}
-
 /// One line for what CLI11 could not parse; unknown names get the nearest known one.
-std::string explain(CLI::App& program, const CLI::ParseError& error) {
-  const auto chosen = program.get_subcommands();
-  const CLI::App& command = chosen.empty() ? program : *chosen.front();
-  std::vector<std::string> unknown = command.remaining();
-  if (unknown.empty()) unknown = program.remaining();
+std::string explain(CLI::App& program, const std::vector<std::string>& words,
+                    const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = program.remaining(/*recurse=*/true);
   if (unknown.empty()) return error.what();
+  CLI::App& command = find_command(program, words);
   const std::string typed = unknown.front().substr(0, unknown.front().find('='));
   std::vector<std::string> known;
-  if (chosen.empty() && typed[0] != '-')
-    for (const auto* sub : program.get_subcommands([](CLI::App*) { return true; }))
+  if (typed[0] != '-')
+    for (const auto* sub : command.get_subcommands([](CLI::App*) { return true; }))
       known.push_back(sub->get_name());
-  else
-    for (const auto* option : command.get_options())
-      for (const auto& name : option->get_lnames()) known.push_back("--" + name);
+  if (known.empty()) known = option_names(command);
   return "unknown argument \"" + typed + "\"; did you mean \"" + nearest(typed, known) + "\"?";
 }
 
-/// OpenBLAS picks its kernels when it is loaded. Where it does not know the processor, and the
-/// user has not chosen either, the program starts itself again with the choice made.
-void restart_with_better_core(char** argv) {
+/// Sets a variable that the user has not set; true if it was missing.
+bool set_default(const char* variable, const std::string& value) {
+  if (std::getenv(variable) != nullptr) return false;
+  return setenv(variable, value.c_str(), /*overwrite=*/1) == 0;
+}
+
+/// Two settings are read when the libraries are loaded, so the program starts itself again where
+/// the user has not chosen. OpenBLAS's kernels, where it does not know the processor: five times
+/// the speed. And how long OpenMP's threads spin before they sleep: by default some milliseconds,
+/// which on a machine that has other work to do makes a step five times slower.
+void restart_with_better_defaults(char** argv) {
   const std::string core = tn::backend::describe().better_core;
-  if (core.empty() || setenv("OPENBLAS_CORETYPE", core.c_str(), /*overwrite=*/0) != 0) return;
-  execv("/proc/self/exe", argv);  // returns only if it failed: then the slow kernels do
+  bool changed = !core.empty() && set_default("OPENBLAS_CORETYPE", core);
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) changed |= set_default("GOMP_SPINCOUNT", "10000");
+  if (changed) execv("/proc/self/exe", argv);  // returns only if it failed: then it is the slow way
 }
 
 int run(int argc, char** argv) {
-  if (std::getenv("OPENBLAS_CORETYPE") == nullptr) restart_with_better_core(argv);
+  restart_with_better_defaults(argv);
   CLI::App program{
       "metatt: fine-tunes transformers with one tensor train for all weight updates "
       "(MetaTT, arXiv:2506.09105) and adapts its ranks by DMRG-like sweeps."};
@@ -85,12 +65,14 @@ int run(int argc, char** argv) {
   add_pretrain(program);
   add_suite(program);
   add_bench(program);
+  std::vector<std::string> words(argv + 1, argv + argc);
   try {
-    program.parse(argc, argv);
-  } catch (const CLI::Success& request) {  // --help and --version
+    const auto all = with_config_file(program, words);
+    program.parse(std::vector<std::string>(all.rbegin(), all.rend()));  // CLI11 takes them reversed
+  } catch (const CLI::Success& request) {                               // --help and --version
     return program.exit(request);
   } catch (const CLI::ParseError& error) {
-    print_error(explain(program, error));
+    print_error(explain(program, words, error));
     return 2;
   }
   return 0;
@@ -100,9 +82,9 @@ int run(int argc, char** argv) {
 
 CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& description) {
   CLI::App* command = program.add_subcommand(name, description);
-  command->set_config("--config", "", "File of KEY = VALUE lines; the command line overrides it");
-  command->allow_config_extras(CLI::config_extras_mode::error);
   command->option_defaults()->always_capture_default();
+  command->add_option("--config", "File of KEY = VALUE lines; the command line overrides it")
+      ->type_name("FILE");
   command
       ->add_option_function<int>(
           "--threads", [](int threads) { tn::backend::set_threads(threads); },

@@ -39,9 +39,10 @@ Variable<T> gather_rows(Tape<T>& tape, const Variable<T>& x, const Indices& rows
   Tensor<T> out({count, width});
   backend::embedding_forward(tn::backend::queue(), count, width, rows.data(), x.value.data(), false,
                              out.mutable_data());
+  const Variable<T> source{{}, x.node};
   return tape.record("gather_rows", std::move(out), {&x},
-                     [x, rows, count, width](Gradients<T>& gradients, Tensor<T>& dout) {
-                       gradients.add_into(x, [&](T* dx) {
+                     [source, rows, count, width](Gradients<T>& gradients, Tensor<T>& dout) {
+                       gradients.add_into(source, [&](T* dx) {
                          backend::scatter_add_rows(tn::backend::queue(), count, width, rows.data(),
                                                    dout.data(), dx);
                        });

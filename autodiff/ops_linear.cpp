@@ -250,18 +250,23 @@ Variable<T> matmul(Tape<T>& tape, const Variable<T>& a, const Variable<T>& b, Sh
   Tensor<T> product(std::move(shape));
   tn::backend::gemm(tn::backend::queue(), Transpose::no, Transpose::no, n, m, k, T(1),
                     a.value.data(), k, b.value.data(), m, T(0), product.mutable_data(), m);
-  return tape.record("matmul", std::move(product), {&a, &b},
-                     [a, b, n, m, k](Gradients<T>& gradients, Tensor<T>& dc) {
-                       auto& queue = tn::backend::queue();
-                       gradients.into(a, [&](T* da, T beta) {
-                         tn::backend::gemm(queue, Transpose::no, Transpose::yes, n, k, m, T(1),
-                                           dc.data(), m, b.value.data(), m, beta, da, k);
-                       });
-                       gradients.into(b, [&](T* db, T beta) {
-                         tn::backend::gemm(queue, Transpose::yes, Transpose::no, k, m, n, T(1),
-                                           a.value.data(), k, dc.data(), m, beta, db, m);
-                       });
-                     });
+  // Each factor is kept only for the gradient of the other one.
+  const Tensor<T> saved_a = b.tracked() ? a.value : Tensor<T>();
+  const Tensor<T> saved_b = a.tracked() ? b.value : Tensor<T>();
+  const Variable<T> left{{}, a.node}, right{{}, b.node};
+  return tape.record(
+      "matmul", std::move(product), {&a, &b},
+      [left, right, saved_a, saved_b, n, m, k](Gradients<T>& gradients, Tensor<T>& dc) {
+        auto& queue = tn::backend::queue();
+        gradients.into(left, [&](T* da, T beta) {
+          tn::backend::gemm(queue, Transpose::no, Transpose::yes, n, k, m, T(1), dc.data(), m,
+                            saved_b.data(), m, beta, da, k);
+        });
+        gradients.into(right, [&](T* db, T beta) {
+          tn::backend::gemm(queue, Transpose::yes, Transpose::no, k, m, n, T(1), saved_a.data(), k,
+                            dc.data(), m, beta, db, m);
+        });
+      });
 }
 
 #define METATT_INSTANTIATE(T)                                                         \

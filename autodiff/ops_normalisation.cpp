@@ -85,7 +85,6 @@ Variable<T> residual_layer_norm(Tape<T>& tape, const Variable<T>& x, const Varia
     step.inverse_deviation = tape.save(Tensor<T>({n}));
   }
   Tensor<T> y({n, width});
-  // A tensor just made has one other owner, the tape's count of saved memory has none.
   backend::residual_layer_norm_forward(
       tn::backend::queue(), n, width, x.value.data(), bias.value.data(), residual.value.data(),
       step.mask, norm.gamma.value.data(), norm.beta.value.data(), static_cast<T>(norm.epsilon),

@@ -7,7 +7,7 @@ Variable<T> Tape<T>::parameter(const ParameterArena<T>& arena, Index index) {
   if (!recording()) return constant(arena.value(index));
   if (&arena != parameters_)
     tn::fail("Tape::parameter: \"", arena.name(index), "\" belongs to another arena");
-  return {arena.value(index), add_node("parameter", index, {}, nullptr)};
+  return {arena.value(index), add_node("parameter", index, arena.value(index).shape(), nullptr)};
 }
 
 template <class T>

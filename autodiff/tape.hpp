@@ -53,7 +53,7 @@ class Gradients {
   void add_into(const Variable<T>& variable, Write&& write) {
     into(variable, [&](T* destination, T beta) {
       if (beta == 0)
-        tn::backend::fill(tn::backend::queue(), variable.value.size(), T(0), destination);
+        tn::backend::fill(tn::backend::queue(), tape_.size(variable.node), T(0), destination);
       write(destination);
     });
   }
@@ -121,6 +121,10 @@ class Tape {
   };
 
   int add_node(const char* operation, Index parameter, Shape shape, Backward backward);
+  /// Numbers in the gradient of a node.
+  Index size(int node) const {
+    return tn::element_count(nodes_.at(static_cast<std::size_t>(node)).shape);
+  }
   std::pair<T*, T> destination(int node);
   void give(int node, Tensor<T> gradient);
 

@@ -4,6 +4,7 @@
 #include <metatt/transformer/metatt4d.hpp>
 
 #include <algorithm>
+#include <functional>
 
 namespace metatt::transformer {
 
@@ -70,8 +71,8 @@ MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type) {
 
 void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& config) {
   if (settings.targets.empty()) tn::fail("target_modules: an adapter needs at least one matrix");
-  if (!std::is_sorted(settings.targets.begin(), settings.targets.end(), std::less_equal<>()) &&
-      settings.targets.size() > 1)
+  if (std::adjacent_find(settings.targets.begin(), settings.targets.end(),
+                         std::greater_equal<>()) != settings.targets.end())
     tn::fail(
         "target_modules: expected each name once, in the order query, key, value, "
         "attention_output, feed_forward_up, feed_forward_down");

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <set>
 
 namespace metatt::transformer {
@@ -61,12 +62,17 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
   return shapes;
 }
 
-template <class T>
-Tensor<T> zero_padded(const Tensor<T>& matrix, Index rows, Index columns) {
-  Tensor<T> out = Tensor<T>::zeros({rows, columns});
-  tn::backend::copy_matrix(tn::backend::queue(), matrix.extent(0), matrix.extent(1), matrix.data(),
-                           matrix.extent(1), out.mutable_data(), columns);
-  return out;
+/// The adapted modules for PEFT, which matches the ends of module names. "output.dense" is the end
+/// of "attention.output.dense" too, so where it occurs a regular expression takes the whole name.
+nlohmann::json peft_targets(const AdapterSettings& settings) {
+  std::vector<std::string> modules;
+  std::string expression;
+  for (const MatrixType type : settings.targets) {
+    modules.push_back(bert_module(type));
+    expression += (expression.empty() ? "" : "|") + modules.back();
+  }
+  if (settings.targets.back() != MatrixType::feed_forward_down) return modules;
+  return ".*\\.layer\\.\\d+\\.(" + expression + ")";
 }
 
 }  // namespace
@@ -92,6 +98,7 @@ void write_adapter(const OutputFolder& folder, const ClassifierModel<T>& model,
       json["modes"] = train->train().modes();
       json["mode_names"] = {"input", "layer", "matrix_type", "output"};
       json["ranks"] = train->ranks();
+      json["rank"] = std::ranges::max(train->ranks());
     }
   }
   write_json(folder / adapter_config_name, json);
@@ -149,20 +156,15 @@ void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& mode
   const std::string prefix = "base_model.model.";
   std::vector<NamedTensor<T>> tensors;
   Index rank = 0;
-  const auto for_each_site = [&](const auto& visit) {
-    for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer)
-      for (const MatrixType type : settings.targets) visit(layer, type);
-  };
-  for_each_site([&](Index layer, MatrixType type) {
-    rank = std::max(rank, model.adapter()->lora_factors(layer, type).A.extent(0));
-  });
-  for_each_site([&](Index layer, MatrixType type) {
-    const auto [A, B] = model.adapter()->lora_factors(layer, type);
-    const std::string site =
-        prefix + "bert.encoder.layer." + std::to_string(layer) + "." + bert_module(type);
-    tensors.push_back({site + ".lora_A.weight", zero_padded(A, rank, A.extent(1))});
-    tensors.push_back({site + ".lora_B.weight", zero_padded(B, B.extent(0), rank)});
-  });
+  for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer)
+    for (const MatrixType type : settings.targets) {
+      const auto [A, B] = model.adapter()->lora_factors(layer, type);
+      rank = A.extent(0);  // the same at every site
+      const std::string site =
+          prefix + "bert.encoder.layer." + std::to_string(layer) + "." + bert_module(type);
+      tensors.push_back({site + ".lora_A.weight", A});
+      tensors.push_back({site + ".lora_B.weight", B});
+    }
   std::vector<std::string> saved_modules{"classifier"};
   if (model.pooler_trained()) saved_modules.push_back("pooler");
   for (const auto& own : model.own_tensors()) {
@@ -171,8 +173,6 @@ void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& mode
       tensors.push_back({prefix + "bert." + own.name, own.tensor});
   }
   write_safetensors<T>(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
-  std::vector<std::string> modules;
-  for (const MatrixType type : settings.targets) modules.push_back(bert_module(type));
   write_json(folder / "adapter_config.json", {{"peft_type", "LORA"},
                                               {"task_type", "SEQ_CLS"},
                                               {"base_model_name_or_path", record.base_model},
@@ -182,7 +182,7 @@ void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& mode
                                               {"bias", "none"},
                                               {"fan_in_fan_out", false},
                                               {"inference_mode", true},
-                                              {"target_modules", modules},
+                                              {"target_modules", peft_targets(settings)},
                                               {"modules_to_save", saved_modules}});
 }
 

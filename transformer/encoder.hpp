@@ -40,7 +40,7 @@ class Encoder {
   };
 
   /// Adds all weights to `weights`, each value made by `initial(name, shape)`; names are those of
-  /// encoder_weight_names().
+  /// Hugging Face's BertModel, with "attention.self.qkv" for the joined matrix.
   template <class Initial>
   Encoder(const ModelConfig& config, Weights<T>& weights, Initial&& initial);
 

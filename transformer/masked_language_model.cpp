@@ -92,7 +92,9 @@ Variable<T> MaskedLanguageModel<T>::loss(Tape<T>& tape, const Batch& batch,
 }
 
 MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText* const> texts,
-                        std::uint64_t seed, std::uint64_t step) {
+                        double share, std::uint64_t seed, std::uint64_t step) {
+  if (!(share > 0 && share < 1))
+    tn::fail("mlm_probability: expected between 0 and 1, found ", share);
   const Random random(seed, step);
   const auto vocabulary = static_cast<std::uint32_t>(tokenizer.vocabulary().size());
   std::vector<EncodedText> masked;
@@ -105,7 +107,7 @@ MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText*
       if (!special(tokenizer, id)) {
         const auto words = random(candidate++);
         if (!fallback) fallback = row;
-        if (words[0] < static_cast<std::uint32_t>(0.15 * 4294967296.0)) {
+        if (words[0] < static_cast<std::uint32_t>(share * 4294967296.0)) {
           rows.push_back(static_cast<std::int32_t>(row));
           labels.push_back(id);
           const double fate = words[1] / 4294967296.0;
@@ -153,8 +155,8 @@ double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
     const auto texts = pick_texts(tokenizer, lines, settings, step);
     std::vector<const EncodedText*> pointers;
     for (const auto& text : texts) pointers.push_back(&text);
-    const MaskedBatch masked =
-        mask_tokens(tokenizer, pointers, settings.seed, static_cast<std::uint64_t>(step));
+    const MaskedBatch masked = mask_tokens(tokenizer, pointers, settings.mask_share, settings.seed,
+                                           static_cast<std::uint64_t>(step));
     Tape<float> tape(weights.arena(), settings.seed, static_cast<std::uint64_t>(step));
     const auto loss = model.loss(tape, masked.batch, masked.rows, masked.labels,
                                  DropoutRates::of(model.encoder().config()));

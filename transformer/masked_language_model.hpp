@@ -58,16 +58,17 @@ struct MaskedBatch {
   autodiff::Indices rows, labels;
 };
 
-/// Picks 15 % of the tokens that are not special (at least one in the batch); 80 % of the picked
-/// become [MASK], 10 % a random token, 10 % stay. A function of (seed, step) alone.
+/// Picks the given share of the tokens that are not special (at least one in the batch); 80 % of
+/// the picked become [MASK], 10 % a random token, 10 % stay. A function of (seed, step) alone.
 MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText* const> texts,
-                        std::uint64_t seed, std::uint64_t step);
+                        double share, std::uint64_t seed, std::uint64_t step);
 
 struct PretrainSettings {
   Index steps = 1500;
   Index batch_size = 64;
   Index max_seq_length = 64;
   double warmup_ratio = 0.06;
+  double mask_share = 0.15;
   AdamWSettings optimiser;
   std::uint64_t seed = 42;
 };

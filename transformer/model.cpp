@@ -56,6 +56,9 @@ Index ClassifierModel<T>::sequence_length(Index wanted) const {
   const Index positions = config_.max_position_embeddings;
   if (wanted > positions)
     tn::fail("max_seq_length: the model has ", positions, " positions, found ", wanted);
+  if (wanted != 0 && wanted < 5)
+    tn::fail("max_seq_length: expected at least 5 (a pair has three special tokens), found ",
+             wanted);
   return wanted > 0 ? wanted : std::min<Index>(128, positions);
 }
 

@@ -53,7 +53,7 @@ class ClassifierModel {
   const Classifier<T>& classifier() const { return *classifier_; }
   const Adapter<T>* adapter() const { return adapter_.get(); }
   /// `wanted`, or where it is 0 the smaller of 128 and the model's positions. Throws Error if the
-  /// model has fewer positions than wanted.
+  /// model has fewer positions than wanted, or fewer than 5 are.
   Index sequence_length(Index wanted) const;
   /// The adapter as a train, or null for another method.
   const MetaTT4D<T>* train() const;

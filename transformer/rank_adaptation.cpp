@@ -103,7 +103,7 @@ RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>&
     if (rank > r)
       tn::fail("rank_schedule: a sweep to rank ", rank, ", but a bond has rank ", r, " only");
   result.norm_before = train.norm();
-  if (!(result.norm_before > 0))
+  if (result.norm_before == 0)
     tn::fail("adapt_ranks: the adapter is still zero and has no spectrum; train it before a sweep");
 
   std::vector<Moments> moments;

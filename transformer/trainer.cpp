@@ -48,19 +48,17 @@ class Training {
         settings_(settings),
         examples_(examples),
         observer_(observer),
-        steps_per_epoch_((static_cast<Index>(examples.size()) + settings.batch_size - 1) /
-                         settings.batch_size),
-        schedule_(make_schedule()),
-        optimiser_(model.weights(), settings.optimiser, schedule_),
+        plan_(plan_training(settings, static_cast<Index>(examples.size()))),
+        optimiser_(model.weights(), settings.optimiser, plan_.schedule),
         rates_(settings.dropout ? DropoutRates::of(model.config()) : DropoutRates{}) {}
 
-  bool finished() const { return result_.steps >= schedule_.total_steps; }
+  bool finished() const { return result_.steps >= plan_.schedule.total_steps; }
   TrainResult& result() { return result_; }
 
   void run_epoch(Index epoch) {
     const auto order = epoch_order(static_cast<Index>(examples_.size()), settings_.seed,
                                    static_cast<std::uint64_t>(epoch));
-    for (Index s = 0; s < steps_per_epoch_ && !finished(); ++s) {
+    for (Index s = 0; s < plan_.steps_per_epoch && !finished(); ++s) {
       const auto begin = static_cast<std::size_t>(s * settings_.batch_size);
       const auto count =
           std::min(static_cast<std::size_t>(settings_.batch_size), order.size() - begin);
@@ -70,26 +68,31 @@ class Training {
 
   void sweep(Index epoch, Index rank) {
     const auto probe = examples_.first(std::min<std::size_t>(examples_.size(), 256));
+    const double before = finite_evaluation(probe, "before the sweep").loss;
+    keep_good_state();
     const auto start = Clock::now();
-    const double before = evaluate(model_, task_, probe, settings_.eval_batch_size).loss;
     RankSweep done = adapt_ranks(*model_.train(), model_.weights(), optimiser_, rank,
                                  settings_.sweep, settings_.optimizer_state);
-    const double after = evaluate(model_, task_, probe, settings_.eval_batch_size).loss;
     result_.seconds += seconds_since(start);
     good_.clear();  // the old shapes are gone
+    const double after = finite_evaluation(probe, "after the sweep").loss;
+    keep_good_state();
     if (observer_.sweep) observer_.sweep({epoch, std::move(done), before, after});
   }
 
- private:
-  LinearSchedule make_schedule() const {
-    LinearSchedule schedule;
-    schedule.total_steps = settings_.epochs * steps_per_epoch_;
-    if (settings_.max_steps > 0)
-      schedule.total_steps = std::min(schedule.total_steps, settings_.max_steps);
-    schedule.warmup_steps = static_cast<Index>(
-        std::ceil(settings_.warmup_ratio * static_cast<double>(schedule.total_steps)));
-    return schedule;
+  /// Loss and metrics; throws Diverged if the loss is not finite.
+  Evaluation finite_evaluation(std::span<const Example> examples, const std::string& when) {
+    Evaluation evaluation = evaluate(model_, task_, examples, settings_.eval_batch_size);
+    if (!std::isfinite(evaluation.loss)) {
+      model_.weights().restore(good_);
+      throw Diverged("training stopped after step " + std::to_string(result_.steps) + ": " + when +
+                     " the loss is " + std::to_string(evaluation.loss));
+    }
+    return evaluation;
   }
+
+ private:
+  void keep_good_state() { good_ = model_.weights().trainable_values(); }
 
   void run_step(Index epoch, std::span<const Index> picked) {
     const auto start = Clock::now();
@@ -101,8 +104,7 @@ class Training {
     const Variable<T> loss = model_.classifier().loss(tape, logits, step.labels);
     const auto value = static_cast<double>(loss.value.item());
     if (!std::isfinite(value)) diverge("the loss is " + std::to_string(value), epoch, picked);
-    if (good_.empty() || result_.steps % settings_.logging_steps == 0)
-      good_ = model_.weights().trainable_values();
+    if (good_.empty() || result_.steps % settings_.logging_steps == 0) keep_good_state();
     tape.backward(loss);
     const double rate = optimiser_.learning_rate();
     double norm = 0;
@@ -116,7 +118,7 @@ class Training {
     result_.tokens += step.batch.sequences.tokens();
     result_.train_loss += (value - result_.train_loss) / static_cast<double>(result_.steps);
     if (observer_.step)
-      observer_.step({result_.steps, schedule_.total_steps, epoch, value, rate, norm,
+      observer_.step({result_.steps, plan_.schedule.total_steps, epoch, value, rate, norm,
                       step.batch.sequences.tokens(), result_.seconds});
   }
 
@@ -132,26 +134,45 @@ class Training {
   const TrainSettings& settings_;
   std::span<const Example> examples_;
   const TrainObserver& observer_;
-  Index steps_per_epoch_;
-  LinearSchedule schedule_;
+  TrainPlan plan_;
   AdamW<T> optimiser_;
   DropoutRates rates_;
   TrainResult result_;
   std::vector<NamedTensor<T>> good_;
 };
 
-void check(const TrainSettings& settings, std::span<const Example> train, bool has_train) {
-  if (settings.epochs < 1)
-    tn::fail("num_train_epochs: expected at least 1, found ", settings.epochs);
-  if (settings.batch_size < 1)
-    tn::fail("per_device_train_batch_size: expected at least 1, found ", settings.batch_size);
-  if (settings.eval_batch_size < 1)
-    tn::fail("per_device_eval_batch_size: expected at least 1, found ", settings.eval_batch_size);
-  if (!(settings.warmup_ratio >= 0 && settings.warmup_ratio <= 1))
-    tn::fail("warmup_ratio: expected 0 … 1, found ", settings.warmup_ratio);
-  if (train.empty()) tn::fail("train: there are no training examples");
-  if (settings.rank_schedule.size() > 1 && !has_train)
-    tn::fail("rank_schedule: only an adapter that is a tensor train (metatt4d) has ranks to adapt");
+void check_number(const char* name, double value, double least, double most) {
+  if (!(value >= least && value <= most))
+    tn::fail(name, ": expected ", least, " … ", most, ", found ", value);
+}
+
+void check_numbers(const TrainSettings& settings) {
+  constexpr double many = 1e9;
+  check_number("num_train_epochs", static_cast<double>(settings.epochs), 1, 1e6);
+  check_number("per_device_train_batch_size", static_cast<double>(settings.batch_size), 1, 1e6);
+  check_number("per_device_eval_batch_size", static_cast<double>(settings.eval_batch_size), 1, 1e6);
+  check_number("max_steps", static_cast<double>(settings.max_steps), 0, many);
+  check_number("logging_steps", static_cast<double>(settings.logging_steps), 1, many);
+  check_number("warmup_ratio", settings.warmup_ratio, 0, 1);
+  check_number("learning_rate", settings.optimiser.learning_rate, 0, 1e38);
+  check_number("head_learning_rate", settings.optimiser.head_learning_rate, 0, 1e38);
+  check_number("weight_decay", settings.optimiser.weight_decay, 0, 1e3);
+  check_number("max_grad_norm", settings.optimiser.max_gradient_norm, 0, many);
+}
+
+/// Every sweep must be reached, and the adapter have left zero before the first one.
+void check_rank_schedule(const TrainSettings& settings, const TrainPlan& plan) {
+  for (std::size_t i = 1; i < settings.rank_schedule.size(); ++i) {
+    const Index epoch = settings.rank_schedule[i].epoch;
+    const Index steps_before = epoch * plan.steps_per_epoch;
+    if (epoch >= settings.epochs || steps_before >= plan.schedule.total_steps)
+      tn::fail("rank_schedule: epoch ", epoch, " is never reached in ", plan.schedule.total_steps,
+               " steps of ", plan.steps_per_epoch, " an epoch");
+    // With a warm-up the first step has learning rate zero.
+    if (steps_before < (plan.schedule.warmup_steps > 0 ? 2 : 1))
+      tn::fail("rank_schedule: only ", steps_before, " steps come before the sweep of epoch ",
+               epoch, ", in which the adapter does not leave zero");
+  }
 }
 
 }  // namespace
@@ -182,18 +203,34 @@ Evaluation evaluate(const ClassifierModel<T>& model, const GlueTask& task,
   return result;
 }
 
+TrainPlan plan_training(const TrainSettings& settings, Index examples) {
+  if (examples < 1) tn::fail("train: there are no training examples");
+  check_numbers(settings);
+  TrainPlan plan;
+  plan.steps_per_epoch = (examples + settings.batch_size - 1) / settings.batch_size;
+  plan.schedule.total_steps = settings.epochs * plan.steps_per_epoch;
+  if (settings.max_steps > 0)
+    plan.schedule.total_steps = std::min(plan.schedule.total_steps, settings.max_steps);
+  plan.schedule.warmup_steps = static_cast<Index>(
+      std::ceil(settings.warmup_ratio * static_cast<double>(plan.schedule.total_steps)));
+  check_rank_schedule(settings, plan);
+  return plan;
+}
+
 template <class T>
 TrainResult train(ClassifierModel<T>& model, const GlueTask& task, const TrainSettings& settings,
                   std::span<const Example> train, std::span<const Example> development,
                   const TrainObserver& observer) {
-  check(settings, train, model.train() != nullptr);
+  if (settings.rank_schedule.size() > 1 && !model.train())
+    tn::fail("rank_schedule: only an adapter that is a tensor train (metatt4d) has ranks to adapt");
   Training<T> training(model, task, settings, train, observer);
   for (Index epoch = 0; epoch < settings.epochs && !training.finished(); ++epoch) {
     for (std::size_t i = 1; i < settings.rank_schedule.size(); ++i)
       if (settings.rank_schedule[i].epoch == epoch)
         training.sweep(epoch, settings.rank_schedule[i].rank);
     training.run_epoch(epoch);
-    training.result().evaluation = evaluate(model, task, development, settings.eval_batch_size);
+    training.result().evaluation = training.finite_evaluation(
+        development, "on the development examples after epoch " + std::to_string(epoch));
     if (observer.epoch) observer.epoch(epoch, training.result().evaluation);
   }
   return training.result();

@@ -27,12 +27,23 @@ struct TrainSettings {
   OptimizerState optimizer_state = OptimizerState::reset;
 };
 
+/// How many steps a run has.
+struct TrainPlan {
+  Index steps_per_epoch = 0;
+  LinearSchedule schedule;
+};
+
+/// Checks the settings and counts the steps for so many training examples. Throws Error naming the
+/// setting, what was expected and found: a number that is out of range or not finite, a sweep that
+/// is never reached or comes before the adapter can have left zero.
+TrainPlan plan_training(const TrainSettings& settings, Index examples);
+
 /// One training step, for a progress display.
 struct StepReport {
   Index step, total_steps, epoch;
   double loss, learning_rate, gradient_norm;
   Index tokens;    ///< of this step
-  double seconds;  ///< since training began, without evaluations
+  double seconds;  ///< in training steps and sweeps, without evaluations
 };
 
 using Metrics = std::vector<std::pair<std::string, double>>;
@@ -58,8 +69,8 @@ struct TrainObserver {
   std::function<void(const SweepReport&)> sweep;
 };
 
-/// A step whose loss or gradient was not finite. The weights have been put back to the last state
-/// whose loss was finite and that was kept (every logging_steps steps).
+/// A loss, on a batch or in an evaluation, or a gradient that was not finite. The weights have been
+/// put back to the last state whose loss was finite and that was kept (every logging_steps steps).
 class Diverged : public tn::Error {
  public:
   using tn::Error::Error;

@@ -22,10 +22,11 @@ struct Dropout {
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;
 
-  std::uint32_t threshold() const {
+  // Always inlined, since the kernels of every vector set call these: see cpu/vector.hpp.
+  [[gnu::always_inline]] std::uint32_t threshold() const {
     return static_cast<std::uint32_t>(probability * 65536.0 + 0.5);
   }
-  double keep_scale() const { return 65536.0 / (65536.0 - threshold()); }
+  [[gnu::always_inline]] double keep_scale() const { return 65536.0 / (65536.0 - threshold()); }
   bool active() const { return threshold() > 0; }
 };
 
@@ -33,9 +34,9 @@ struct Dropout {
 /// offsets[s+1]-1 of every token matrix.
 struct Packing {
   Index sequences = 0;
-  Index tokens = 0;                       ///< offsets[sequences]
-  Index longest = 0;                      ///< rows of the longest sequence
-  std::int64_t squared_lengths = 0;       ///< Σ length², for counting work without reading offsets
+  Index tokens = 0;                  ///< offsets[sequences]
+  Index longest = 0;                 ///< rows of the longest sequence
+  std::int64_t squared_lengths = 0;  ///< Σ length², for counting work without reading offsets
   const std::int32_t* offsets = nullptr;  ///< sequences + 1 numbers in backend memory
 };
 
