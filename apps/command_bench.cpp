@@ -13,6 +13,7 @@
 #include <chrono>
 #include <iomanip>
 #include <iostream>
+#include <optional>
 
 namespace metatt::apps {
 
@@ -69,10 +70,11 @@ class StepBench {
     if (method.kind == Method::Kind::adapter)
       adapter_ = make_adapter(method.adapter, config_, weights_);
     if (method.kind == Method::Kind::full)
-      for (const auto id : encoder_.ids()) weights_.train(id, WeightGroup::decayed);
+      for (const auto id : encoder_.ids()) weights_.train(id, encoder_group(weights_.shape(id)));
     if (method.kind == Method::Kind::full)
-      for (const auto id : classifier_.pooler_ids()) weights_.train(id, WeightGroup::head);
-    for (const auto id : classifier_.head_ids()) weights_.train(id, WeightGroup::head);
+      for (const auto id : classifier_.pooler_ids())
+        weights_.train(id, head_group(weights_.shape(id)));
+    for (const auto id : classifier_.head_ids()) weights_.train(id, head_group(weights_.shape(id)));
     weights_.build_arena();
     optimiser_ = std::make_unique<AdamW<float>>(weights_, AdamWSettings{},
                                                 LinearSchedule{0, Index{1} << 40});
@@ -155,6 +157,8 @@ nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant, 
 }
 
 void bench_step(const BenchOptions& o) {
+  std::optional<AtomicFile> json;  // a path that cannot be written is noticed before the work
+  if (!o.json.empty()) json.emplace(o.json);
   print_backend();
   nlohmann::json all = nlohmann::json::array();
   std::cout << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "
@@ -182,7 +186,9 @@ void bench_step(const BenchOptions& o) {
                 << std::setw(9) << fixed(number("peak_mb"), 1) << std::endl;
       all.push_back(std::move(line));
     }
-  if (!o.json.empty()) write_file_atomically(o.json, all.dump(2) + "\n");
+  if (!json) return;
+  json->write(all.dump(2) + "\n");
+  json->commit();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/run_log.hpp>
 #include <metatt/transformer/adapter_files.hpp>
+#include <metatt/transformer/json.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -27,7 +28,7 @@ void run_eval(EvalOptions o) {
   if (!o.adapter.empty()) {
     const AdapterRecord record = read_adapter_record(o.adapter);
     if (o.task.empty()) o.task = record.task;
-    o.max_seq_length = record.max_seq_length;
+    if (o.max_seq_length == 0) o.max_seq_length = record.max_seq_length;
     model = read_adapted_model<float>(o.adapter, record, o.model, find_glue_task(o.task).outputs());
   } else {
     model = std::make_unique<ClassifierModel<float>>(o.model, find_glue_task(o.task).outputs(),
@@ -38,13 +39,15 @@ void run_eval(EvalOptions o) {
   const GlueTask& task = find_glue_task(o.task);
   const auto rows =
       read_glue(o.data, task, o.split.empty() ? task.development_splits.front() : o.split);
+  const auto model_length = model->tokenizer().options().model_max_length;
   const auto examples =
-      encode_rows(model->tokenizer(), rows, model->sequence_length(o.max_seq_length));
+      encode_rows(model->tokenizer(), rows,
+                  model->sequence_length(o.max_seq_length, model_length.value_or(128)));
   const Evaluation result =
       evaluate(*model, task, std::span<const Example>(examples), o.batch_size);
   std::cout << "result: " << examples.size() << " examples, loss " << fixed(result.loss, 6) << ", "
             << metrics_text(result.metrics) << std::endl;
-  if (!o.output.empty()) write_file_atomically(o.output, evaluation_json(result).dump(2) + "\n");
+  if (!o.output.empty()) write_json(o.output, evaluation_json(result));
 }
 
 }  // namespace
@@ -64,8 +67,8 @@ void add_eval(CLI::App& program) {
       ->check(CLI::PositiveNumber);
   command
       ->add_option("--max_seq_length", o->max_seq_length,
-                   "Longer texts are cut; 0: 128, or the model's positions if fewer (an adapter "
-                   "brings its own)")
+                   "Longer texts are cut; 0: as the adapter was trained, or as the model's "
+                   "tokenizer_config.json says, else 128")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--output_file", o->output, "Metrics as JSON");
   command->callback([o] { run_eval(*o); });

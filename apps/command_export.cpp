@@ -55,10 +55,11 @@ void add_export(CLI::App& program) {
   CLI::App* merge = add_command(program, "merge", "Write base model plus adapter as one model");
   add_common(*merge, *m);
   merge->callback([m] {
-    convert(
-        *m, false,
-        [](const OutputFolder& folder, const ClassifierModel<float>& model, const AdapterRecord&,
-           const GlueTask& task) { write_merged_model(folder, model, task); });
+    convert(*m, false,
+            [](const OutputFolder& folder, const ClassifierModel<float>& model,
+               const AdapterRecord& record, const GlueTask& task) {
+              write_merged_model(folder, model, task, record.max_seq_length);
+            });
   });
 }
 

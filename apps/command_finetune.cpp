@@ -1,9 +1,10 @@
 /// metatt finetune: trains an adapter (or only the head, or everything) on a GLUE task.
 
-#include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/finetune_options.hpp>
 #include <metatt/apps/run_log.hpp>
 #include <metatt/transformer/adapter_files.hpp>
+#include <metatt/transformer/json.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -14,142 +15,6 @@ namespace metatt::apps {
 namespace {
 
 using namespace transformer;
-
-struct FinetuneOptions {
-  std::string model, task, data, output;
-  std::string method = "metatt4d";
-  Index rank = 8;
-  double alpha = 1;
-  std::vector<std::string> targets{"query", "value"};
-  std::string initialisation = "ze-id-id-id";
-  std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
-  Index max_seq_length = 0, max_train_samples = 0;
-  double head_learning_rate = 0;
-  bool overwrite = false, no_dropout = false;
-  TrainSettings train;
-};
-
-void add_options(CLI::App& command, FinetuneOptions& o) {
-  const std::string files = "Files", adapter = "Adapter", ranks = "Rank adaptation",
-                    training = "Training";
-  command
-      .add_option("--model,--model_name_or_path", o.model,
-                  "Folder with config.json, model.safetensors, vocab.txt")
-      ->required()
-      ->group(files);
-  command.add_option("--task,--task_name", o.task, "cola, mrpc, stsb, rte, …")
-      ->required()
-      ->group(files);
-  command.add_option("--data,--data_dir", o.data, "Folder with the task's TSV files")
-      ->required()
-      ->group(files);
-  command.add_option("--output_dir", o.output, "Where the results go")->required()->group(files);
-  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty")
-      ->group(files);
-
-  command.add_option("--adapter", o.method, "metatt4d, lora, none (head only) or full")
-      ->check(CLI::IsMember({"metatt4d", "lora", "none", "full"}))
-      ->group(adapter);
-  auto* rank =
-      command.add_option("--rank", o.rank, "Rank of every bond (metatt4d) or factor (lora)")
-          ->group(adapter);
-  command.add_option("--alpha", o.alpha, "Factor before the update")->group(adapter);
-  command
-      .add_option("--target_modules", o.targets,
-                  "query, key, value, attention_output, feed_forward_up, feed_forward_down")
-      ->delimiter(',')
-      ->group(adapter);
-  command
-      .add_option("--initialisation", o.initialisation,
-                  "A code for each core: ze, id, no or or; exactly one ze")
-      ->group(adapter);
-
-  command
-      .add_option("--rank_schedule", o.rank_schedule,
-                  "EPOCH:RANK,…; a sweep at the start of each epoch named")
-      ->excludes(rank)
-      ->group(ranks);
-  command.add_option("--sweep", o.sweep, "paper or rounding")
-      ->check(CLI::IsMember({"paper", "rounding"}))
-      ->group(ranks);
-  command
-      .add_option("--optimizer_state", o.optimizer_state, "Moments at a sweep: reset or project")
-      ->check(CLI::IsMember({"reset", "project"}))
-      ->group(ranks);
-
-  TrainSettings& t = o.train;
-  command.add_option("--learning_rate", t.optimiser.learning_rate, "Peak learning rate")
-      ->check(CLI::PositiveNumber)
-      ->group(training);
-  command
-      .add_option("--head_learning_rate", o.head_learning_rate,
-                  "Peak learning rate of the head; 0: the same")
-      ->check(CLI::NonNegativeNumber)
-      ->group(training);
-  command.add_option("--num_train_epochs", t.epochs, "Epochs")
-      ->check(CLI::PositiveNumber)
-      ->group(training);
-  command.add_option("--max_steps", t.max_steps, "Stop after so many steps; 0: no limit")
-      ->check(CLI::NonNegativeNumber)
-      ->group(training);
-  command.add_option("--per_device_train_batch_size", t.batch_size, "Sequences a step")
-      ->check(CLI::PositiveNumber)
-      ->group(training);
-  command
-      .add_option("--per_device_eval_batch_size", t.eval_batch_size,
-                  "Sequences a batch in evaluation")
-      ->check(CLI::PositiveNumber)
-      ->group(training);
-  command
-      .add_option("--max_seq_length", o.max_seq_length,
-                  "Longer texts are cut; 0: 128, or the model's positions if fewer")
-      ->check(CLI::NonNegativeNumber)
-      ->group(training);
-  command.add_option("--max_train_samples", o.max_train_samples, "Use only the first rows; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->group(training);
-  command.add_option("--warmup_ratio", t.warmup_ratio, "Share of steps with rising learning rate")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(training);
-  command
-      .add_option("--weight_decay", t.optimiser.weight_decay,
-                  "AdamW's decay (not of biases and norms)")
-      ->check(CLI::NonNegativeNumber)
-      ->group(training);
-  command.add_option("--max_grad_norm", t.optimiser.max_gradient_norm, "Clipping; 0: none")
-      ->check(CLI::NonNegativeNumber)
-      ->group(training);
-  command.add_flag("--no_dropout", o.no_dropout, "Ignore the dropout of config.json")
-      ->group(training);
-  command.add_option("--seed", t.seed, "Of head, adapter, order and dropout")->group(training);
-  command.add_option("--logging_steps", t.logging_steps, "Steps between two lines of the log")
-      ->check(CLI::PositiveNumber)
-      ->group(training);
-}
-
-Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
-  AdapterSettings settings;
-  settings.rank = train.rank_schedule.empty() ? o.rank : train.rank_schedule.front().rank;
-  settings.alpha = o.alpha;
-  settings.initialisation = o.initialisation;
-  settings.seed = train.seed;
-  settings.targets.clear();
-  for (const auto& name : o.targets) settings.targets.push_back(find_matrix_type(name));
-  std::sort(settings.targets.begin(), settings.targets.end());
-  return Method::named(o.method, settings);
-}
-
-TrainSettings train_settings(const FinetuneOptions& o) {
-  TrainSettings t = o.train;
-  t.dropout = !o.no_dropout;
-  t.optimiser.head_learning_rate =
-      o.head_learning_rate > 0 ? o.head_learning_rate : t.optimiser.learning_rate;
-  if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule, t.epochs);
-  t.sweep = o.sweep == "paper" ? tn::SweepMode::paper : tn::SweepMode::rounding;
-  t.optimizer_state =
-      o.optimizer_state == "project" ? OptimizerState::project : OptimizerState::reset;
-  return t;
-}
 
 void print_model(ClassifierModel<float>& model, std::size_t train, std::size_t development) {
   const auto& c = model.config();
@@ -170,7 +35,7 @@ void print_model(ClassifierModel<float>& model, std::size_t train, std::size_t d
 void write_results(const OutputFolder& folder, const ClassifierModel<float>& model,
                    const AdapterRecord& record, const GlueTask& task, const TrainResult* result) {
   if (record.method.kind == Method::Kind::full)
-    write_merged_model(folder, model, task);
+    write_merged_model(folder, model, task, record.max_seq_length);
   else
     write_adapter(folder, model, record);
   if (!result) return;
@@ -180,9 +45,8 @@ void write_results(const OutputFolder& folder, const ClassifierModel<float>& mod
       {"train_steps", result->steps},
       {"train_tokens_per_second", static_cast<double>(result->tokens) / result->seconds},
       {"peak_memory_mb", peak_memory_megabytes()}};
-  write_file_atomically(folder / "train_results.json", train.dump(2) + "\n");
-  write_file_atomically(folder / "eval_results.json",
-                        evaluation_json(result->evaluation).dump(2) + "\n");
+  write_json(folder / "train_results.json", train);
+  write_json(folder / "eval_results.json", evaluation_json(result->evaluation));
 }
 
 TrainObserver make_observer(Progress& progress, RunLog& log, Index logging_steps) {
@@ -217,6 +81,68 @@ TrainObserver make_observer(Progress& progress, RunLog& log, Index logging_steps
   return observer;
 }
 
+/// The examples of one split, as far as they are wanted.
+std::vector<Example> read_examples(const FinetuneOptions& o, const ClassifierModel<float>& model,
+                                   const GlueTask& task, const std::string& split, Index limit) {
+  auto rows = read_glue(o.data, task, split);
+  if (limit > 0 && static_cast<Index>(rows.size()) > limit)
+    rows.resize(static_cast<std::size_t>(limit));
+  return encode_rows(model.tokenizer(), rows, model.sequence_length(o.max_seq_length));
+}
+
+/// Adapter and model are told apart by their files, so a folder may hold those of one method only.
+void check_output_folder(const FinetuneOptions& o, const Method& method) {
+  const std::filesystem::path output(o.output);
+  std::error_code ignored;
+  const bool own = std::filesystem::equivalent(output, o.model, ignored);
+  if (method.kind == Method::Kind::full) {
+    if (own)
+      tn::fail(o.output, ": a fully fine-tuned model would replace the model it starts from");
+    if (std::filesystem::exists(output / adapter_file_name, ignored))
+      tn::fail(o.output, ": expected no ", adapter_file_name,
+               " where a fully fine-tuned model is to go; choose another folder or remove it");
+  } else if (!own && std::filesystem::exists(output / "model.safetensors", ignored)) {
+    tn::fail(o.output,
+             ": expected no model.safetensors where an adapter is to go; choose another folder or "
+             "remove it");
+  }
+}
+
+nlohmann::json start_line(const FinetuneOptions& o, const TrainSettings& settings,
+                          const ClassifierModel<float>& model, const GlueTask& task) {
+  const auto about = tn::backend::describe();
+  return {{"event", "start"},
+          {"version", METATT_VERSION},
+          {"method", model.method().name()},
+          {"task", task.name},
+          {"rank", model.method().adapter.rank},
+          {"seed", settings.seed},
+          {"learning_rate", settings.optimiser.learning_rate},
+          {"rank_schedule", o.rank_schedule},
+          {"sweep", o.sweep},
+          {"optimizer_state", o.optimizer_state},
+          {"blas", about.blas},
+          {"core", about.core},
+          {"threads", about.threads},
+          {"trainable_adapter", model.trainable_adapter()},
+          {"trainable_head", model.trainable_head()}};
+}
+
+void finish(const OutputFolder& folder, const ClassifierModel<float>& model,
+            const TrainResult& result, RunLog& log) {
+  log.write({{"event", "end"},
+             {"steps", result.steps},
+             {"seconds", result.seconds},
+             {"peak_memory_mb", peak_memory_megabytes()},
+             {"results", evaluation_json(result.evaluation)}});
+  std::cout << "result: method " << model.method().name() << ", adapter parameters "
+            << model.trainable_adapter() << ", head parameters " << model.trainable_head() << ", "
+            << metrics_text(result.evaluation.metrics) << ", " << fixed(result.seconds, 1) << " s, "
+            << fixed(static_cast<double>(result.tokens) / result.seconds, 0)
+            << " tokens/s, peak memory " << fixed(peak_memory_megabytes(), 0) << " MB, output "
+            << folder.path.string() << std::endl;
+}
+
 void finetune(const FinetuneOptions& o) {
   const TrainSettings settings = train_settings(o);
   const Method method = method_of(o, settings);
@@ -226,61 +152,35 @@ void finetune(const FinetuneOptions& o) {
   const GlueTask& task = find_glue_task(o.task);
   print_backend();
   ClassifierModel<float> model(o.model, task.outputs(), method, HeadSource::fresh, settings.seed);
-  const Index max_seq_length = model.sequence_length(o.max_seq_length);
-  auto rows = read_glue(o.data, task, "train");
-  if (o.max_train_samples > 0 && static_cast<Index>(rows.size()) > o.max_train_samples)
-    rows.resize(static_cast<std::size_t>(o.max_train_samples));
-  const auto examples = encode_rows(model.tokenizer(), rows, max_seq_length);
-  const auto development = encode_rows(
-      model.tokenizer(), read_glue(o.data, task, task.development_splits.front()), max_seq_length);
+  const auto examples = read_examples(o, model, task, "train", o.max_train_samples);
+  const auto development = read_examples(o, model, task, task.development_splits.front(), 0);
   const TrainPlan plan = plan_training(settings, static_cast<Index>(examples.size()));
+  check_output_folder(o, method);
   const OutputFolder folder = prepare_output_folder(o.output, o.overwrite);
   print_model(model, examples.size(), development.size());
 
-  AdapterRecord record{std::filesystem::absolute(o.model).lexically_normal().string(), task.name,
-                       max_seq_length, method, model.pooler_trained()};
+  const AdapterRecord record{std::filesystem::absolute(o.model).lexically_normal().string(),
+                             task.name, model.sequence_length(o.max_seq_length), method,
+                             model.pooler_trained()};
   RunLog log(folder / "log.jsonl");
-  const auto about = tn::backend::describe();
-  log.write({{"event", "start"},
-             {"version", METATT_VERSION},
-             {"method", method.name()},
-             {"task", task.name},
-             {"rank", method.adapter.rank},
-             {"seed", settings.seed},
-             {"learning_rate", settings.optimiser.learning_rate},
-             {"rank_schedule", o.rank_schedule},
-             {"sweep", o.sweep},
-             {"optimizer_state", o.optimizer_state},
-             {"blas", about.blas},
-             {"core", about.core},
-             {"threads", about.threads},
-             {"trainable_adapter", model.trainable_adapter()},
-             {"trainable_head", model.trainable_head()}});
+  log.write(start_line(o, settings, model, task));
   Progress progress(plan.schedule.total_steps);
-  TrainResult result;
   try {
-    result = train(model, task, settings, std::span<const Example>(examples),
-                   std::span<const Example>(development),
-                   make_observer(progress, log, settings.logging_steps));
+    const TrainResult result = train(model, task, settings, std::span<const Example>(examples),
+                                     std::span<const Example>(development),
+                                     make_observer(progress, log, settings.logging_steps));
+    progress.clear();
+    write_results(folder, model, record, task, &result);
+    finish(folder, model, result, log);
   } catch (const Diverged& error) {
     progress.clear();
-    write_results(folder, model, record, task, nullptr);
     log.write({{"event", "error"}, {"message", error.what()}});
+    write_results(folder, model, record, task, nullptr);
     tn::fail(error.what(), "; the last good state is in ", folder.path.string());
+  } catch (const tn::Error& error) {
+    log.write({{"event", "error"}, {"message", error.what()}});
+    throw;
   }
-  progress.clear();
-  write_results(folder, model, record, task, &result);
-  log.write({{"event", "end"},
-             {"steps", result.steps},
-             {"seconds", result.seconds},
-             {"peak_memory_mb", peak_memory_megabytes()},
-             {"results", evaluation_json(result.evaluation)}});
-  std::cout << "result: method " << method.name() << ", adapter parameters "
-            << model.trainable_adapter() << ", head parameters " << model.trainable_head() << ", "
-            << metrics_text(result.evaluation.metrics) << ", " << fixed(result.seconds, 1) << " s, "
-            << fixed(static_cast<double>(result.tokens) / result.seconds, 0)
-            << " tokens/s, peak memory " << fixed(peak_memory_megabytes(), 0) << " MB, output "
-            << folder.path.string() << std::endl;
 }
 
 }  // namespace

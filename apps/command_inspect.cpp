@@ -8,6 +8,7 @@
 
 #include <iomanip>
 #include <iostream>
+#include <optional>
 #include <sstream>
 
 namespace metatt::apps {
@@ -38,7 +39,11 @@ Train read_train(const SafetensorsFile& file) {
     if (k == MetaTT4D<double>::cores - 1) with_bonds.push_back(1);
     cores.push_back(file.read<double>(name, shape).reshaped(with_bonds));
   }
-  return Train(std::move(cores));
+  try {
+    return Train(std::move(cores));
+  } catch (const tn::Error& error) {
+    tn::fail(file.path().string(), ": ", error.what());
+  }
 }
 
 void print_spectra(Train train) {
@@ -60,6 +65,8 @@ void print_spectra(Train train) {
 
 void inspect(const std::string& path) {
   const SafetensorsFile file(path);
+  std::optional<Train> train;
+  if (holds_train(file)) train = read_train(file);  // nothing is printed of a damaged file
   std::size_t width = 4;
   for (const auto& name : file.names()) width = std::max(width, name.size());
   Index total = 0;
@@ -74,7 +81,7 @@ void inspect(const std::string& path) {
   std::cout << file.names().size() << " tensors, " << total << " parameters\n";
   for (const auto& [key, value] : file.metadata())
     std::cout << "metadata " << key << ": " << value << "\n";
-  if (holds_train(file)) print_spectra(read_train(file));
+  if (train) print_spectra(std::move(*train));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
-#include <metatt/transformer/masked_language_model.hpp>
+#include <metatt/transformer/pretraining.hpp>
 
 #include <iostream>
 
@@ -40,12 +40,20 @@ void run_pretrain(PretrainOptions o) {
   Progress progress(o.settings.steps);
   Index tokens = 0;
   double seconds = 0;
-  const double loss = pretrain(model, tokenizer, lines, o.settings, [&](const PretrainStep& step) {
+  const auto show = [&](const PretrainStep& step) {
     tokens += step.tokens;
     seconds = step.seconds;
     progress.update(step.step, "loss " + fixed(step.loss, 4) + "  " +
                                    fixed(static_cast<double>(tokens) / seconds, 0) + " tokens/s");
-  });
+  };
+  double loss = 0;
+  try {
+    loss = pretrain(model, tokenizer, lines, o.settings, show);
+  } catch (const Diverged& error) {
+    progress.clear();
+    write_pretrained(folder, model, tokenizer);
+    tn::fail(error.what(), "; the last good state is in ", folder.path.string());
+  }
   progress.clear();
   write_pretrained(folder, model, tokenizer);
   std::cout << "result: masked-token loss " << fixed(loss, 4) << ", " << fixed(seconds, 1)

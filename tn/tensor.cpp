@@ -145,6 +145,16 @@ Tensor<T> random_normal(Shape shape, std::uint64_t seed, std::uint64_t stream) {
   return result;
 }
 
+template <class To, class From>
+Tensor<To> converted(const Tensor<From>& in) {
+  Tensor<To> out(in.shape());
+  if constexpr (std::is_same_v<From, To>)
+    backend::copy(backend::queue(), in.size(), in.data(), out.mutable_data());
+  else
+    backend::convert(backend::queue(), in.size(), in.data(), out.mutable_data());
+  return out;
+}
+
 template <class T>
 Tensor<T> identity(Index rows, Index columns) {
   Tensor<T> result = Tensor<T>::zeros({rows, columns});
@@ -168,5 +178,9 @@ METATT_INSTANTIATE(std::complex<float>)
 METATT_INSTANTIATE(std::complex<double>)
 #undef METATT_INSTANTIATE
 template class Tensor<std::int32_t>;
+template Tensor<float> converted(const Tensor<float>&);
+template Tensor<float> converted(const Tensor<double>&);
+template Tensor<double> converted(const Tensor<float>&);
+template Tensor<double> converted(const Tensor<double>&);
 
 }  // namespace metatt::tn

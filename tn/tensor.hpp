@@ -96,6 +96,10 @@ class Tensor {
 template <class T>
 Tensor<T> random_normal(Shape shape, std::uint64_t seed, std::uint64_t stream = 0);
 
+/// A copy with elements of another precision: float and double, each to each.
+template <class To, class From>
+Tensor<To> converted(const Tensor<From>& in);
+
 /// rows × columns with ones on the diagonal.
 template <class T>
 Tensor<T> identity(Index rows, Index columns);

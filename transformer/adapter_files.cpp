@@ -13,10 +13,6 @@ namespace {
 
 constexpr int format_version = 1;
 
-void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
-  write_file_atomically(path, json.dump(2) + "\n");
-}
-
 std::vector<std::string> target_names(const AdapterSettings& settings) {
   std::vector<std::string> names;
   for (const MatrixType type : settings.targets) names.push_back(matrix_type_name(type));
@@ -188,7 +184,7 @@ void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& mode
 
 template <class T>
 void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& model,
-                        const GlueTask& task) {
+                        const GlueTask& task, Index max_seq_length) {
   const auto* adapter = model.adapter();
   MatrixChange<T> add_update;
   if (adapter)
@@ -222,9 +218,13 @@ void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& mo
   json["label2id"] = label2id;
   if (task.regression()) json["problem_type"] = "regression";
   write_json(folder / "config.json", json);
-  for (const char* name : {"vocab.txt", "tokenizer_config.json"})
-    if (std::filesystem::exists(model.base() / name))
-      write_file_atomically(folder / name, read_file(model.base() / name));
+  write_file_atomically(folder / "vocab.txt", read_file(model.base() / "vocab.txt"));
+  const auto settings = model.base() / "tokenizer_config.json";
+  auto tokenizer = std::filesystem::exists(settings)
+                       ? parse_json(read_file(settings), settings.string())
+                       : nlohmann::json::object();
+  tokenizer["model_max_length"] = max_seq_length;
+  write_json(folder / "tokenizer_config.json", tokenizer);
 }
 
 #define METATT_INSTANTIATE(T)                                                                   \
@@ -234,7 +234,8 @@ void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& mo
       const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&, Index); \
   template void export_peft_lora(const OutputFolder&, const ClassifierModel<T>&,                \
                                  const AdapterRecord&);                                         \
-  template void write_merged_model(const OutputFolder&, const ClassifierModel<T>&, const GlueTask&);
+  template void write_merged_model(const OutputFolder&, const ClassifierModel<T>&,              \
+                                   const GlueTask&, Index);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 #undef METATT_INSTANTIATE

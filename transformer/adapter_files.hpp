@@ -44,10 +44,11 @@ template <class T>
 void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& model,
                       const AdapterRecord& record);
 
-/// A whole model folder (config.json, model.safetensors, vocab.txt and, if there,
-/// tokenizer_config.json) as BertForSequenceClassification: base plus update, pooler and head.
+/// A whole model folder (config.json, model.safetensors, vocab.txt, tokenizer_config.json) as
+/// BertForSequenceClassification: base plus update, pooler and head. The tokenizer's settings are
+/// the base model's, with `max_seq_length` as model_max_length.
 template <class T>
 void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& model,
-                        const GlueTask& task);
+                        const GlueTask& task, Index max_seq_length);
 
 }  // namespace metatt::transformer

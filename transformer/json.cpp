@@ -1,4 +1,5 @@
 #include <metatt/tn/error.hpp>
+#include <metatt/transformer/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <nlohmann/json.hpp>
 
@@ -145,5 +146,9 @@ METATT_INSTANTIATE(std::vector<std::int64_t>);
 METATT_INSTANTIATE(std::vector<double>);
 METATT_INSTANTIATE(std::vector<std::string>);
 #undef METATT_INSTANTIATE
+
+void write_json(const std::filesystem::path& path, const json& value) {
+  write_file_atomically(path, value.dump(2) + "\n");
+}
 
 }  // namespace metatt::transformer

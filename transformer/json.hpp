@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -22,5 +23,8 @@ T required(const nlohmann::json& object, const std::string& field, const std::st
 template <class T>
 T optional_or(const nlohmann::json& object, const std::string& field, const T& fallback,
               const std::string& source_name);
+
+/// Writes the value with two spaces of indentation and sorted keys, all or nothing.
+void write_json(const std::filesystem::path& path, const nlohmann::json& value);
 
 }  // namespace metatt::transformer

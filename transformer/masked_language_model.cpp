@@ -3,14 +3,8 @@
 #include <metatt/autodiff/ops_activation.hpp>
 #include <metatt/autodiff/ops_loss.hpp>
 #include <metatt/tn/backend/philox.hpp>
-#include <metatt/transformer/encoder_files.hpp>
 
-#include <nlohmann/json.hpp>
-
-#include <algorithm>
-#include <chrono>
-#include <cmath>
-
+#include <optional>
 namespace metatt::transformer {
 
 namespace {
@@ -38,32 +32,6 @@ bool special(const WordPiece& tokenizer, std::int32_t id) {
 
 autodiff::Indices indices(const std::vector<std::int32_t>& values) {
   return autodiff::Indices::from({static_cast<Index>(values.size())}, std::span(values));
-}
-
-/// One line of a corpus: a text, or two with a tab between them.
-EncodedText encode_line(const WordPiece& tokenizer, std::string_view line, Index max_length) {
-  const std::size_t tab = line.find('\t');
-  if (tab == std::string_view::npos) return tokenizer.encode_pair(line, std::nullopt, max_length);
-  return tokenizer.encode_pair(line.substr(0, tab), line.substr(tab + 1), max_length);
-}
-
-/// The texts of one step, in the random order of each epoch.
-std::vector<EncodedText> pick_texts(const WordPiece& tokenizer, std::span<const std::string> lines,
-                                    const PretrainSettings& settings, Index step) {
-  const auto count = static_cast<Index>(lines.size());
-  std::vector<EncodedText> texts;
-  std::vector<Index> order;
-  Index epoch = -1;
-  for (Index b = 0; b < settings.batch_size; ++b) {
-    const Index position = step * settings.batch_size + b;
-    if (position / count != epoch) {
-      epoch = position / count;
-      order = epoch_order(count, settings.seed, static_cast<std::uint64_t>(epoch));
-    }
-    const auto line = static_cast<std::size_t>(order[static_cast<std::size_t>(position % count)]);
-    texts.push_back(encode_line(tokenizer, lines[line], settings.max_seq_length));
-  }
-  return texts;
 }
 
 }  // namespace
@@ -131,74 +99,6 @@ MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText*
   result.rows = indices(rows);
   result.labels = indices(labels);
   return result;
-}
-
-double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
-                std::span<const std::string> lines, const PretrainSettings& settings,
-                const std::function<void(const PretrainStep&)>& observer) {
-  if (lines.empty()) tn::fail("pretrain: the corpus has no line");
-  auto& weights = model.encoder().weights();
-  for (const auto& ids : {model.encoder().ids(), model.head_ids()})
-    for (const auto id : ids)
-      weights.train(
-          id, weights.shape(id).size() == 1 ? WeightGroup::not_decayed : WeightGroup::decayed);
-  weights.build_arena();
-  LinearSchedule schedule;
-  schedule.total_steps = settings.steps;
-  schedule.warmup_steps =
-      static_cast<Index>(settings.warmup_ratio * static_cast<double>(settings.steps));
-  AdamW<float> optimiser(weights, settings.optimiser, schedule);
-  const auto start = std::chrono::steady_clock::now();
-  const Index tail = std::max<Index>(1, settings.steps / 10);
-  double tail_loss = 0;
-  for (Index step = 0; step < settings.steps; ++step) {
-    const auto texts = pick_texts(tokenizer, lines, settings, step);
-    std::vector<const EncodedText*> pointers;
-    for (const auto& text : texts) pointers.push_back(&text);
-    const MaskedBatch masked = mask_tokens(tokenizer, pointers, settings.mask_share, settings.seed,
-                                           static_cast<std::uint64_t>(step));
-    Tape<float> tape(weights.arena(), settings.seed, static_cast<std::uint64_t>(step));
-    const auto loss = model.loss(tape, masked.batch, masked.rows, masked.labels,
-                                 DropoutRates::of(model.encoder().config()));
-    const double value = loss.value.item();
-    if (!std::isfinite(value)) tn::fail("pretrain: the loss is ", value, " at step ", step + 1);
-    tape.backward(loss);
-    optimiser.step();
-    if (step >= settings.steps - tail) tail_loss += value / static_cast<double>(tail);
-    if (observer)
-      observer({step + 1, settings.steps, value, masked.batch.sequences.tokens(),
-                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()});
-  }
-  return tail_loss;
-}
-
-std::vector<std::string> read_lines(const std::filesystem::path& file) {
-  const std::string text = read_file(file);
-  std::vector<std::string> lines;
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    std::size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) lines.push_back(std::move(line));
-    begin = end + 1;
-  }
-  if (lines.empty()) tn::fail(file.string(), ": expected text, found no line");
-  return lines;
-}
-
-void write_pretrained(const OutputFolder& folder, const MaskedLanguageModel<float>& model,
-                      const WordPiece& tokenizer) {
-  auto tensors = encoder_tensors(model.encoder());
-  const auto& weights = model.encoder().weights();
-  for (const auto id : model.head_ids()) tensors.push_back({weights.name(id), weights.value(id)});
-  write_safetensors<float>(folder / "model.safetensors", tensors, {{"format", "pt"}});
-  nlohmann::json json = model_config_json(model.encoder().config());
-  json["architectures"] = {"BertForMaskedLM"};
-  write_file_atomically(folder / "config.json", json.dump(2) + "\n");
-  std::string vocabulary;
-  for (const auto& entry : tokenizer.vocabulary()) vocabulary += entry + "\n";
-  write_file_atomically(folder / "vocab.txt", vocabulary);
 }
 
 template class MaskedLanguageModel<float>;

@@ -1,12 +1,10 @@
 #pragma once
-/// Pretraining an encoder by masked-token prediction (Devlin et al., arXiv:1810.04805,
+/// An encoder that predicts hidden tokens (Devlin et al., arXiv:1810.04805,
 /// section 3.1).
 
 #include <metatt/transformer/encoder.hpp>
-#include <metatt/transformer/file.hpp>
-#include <metatt/transformer/optimiser.hpp>
+#include <metatt/transformer/wordpiece.hpp>
 
-#include <functional>
 #include <span>
 #include <string>
 
@@ -62,36 +60,5 @@ struct MaskedBatch {
 /// the picked become [MASK], 10 % a random token, 10 % stay. A function of (seed, step) alone.
 MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText* const> texts,
                         double share, std::uint64_t seed, std::uint64_t step);
-
-struct PretrainSettings {
-  Index steps = 1500;
-  Index batch_size = 64;
-  Index max_seq_length = 64;
-  double warmup_ratio = 0.06;
-  double mask_share = 0.15;
-  AdamWSettings optimiser;
-  std::uint64_t seed = 42;
-};
-
-struct PretrainStep {
-  Index step, total_steps;
-  double loss;
-  Index tokens;
-  double seconds;
-};
-
-/// Trains a fresh encoder of `config` on the lines of a corpus and returns the mean loss of the
-/// last tenth of the steps. A line with a tab is a pair of texts. Writes
-/// nothing. Throws Error on a loss that is not finite.
-double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
-                std::span<const std::string> lines, const PretrainSettings& settings,
-                const std::function<void(const PretrainStep&)>& observer);
-
-/// The lines of a text file that are not empty. Throws Error if there is none.
-std::vector<std::string> read_lines(const std::filesystem::path& file);
-
-/// config.json, model.safetensors and vocab.txt in Hugging Face layout (BertForMaskedLM).
-void write_pretrained(const OutputFolder& folder, const MaskedLanguageModel<float>& model,
-                      const WordPiece& tokenizer);
 
 }  // namespace metatt::transformer

@@ -172,13 +172,7 @@ tn::TensorTrain<double> MetaTT4D<T>::train() const {
     Shape shape = value.shape();
     if (k == 0) shape = {1, shape[0], shape[1]};
     if (k == cores - 1) shape = {shape[0], shape[1], 1};
-    Tensor<double> as_double(shape);
-    if constexpr (std::is_same_v<T, double>)
-      tn::backend::copy(tn::backend::queue(), value.size(), value.data(), as_double.mutable_data());
-    else
-      tn::backend::convert(tn::backend::queue(), value.size(), value.data(),
-                           as_double.mutable_data());
-    doubles.push_back(std::move(as_double));
+    doubles.push_back(tn::converted<double>(value).reshaped(shape));
   }
   return tn::TensorTrain<double>(std::move(doubles));
 }

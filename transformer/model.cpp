@@ -42,24 +42,23 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
   if (method.kind == Method::Kind::adapter)
     adapter_ = make_adapter(method.adapter, config_, weights_, adapter_shapes);
   if (method.kind == Method::Kind::full)
-    for (const auto id : encoder_->ids())
-      weights_.train(
-          id, weights_.shape(id).size() == 1 ? WeightGroup::not_decayed : WeightGroup::decayed);
+    for (const auto id : encoder_->ids()) weights_.train(id, encoder_group(weights_.shape(id)));
   if (pooler_trained_ || method.kind == Method::Kind::full)
-    for (const auto id : classifier_->pooler_ids()) weights_.train(id, WeightGroup::head);
-  for (const auto id : classifier_->head_ids()) weights_.train(id, WeightGroup::head);
+    for (const auto id : classifier_->pooler_ids())
+      weights_.train(id, head_group(weights_.shape(id)));
+  for (const auto id : classifier_->head_ids()) weights_.train(id, head_group(weights_.shape(id)));
   weights_.build_arena();
 }
 
 template <class T>
-Index ClassifierModel<T>::sequence_length(Index wanted) const {
+Index ClassifierModel<T>::sequence_length(Index wanted, Index otherwise) const {
   const Index positions = config_.max_position_embeddings;
   if (wanted > positions)
     tn::fail("max_seq_length: the model has ", positions, " positions, found ", wanted);
   if (wanted != 0 && wanted < 5)
     tn::fail("max_seq_length: expected at least 5 (a pair has three special tokens), found ",
              wanted);
-  return wanted > 0 ? wanted : std::min<Index>(128, positions);
+  return wanted > 0 ? wanted : std::min(otherwise, positions);
 }
 
 template <class T>

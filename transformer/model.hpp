@@ -52,9 +52,9 @@ class ClassifierModel {
   const Encoder<T>& encoder() const { return *encoder_; }
   const Classifier<T>& classifier() const { return *classifier_; }
   const Adapter<T>* adapter() const { return adapter_.get(); }
-  /// `wanted`, or where it is 0 the smaller of 128 and the model's positions. Throws Error if the
-  /// model has fewer positions than wanted, or fewer than 5 are.
-  Index sequence_length(Index wanted) const;
+  /// `wanted`, or where it is 0 the smaller of `otherwise` and the model's positions. Throws Error
+  /// if the model has fewer positions than wanted, or fewer than 5 are.
+  Index sequence_length(Index wanted, Index otherwise = 128) const;
   /// The adapter as a train, or null for another method.
   const MetaTT4D<T>* train() const;
   bool pooler_trained() const { return pooler_trained_; }

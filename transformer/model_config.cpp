@@ -133,7 +133,7 @@ json model_config_json(const ModelConfig& config) {
 
 void write_model_config(const std::filesystem::path& path, const ModelConfig& config) {
   check_model_config(config, path.string());
-  write_file_atomically(path, model_config_json(config).dump(2) + "\n");
+  write_json(path, model_config_json(config));
 }
 
 }  // namespace metatt::transformer

@@ -5,11 +5,22 @@
 
 namespace metatt::transformer {
 
+LinearSchedule LinearSchedule::with_warmup(Index total_steps, double warmup_ratio) {
+  return {static_cast<Index>(std::ceil(warmup_ratio * static_cast<double>(total_steps))),
+          total_steps};
+}
+
 double LinearSchedule::at(Index step) const {
   if (step < warmup_steps)
     return static_cast<double>(step) / static_cast<double>(std::max<Index>(1, warmup_steps));
   return std::max(0.0, static_cast<double>(total_steps - step) /
                            static_cast<double>(std::max<Index>(1, total_steps - warmup_steps)));
+}
+
+std::string counted_from_one(std::span<const Index> positions) {
+  std::string text;
+  for (const Index i : positions) text += (text.empty() ? "" : ", ") + std::to_string(i + 1);
+  return text;
 }
 
 template <class T>
@@ -40,14 +51,15 @@ double AdamW<T>::step() {
   if (settings_.max_gradient_norm > 0 && norm > settings_.max_gradient_norm)
     step.gradient_scale = settings_.max_gradient_norm / norm;
   const double factor = schedule_.at(steps_);
-  for (const WeightGroup group :
-       {WeightGroup::decayed, WeightGroup::not_decayed, WeightGroup::head}) {
-    const auto [begin, count] = arena.group_range(static_cast<int>(group));
+  for (int g = 0; g < weight_groups; ++g) {
+    const auto [begin, count] = arena.group_range(g);
     if (count == 0) continue;
-    step.step = ++averaged_[static_cast<std::size_t>(group)];
-    step.learning_rate = factor * (group == WeightGroup::head ? settings_.head_learning_rate
-                                                              : settings_.learning_rate);
-    step.weight_decay = group == WeightGroup::not_decayed ? 0 : settings_.weight_decay;
+    const auto group = static_cast<WeightGroup>(g);
+    const bool head = group == WeightGroup::head || group == WeightGroup::head_not_decayed;
+    const bool decays = group == WeightGroup::head || group == WeightGroup::decayed;
+    step.step = ++averaged_[static_cast<std::size_t>(g)];
+    step.learning_rate = factor * (head ? settings_.head_learning_rate : settings_.learning_rate);
+    step.weight_decay = decays ? settings_.weight_decay : 0;
     autodiff::backend::adamw(queue, count, step, arena.values() + begin, arena.gradients() + begin,
                              arena.first_moments() + begin, arena.second_moments() + begin);
   }

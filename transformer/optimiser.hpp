@@ -12,19 +12,31 @@ namespace metatt::transformer {
 struct LinearSchedule {
   Index warmup_steps = 0;
   Index total_steps = 1;
+  /// A warm-up over that share of the steps, rounded up as Hugging Face does.
+  static LinearSchedule with_warmup(Index total_steps, double warmup_ratio);
   /// The factor for step 0, 1, ….
   double at(Index step) const;
 };
 
 struct AdamWSettings {
   double learning_rate = 1e-3;
-  double head_learning_rate = 1e-3;  ///< for WeightGroup::head
+  double head_learning_rate = 1e-3;  ///< for the two groups of the head
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0;       ///< not applied to WeightGroup::not_decayed
+  double weight_decay = 0;       ///< of the groups that decay
   double max_gradient_norm = 1;  ///< of all gradients together; 0 switches clipping off
 };
+
+/// A training run stopped because something was not finite. The weights have been put back to an
+/// earlier state whose loss was finite.
+class Diverged : public tn::Error {
+ public:
+  using tn::Error::Error;
+};
+
+/// Positions counted from 0 as text for such an error, counted from 1: "3, 17, 4".
+std::string counted_from_one(std::span<const Index> positions);
 
 /// AdamW (Loshchilov & Hutter, arXiv:1711.05101).
 template <class T>
@@ -47,7 +59,7 @@ class AdamW {
   AdamWSettings settings_;
   LinearSchedule schedule_;
   Index steps_ = 0;
-  std::array<Index, 3> averaged_{};
+  std::array<Index, weight_groups> averaged_{};
 };
 
 }  // namespace metatt::transformer

@@ -25,16 +25,6 @@ Index parse_number(const std::string& whole, std::string_view part) {
   return value;
 }
 
-template <class From, class To>
-Tensor<To> converted(const Tensor<From>& in, Shape shape) {
-  Tensor<To> out(std::move(shape));
-  if constexpr (std::is_same_v<From, To>)
-    tn::backend::copy(tn::backend::queue(), in.size(), in.data(), out.mutable_data());
-  else
-    tn::backend::convert(tn::backend::queue(), in.size(), in.data(), out.mutable_data());
-  return out;
-}
-
 Tensor<double> squared(const Tensor<double>& in) {
   auto values = in.to_vector();
   for (double& v : values) v *= v;
@@ -111,8 +101,8 @@ RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>&
   for (int k = 0; k < MetaTT4D<T>::cores; ++k) {
     const Index parameter = arena.find(weights.name(adapter.core(k)));
     const Shape shape = train.core(k).shape();
-    moments.push_back({converted<T, double>(arena.first_moment(parameter), shape),
-                       converted<T, double>(arena.second_moment(parameter), shape)});
+    moments.push_back({tn::converted<double>(arena.first_moment(parameter)).reshaped(shape),
+                       tn::converted<double>(arena.second_moment(parameter)).reshaped(shape)});
   }
   tn::TruncationPolicy policy;
   policy.maximum_rank = rank;
@@ -126,12 +116,12 @@ RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>&
     if (k == 0) shape.erase(shape.begin());
     if (k == MetaTT4D<T>::cores - 1) shape.pop_back();
     typename Weights<T>::Replacement replacement{
-        adapter.core(k), converted<double, T>(train.core(k), shape), {}, {}};
+        adapter.core(k), tn::converted<T>(train.core(k)).reshaped(shape), {}, {}};
     if (state == OptimizerState::project) {
       const Moments carried = project(moments[index], k > 0 ? &report.bonds[index - 1] : nullptr,
                                       k + 1 < MetaTT4D<T>::cores ? &report.bonds[index] : nullptr);
-      replacement.first_moment = converted<double, T>(carried.first, shape);
-      replacement.second_moment = converted<double, T>(carried.second, shape);
+      replacement.first_moment = tn::converted<T>(carried.first).reshaped(shape);
+      replacement.second_moment = tn::converted<T>(carried.second).reshaped(shape);
     }
     replacements.push_back(std::move(replacement));
   }

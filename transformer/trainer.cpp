@@ -31,12 +31,6 @@ Step make_step(std::span<const Example> examples, std::span<const Index> picked)
   return {Batch::pack(texts), std::move(labels)};
 }
 
-std::string listed(std::span<const Index> picked) {
-  std::string text;
-  for (const Index i : picked) text += (text.empty() ? "" : ", ") + std::to_string(i + 1);
-  return text;
-}
-
 /// The state of one call of train().
 template <class T>
 class Training {
@@ -126,7 +120,7 @@ class Training {
     model_.weights().restore(good_);
     throw Diverged("training stopped at step " + std::to_string(result_.steps + 1) + " (epoch " +
                    std::to_string(epoch) + "): " + what + "; the batch holds training examples " +
-                   listed(picked));
+                   counted_from_one(picked));
   }
 
   ClassifierModel<T>& model_;
@@ -208,11 +202,9 @@ TrainPlan plan_training(const TrainSettings& settings, Index examples) {
   check_numbers(settings);
   TrainPlan plan;
   plan.steps_per_epoch = (examples + settings.batch_size - 1) / settings.batch_size;
-  plan.schedule.total_steps = settings.epochs * plan.steps_per_epoch;
-  if (settings.max_steps > 0)
-    plan.schedule.total_steps = std::min(plan.schedule.total_steps, settings.max_steps);
-  plan.schedule.warmup_steps = static_cast<Index>(
-      std::ceil(settings.warmup_ratio * static_cast<double>(plan.schedule.total_steps)));
+  Index steps = settings.epochs * plan.steps_per_epoch;
+  if (settings.max_steps > 0) steps = std::min(steps, settings.max_steps);
+  plan.schedule = LinearSchedule::with_warmup(steps, settings.warmup_ratio);
   check_rank_schedule(settings, plan);
   return plan;
 }

@@ -69,13 +69,6 @@ struct TrainObserver {
   std::function<void(const SweepReport&)> sweep;
 };
 
-/// A loss, on a batch or in an evaluation, or a gradient that was not finite. The weights have been
-/// put back to the last state whose loss was finite and that was kept (every logging_steps steps).
-class Diverged : public tn::Error {
- public:
-  using tn::Error::Error;
-};
-
 struct TrainResult {
   Index steps = 0;
   double seconds = 0;     ///< in training steps and sweeps
@@ -91,7 +84,9 @@ Evaluation evaluate(const ClassifierModel<T>& model, const GlueTask& task,
 
 /// Trains on `train`, evaluates on `development` after every epoch. The order of the examples, the
 /// dropout masks and so every bit of the result follow from the seed (at one number of threads).
-/// Throws Diverged on a loss or gradient that is not finite, naming step and examples.
+/// Throws Diverged on a loss, on a batch or in an evaluation, or a gradient that is not finite,
+/// naming step and examples; the weights are then the last ones that were kept (every logging_steps
+/// steps) with a finite loss.
 template <class T>
 TrainResult train(ClassifierModel<T>& model, const GlueTask& task, const TrainSettings& settings,
                   std::span<const Example> train, std::span<const Example> development,

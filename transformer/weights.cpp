@@ -5,6 +5,14 @@ namespace metatt::transformer {
 using autodiff::ParameterArena;
 using autodiff::ParameterSpec;
 
+WeightGroup encoder_group(const Shape& shape) {
+  return shape.size() == 1 ? WeightGroup::not_decayed : WeightGroup::decayed;
+}
+
+WeightGroup head_group(const Shape& shape) {
+  return shape.size() == 1 ? WeightGroup::head_not_decayed : WeightGroup::head;
+}
+
 template <class T>
 typename Weights<T>::Id Weights<T>::add(std::string name, Tensor<T> value) {
   for (const auto& e : entries_)

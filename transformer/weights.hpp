@@ -17,7 +17,12 @@ using tn::Shape;
 using tn::Tensor;
 
 /// Groups of trainable weights, which may differ in learning rate and weight decay.
-enum class WeightGroup { decayed = 0, not_decayed = 1, head = 2 };
+enum class WeightGroup { decayed = 0, not_decayed = 1, head = 2, head_not_decayed = 3 };
+inline constexpr int weight_groups = 4;
+
+/// The group of an encoder's or a head's weight: vectors (biases, norms) do not decay.
+WeightGroup encoder_group(const Shape& shape);
+WeightGroup head_group(const Shape& shape);
 
 /// The weights of a model with its head and adapter. Add all, mark those to be trained, then call
 /// build_arena(); a model asks for them by the id that add() gave.

@@ -192,6 +192,11 @@ WordPieceOptions read_options(const std::filesystem::path& path) {
   if (fields.contains("strip_accents") && !fields["strip_accents"].is_null()) {
     options.strip_accents = required<bool>(fields, "strip_accents", source);
   }
+  // Hugging Face writes 10^30 for "no limit".
+  const double length = optional_or<double>(fields, "model_max_length", 1e30, source);
+  if (length < 5)
+    tn::fail(source, ": field \"model_max_length\": expected at least 5, found ", length);
+  if (length < 1 << 30) options.model_max_length = static_cast<std::int64_t>(length);
   check_special_token(fields, "unk_token", "[UNK]", source);
   check_special_token(fields, "cls_token", "[CLS]", source);
   check_special_token(fields, "sep_token", "[SEP]", source);

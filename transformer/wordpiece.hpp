@@ -12,11 +12,13 @@
 
 namespace metatt::transformer {
 
-/// The settings of Hugging Face's tokenizer_config.json that change ids.
+/// The settings of Hugging Face's tokenizer_config.json that change ids, and the length at which
+/// the model's user cuts texts.
 struct WordPieceOptions {
   bool do_lower_case = true;
   std::optional<bool> strip_accents;  ///< as do_lower_case if absent
   bool tokenize_chinese_chars = true;
+  std::optional<std::int64_t> model_max_length;  ///< absent, or at least 5
 };
 
 /// What an encoder reads of one text or pair of texts.

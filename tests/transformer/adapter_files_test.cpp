@@ -121,11 +121,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_merged_model_has_the_logits_of_the_adapted_one, 
     BOOST_TEST_CONTEXT(kind) {
       const WrittenAdapter<T> written(kind);
       const OutputFolder merged = prepare_output_folder(written.folder / "merged", false);
-      write_merged_model(merged, *written.model, two_classes());
+      write_merged_model(merged, *written.model, two_classes(), 32);
       const ClassifierModel<T> read(merged.path, 2, Method::named("none", {}),
                                     HeadSource::from_model, 9);
       BOOST_TEST(relative_error(logits_of(*written.model, batch), logits_of(read, batch)) <
                  (sizeof(T) == 4 ? 1e-5 : 1e-13));
+      BOOST_TEST(read.tokenizer().options().model_max_length.value() == 32);
       const auto json = read_json(merged / "config.json");
       BOOST_TEST(
           (json["architectures"] == std::vector<std::string>{"BertForSequenceClassification"}));

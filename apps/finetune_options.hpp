@@ -1,0 +1,35 @@
+#pragma once
+/// The settings of metatt finetune: its flags, and what they say to the trainer.
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/transformer/model.hpp>
+#include <metatt/transformer/trainer.hpp>
+
+#include <string>
+#include <vector>
+
+namespace metatt::apps {
+
+struct FinetuneOptions {
+  std::string model, task, data, output;
+  std::string method = "metatt4d";
+  tn::Index rank = 8;
+  double alpha = 1;
+  std::vector<std::string> targets{"query", "value"};
+  std::string initialisation = "ze-id-id-id";
+  std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
+  tn::Index max_seq_length = 0, max_train_samples = 0;
+  double head_learning_rate = 0;
+  bool overwrite = false, no_dropout = false;
+  transformer::TrainSettings train;
+};
+
+/// Adds the flags; they write into `options` while the command line is parsed.
+void add_options(CLI::App& command, FinetuneOptions& options);
+
+/// Throws Error on a rank schedule or a name that is not understood.
+transformer::TrainSettings train_settings(const FinetuneOptions& options);
+transformer::Method method_of(const FinetuneOptions& options,
+                              const transformer::TrainSettings& train);
+
+}  // namespace metatt::apps

@@ -1,0 +1,187 @@
+#include "model_testing.hpp"
+
+#include <metatt/transformer/pretraining.hpp>
+
+#include <limits>
+#include <numeric>
+#include <set>
+
+using namespace metatt;
+using namespace metatt::testing;
+
+namespace {
+
+/// Five special tokens and 19 words "a" … "s", which the lines of a corpus are made of.
+WordPiece letters() {
+  std::vector<std::string> vocabulary{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+  for (char letter = 'a'; letter <= 's'; ++letter) vocabulary.emplace_back(1, letter);
+  return WordPiece(vocabulary, {}, "vocab.txt");
+}
+
+constexpr std::int32_t mask = 4, first_word = 5, words = 19;
+
+/// [CLS], `length` words and [SEP].
+EncodedText text(const WordPiece& tokenizer, Index length, std::int32_t step) {
+  EncodedText result;
+  result.ids.push_back(tokenizer.classification_id());
+  for (Index i = 0; i < length; ++i)
+    result.ids.push_back(first_word + (static_cast<std::int32_t>(i) * step) % words);
+  result.ids.push_back(tokenizer.separator_id());
+  result.type_ids.assign(result.ids.size(), 0);
+  return result;
+}
+
+/// One batch of a thousand texts of twenty words.
+struct ManyTexts {
+  ManyTexts() {
+    for (std::int32_t i = 0; i < 1000; ++i) texts.push_back(text(tokenizer, 20, 1 + i % 18));
+    for (const auto& t : texts) pointers.push_back(&t);
+  }
+  MaskedBatch masked(double share, std::uint64_t step = 0) const {
+    return mask_tokens(tokenizer, pointers, share, 42, step);
+  }
+  std::vector<std::int32_t> ids() const { return Batch::pack(pointers).ids.to_vector(); }
+
+  WordPiece tokenizer = letters();
+  std::vector<EncodedText> texts;
+  std::vector<const EncodedText*> pointers;
+};
+
+/// A model of the small shape that predicts tokens.
+struct SmallPretraining {
+  SmallPretraining() {
+    for (const char* line : {"a a a a", "b b b b", "c c c c", "d d d\td d d"})
+      lines.emplace_back(line);
+    settings.steps = 120;
+    settings.batch_size = 4;
+    settings.max_seq_length = 16;
+    settings.optimiser.learning_rate = 1e-2;
+  }
+  static Tensor<float> initial(const std::string& name, const Shape& shape) {
+    return initial_weight<float>(name, shape, 1);
+  }
+  std::vector<double> losses() {
+    std::vector<double> result;
+    pretrain(model, tokenizer, lines, settings,
+             [&](const PretrainStep& step) { result.push_back(step.loss); });
+    return result;
+  }
+
+  WordPiece tokenizer = letters();
+  std::vector<std::string> lines;
+  PretrainSettings settings;
+  Weights<float> weights;
+  Encoder<float> encoder{small_config(), weights, initial};
+  MaskedLanguageModel<float> model{encoder, initial};
+};
+
+BOOST_AUTO_TEST_SUITE(pretraining)
+
+BOOST_AUTO_TEST_CASE(the_share_of_hidden_tokens_is_the_one_asked_for) {
+  const ManyTexts many;
+  for (const double share : {0.15, 0.4}) {
+    // 20,000 words: five standard deviations of a binomial number.
+    const double expected = share * 20000, deviation = std::sqrt(20000 * share * (1 - share));
+    const auto count = static_cast<double>(many.masked(share).rows.size());
+    BOOST_TEST(std::abs(count - expected) < 5 * deviation);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(labels_are_what_stood_there_and_nothing_else_changes) {
+  const ManyTexts many;
+  const auto before = many.ids();
+  const MaskedBatch masked = many.masked(0.4);
+  const auto after = masked.batch.ids.to_vector();
+  const auto rows = masked.rows.to_vector(), labels = masked.labels.to_vector();
+  const std::set<std::int32_t> picked(rows.begin(), rows.end());
+  BOOST_TEST(picked.size() == rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto row = static_cast<std::size_t>(rows[i]);
+    BOOST_REQUIRE(before[row] == labels[i]);
+    BOOST_REQUIRE(labels[i] >= first_word);  // never a special token
+  }
+  for (std::size_t row = 0; row < before.size(); ++row)
+    if (!picked.count(static_cast<std::int32_t>(row))) BOOST_REQUIRE(before[row] == after[row]);
+}
+
+BOOST_AUTO_TEST_CASE(of_the_picked_80_percent_are_hidden_and_10_percent_stay) {
+  const ManyTexts many;
+  const auto before = many.ids();
+  const MaskedBatch masked = many.masked(0.4);
+  const auto after = masked.batch.ids.to_vector();
+  double hidden = 0, same = 0;
+  for (const auto row : masked.rows.to_vector()) {
+    const auto i = static_cast<std::size_t>(row);
+    hidden += after[i] == mask;
+    same += after[i] == before[i];
+  }
+  const auto count = static_cast<double>(masked.rows.size());
+  // A random one of the 24 tokens is [MASK], or the right one, by chance.
+  const double expected_hidden = 0.8 + 0.1 / 24, expected_same = 0.1 + 0.1 / 24;
+  const auto deviation = [&](double p) { return 5 * std::sqrt(p * (1 - p) / count); };
+  BOOST_TEST(std::abs(hidden / count - expected_hidden) < deviation(expected_hidden));
+  BOOST_TEST(std::abs(same / count - expected_same) < deviation(expected_same));
+}
+
+BOOST_AUTO_TEST_CASE(hidden_tokens_follow_from_seed_and_step) {
+  const ManyTexts many;
+  BOOST_TEST(many.masked(0.15, 3).rows.to_vector() == many.masked(0.15, 3).rows.to_vector(),
+             boost::test_tools::per_element());
+  BOOST_TEST((many.masked(0.15, 3).rows.to_vector() != many.masked(0.15, 4).rows.to_vector()));
+}
+
+BOOST_AUTO_TEST_CASE(every_batch_has_a_token_to_predict) {
+  const WordPiece tokenizer = letters();
+  const EncodedText one = text(tokenizer, 1, 1);
+  const std::vector<const EncodedText*> texts{&one};
+  for (std::uint64_t step = 0; step < 20; ++step)
+    BOOST_TEST(mask_tokens(tokenizer, texts, 0.01, 1, step).rows.to_vector() ==
+                   std::vector<std::int32_t>{1},
+               boost::test_tools::per_element());
+  const EncodedText none = text(tokenizer, 0, 1);
+  const std::vector<const EncodedText*> empty{&none};
+  check_error([&] { mask_tokens(tokenizer, empty, 0.15, 1, 0); }, {"no token to predict"});
+}
+
+BOOST_AUTO_TEST_CASE(a_share_outside_0_to_1_is_refused) {
+  const ManyTexts many;
+  for (const double share : {0.0, 1.0, -0.1, std::numeric_limits<double>::quiet_NaN()})
+    check_error([&] { many.masked(share); }, {"mlm_probability", "between 0 and 1"});
+}
+
+BOOST_AUTO_TEST_CASE(pretraining_lowers_the_loss_and_repeats_bit_for_bit) {
+  SmallPretraining first, second;
+  const auto losses = first.losses();
+  BOOST_TEST(losses.size() == 120u);
+  const auto mean = [](auto begin, auto end) {
+    return std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin);
+  };
+  BOOST_TEST(mean(losses.end() - 20, losses.end()) <
+             0.6 * mean(losses.begin(), losses.begin() + 20));
+  BOOST_TEST(losses == second.losses(), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(an_exploding_run_names_step_and_lines_and_keeps_good_weights) {
+  SmallPretraining small;
+  small.settings.optimiser.learning_rate = 1e30;
+  small.settings.warmup_ratio = 0;
+  const auto stopped = [](const Diverged& error) {
+    const std::string message = error.what();
+    return message.find("pretraining stopped at step ") != std::string::npos &&
+           message.find("the batch holds lines ") != std::string::npos;
+  };
+  BOOST_CHECK_EXCEPTION(small.losses(), Diverged, stopped);
+  // The first update alone would make them 1e30.
+  for (const auto& kept : small.weights.trainable_values())
+    for (const float value : kept.tensor.to_vector()) BOOST_REQUIRE(std::abs(value) < 10);
+}
+
+BOOST_AUTO_TEST_CASE(an_empty_corpus_is_refused) {
+  SmallPretraining small;
+  small.lines.clear();
+  check_error([&] { small.losses(); }, {"pretrain", "no line"});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
