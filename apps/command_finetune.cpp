@@ -150,12 +150,12 @@ void finetune(const FinetuneOptions& o) {
     tn::fail("rank_schedule: --adapter ", o.method,
              " has no tensor train whose ranks could change");
   const GlueTask& task = find_glue_task(o.task);
+  check_output_folder(o, method);
   print_backend();
   ClassifierModel<float> model(o.model, task.outputs(), method, HeadSource::fresh, settings.seed);
   const auto examples = read_examples(o, model, task, "train", o.max_train_samples);
   const auto development = read_examples(o, model, task, task.development_splits.front(), 0);
   const TrainPlan plan = plan_training(settings, static_cast<Index>(examples.size()));
-  check_output_folder(o, method);
   const OutputFolder folder = prepare_output_folder(o.output, o.overwrite);
   print_model(model, examples.size(), development.size());
 

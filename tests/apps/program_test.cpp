@@ -127,6 +127,46 @@ BOOST_AUTO_TEST_CASE(training_evaluation_export_and_merging_agree) {
   BOOST_TEST(run("inspect " + adapter + "/metatt_adapter.safetensors").has("ranks 2×2×2"));
 }
 
+BOOST_AUTO_TEST_CASE(a_folder_holds_the_files_of_one_method) {
+  const SmallModel small;
+  BOOST_REQUIRE(run(small.finetune("adapter")).exit_code == 0);
+  BOOST_REQUIRE(run(small.finetune("whole") + "--adapter full").exit_code == 0);
+  check_refused(small.finetune("adapter") + "--overwrite_output_dir --adapter full",
+                "expected no metatt_adapter.safetensors");
+  check_refused(small.finetune("whole") + "--overwrite_output_dir",
+                "expected no model.safetensors");
+  check_refused(small.finetune("encoder") + "--overwrite_output_dir --adapter full",
+                "would replace the model it starts from");
+}
+
+BOOST_AUTO_TEST_CASE(a_merged_model_cuts_texts_as_its_adapter_was_trained) {
+  const SmallModel small;
+  BOOST_REQUIRE(run(small.finetune("out") + "--max_seq_length 6").exit_code == 0);
+  const std::string merged = (small.folder / "merged").string();
+  BOOST_REQUIRE(
+      run("merge --adapter " + (small.folder / "out").string() + " --output_dir " + merged)
+          .exit_code == 0);
+  const std::string evaluate = "eval --task cola --data " + small.suite + " --model " + merged;
+  const auto result = [](const Run& done) {
+    BOOST_REQUIRE_MESSAGE(done.exit_code == 0, done.output);
+    return done.output.substr(done.output.find("result: "));
+  };
+  BOOST_TEST(result(run(evaluate)) == result(run(evaluate + " --max_seq_length 6")));
+  BOOST_TEST(result(run(evaluate)) != result(run(evaluate + " --max_seq_length 64")));
+}
+
+BOOST_AUTO_TEST_CASE(pretraining_that_diverges_leaves_a_model_that_can_be_read) {
+  const SmallModel small;
+  const std::string output = (small.folder / "exploded").string();
+  const Run result =
+      run("pretrain --hidden_size 16 --num_hidden_layers 1 --intermediate_size 16"
+          " --num_attention_heads 2 --max_steps 9 --learning_rate 1e30 --warmup_ratio 0 --corpus " +
+          small.suite + "/corpus.txt --vocab " + small.suite + "/vocab.txt --output_dir " + output);
+  BOOST_TEST(result.exit_code == 2);
+  BOOST_CHECK_MESSAGE(result.has("the last good state is in"), result.output);
+  BOOST_TEST(run("inspect " + output + "/model.safetensors").exit_code == 0);
+}
+
 BOOST_AUTO_TEST_CASE(bad_input_is_refused_before_anything_is_written) {
   const SmallModel small;
   const std::string base = small.finetune("never");
