@@ -42,19 +42,23 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// GFLOP/s of a float product of 2048³.
-double product_rate() {
-  constexpr Index n = 2048;
-  const auto A = tn::random_normal<float>({n, n}, 1), B = tn::random_normal<float>({n, n}, 2);
-  Tensor<float> C({n, n});
-  std::vector<double> times;
-  for (int i = 0; i < 6; ++i)
-    times.push_back(milliseconds_of([&] {
+/// A float product of 2048³, the measure of what the machine can do at this moment.
+class LargeProduct {
+ public:
+  /// GFLOP/s of running it once.
+  double rate() {
+    const double ms = milliseconds_of([this] {
       tn::backend::gemm(tn::backend::queue(), tn::Transpose::no, tn::Transpose::no, n, n, n, 1.0f,
-                        A.data(), n, B.data(), n, 0.0f, C.mutable_data(), n);
-    }));
-  return 2e-6 * static_cast<double>(n * n * n) / *std::min_element(times.begin(), times.end());
-}
+                        A_.data(), n, B_.data(), n, 0.0f, C_.mutable_data(), n);
+    });
+    return 2e-6 * static_cast<double>(n * n * n) / ms;
+  }
+
+ private:
+  static constexpr Index n = 2048;
+  Tensor<float> A_ = tn::random_normal<float>({n, n}, 1), B_ = tn::random_normal<float>({n, n}, 2);
+  Tensor<float> C_ = Tensor<float>::zeros({n, n});
+};
 
 /// A model of the given shape with random weights, and one batch.
 class StepBench {
@@ -124,21 +128,28 @@ class StepBench {
   std::int64_t saved_bytes_ = 0;
 };
 
+/// Between steps the large product is timed again, since a virtual machine's speed changes from
+/// second to second: `rel` is the median over steps, each against the product just before it.
 nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant, double dropout,
-                             double rate) {
+                             LargeProduct& product) {
   StepBench bench(o, variant, dropout);
   auto& work = tn::backend::queue().work;
   for (int i = 0; i < 2; ++i) bench.step();  // memory pool and threads are warm after that
-  work = {};
   tn::backend::reset_peak();
   const auto allocations = tn::backend::memory_statistics().system_allocations;
-  std::vector<double> times;
-  for (Index i = 0; i < o.samples; ++i) times.push_back(milliseconds_of([&] { bench.step(); }));
-  const auto samples = static_cast<double>(o.samples);
-  // The recomputed product of attention's backward pass is extra work, not part of the floor.
-  const double needed = variant == "none" ? 1.0 : 12.0 / 14.0;
-  const double attention = static_cast<double>(work.attention_flops) * needed;
-  const double floor_gflop = (static_cast<double>(work.gemm_flops) + attention) / samples / 1e9;
+  std::vector<double> times, rates, rels;
+  double floor_gflop = 0;
+  for (Index i = 0; i < o.samples; ++i) {
+    rates.push_back(product.rate());
+    work = {};
+    times.push_back(milliseconds_of([&] { bench.step(); }));
+    // The recomputed product of attention's backward pass is extra work, not part of the floor.
+    const double needed = variant == "none" ? 1.0 : 12.0 / 14.0;
+    floor_gflop = (static_cast<double>(work.gemm_flops) +
+                   static_cast<double>(work.attention_flops) * needed) /
+                  1e9;
+    rels.push_back(floor_gflop / rates.back() / (times.back() / 1e3));
+  }
   const double ms = median(times);
   return {{"program", "metatt"},
           {"version", METATT_VERSION},
@@ -146,9 +157,9 @@ nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant, 
           {"dropout", dropout},
           {"milliseconds", times},
           {"median_ms", ms},
-          {"sgemm_gflops", rate},
+          {"sgemm_gflops", median(rates)},
           {"floor_gflop", floor_gflop},
-          {"rel", floor_gflop / rate / (ms / 1e3)},
+          {"rel", median(rels)},
           {"tokens_per_second", static_cast<double>(o.batch * o.tokens) / (ms / 1e3)},
           {"trainable", bench.trainable()},
           {"saved_mb", static_cast<double>(bench.saved_bytes()) / 1e6},
@@ -168,9 +179,10 @@ void bench_step(const BenchOptions& o) {
             << "variant    dropout       ms   rel   tokens/s   GFLOP  sgemm GFLOP/s  trainable  "
                "saved MB  peak MB\n";
   const auto about = tn::backend::describe();
+  LargeProduct product;
   for (const auto& variant : o.variants)
     for (const double dropout : o.dropouts) {
-      auto line = bench_variant(o, variant, dropout, product_rate());
+      auto line = bench_variant(o, variant, dropout, product);
       line["blas"] = about.blas;
       line["core"] = about.core;
       line["threads"] = about.threads;
