@@ -65,8 +65,8 @@ class LargeProduct {
 /// A model of the given shape with random weights, and one batch.
 class StepBench {
  public:
-  StepBench(const BenchOptions& o, const std::string& variant, double dropout)
-      : config_(with_dropout(o.config, dropout)),
+  StepBench(const BenchOptions& o, const std::string& variant)
+      : config_(o.config),
         encoder_(config_, weights_, initial),
         classifier_(encoder_, 2, initial),
         labels_(static_cast<std::size_t>(o.batch)) {
@@ -97,10 +97,11 @@ class StepBench {
     batch_ = Batch::pack(pointers);
   }
 
-  void step() {
+  void step(double dropout) {
     autodiff::Tape<float> tape(weights_.arena(), 1,
                                static_cast<std::uint64_t>(optimiser_->steps()));
-    const auto logits = classifier_.logits(tape, batch_, adapter_.get(), DropoutRates::of(config_));
+    const auto logits = classifier_.logits(tape, batch_, adapter_.get(),
+                                           DropoutRates::of(with_dropout(config_, dropout)));
     const auto loss = classifier_.loss(tape, logits, labels_);
     tape.backward(loss);
     optimiser_->step();
@@ -130,75 +131,109 @@ class StepBench {
   std::int64_t saved_bytes_ = 0;
 };
 
-/// Between steps the large product is timed again, since a virtual machine's speed changes from
-/// second to second: `rel` is the median over steps, each against the product just before it.
-nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant, double dropout,
-                             LargeProduct& product) {
-  StepBench bench(o, variant, dropout);
-  auto& work = tn::backend::queue().work;
-  for (int i = 0; i < 2; ++i) bench.step();  // memory pool and threads are warm after that
+/// The measured steps of one dropout probability.
+struct Series {
+  double dropout;
+  std::vector<double> times, rels, costs;
+  double floor_gflop = 0, saved_mb = 0, peak_mb = 0;
+};
+
+Series warm_up(StepBench& bench, double dropout) {
+  Series series{dropout, {}, {}, {}};
   tn::backend::reset_peak();
+  for (int i = 0; i < 2; ++i) bench.step(dropout);  // memory pool and threads are warm after that
+  series.saved_mb = static_cast<double>(bench.saved_bytes()) / 1e6;
+  series.peak_mb = static_cast<double>(tn::backend::memory_statistics().peak_bytes) / 1e6 -
+                   LargeProduct::megabytes;
+  return series;
+}
+
+/// One step, against the large product that was timed just before it.
+void measure(StepBench& bench, const std::string& variant, double rate, Series& series) {
+  auto& work = tn::backend::queue().work;
+  work = {};
+  series.times.push_back(milliseconds_of([&] { bench.step(series.dropout); }));
+  // The recomputed product of attention's backward pass is extra work, not part of the floor.
+  const double needed = variant == "none" ? 1.0 : 12.0 / 14.0;
+  series.floor_gflop =
+      (static_cast<double>(work.gemm_flops) + static_cast<double>(work.attention_flops) * needed) /
+      1e9;
+  series.rels.push_back(series.floor_gflop / rate / (series.times.back() / 1e3));
+}
+
+/// A line for each dropout probability. A virtual machine's speed changes from second to second, so
+/// the probabilities take turns and the large product is timed before every step; `rel` and
+/// `dropout_cost`, the time relative to the first probability, are medians over such pairs.
+nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant,
+                             LargeProduct& product) {
+  StepBench bench(o, variant);
+  std::vector<Series> all;
+  for (const double dropout : o.dropouts) all.push_back(warm_up(bench, dropout));
   const auto allocations = tn::backend::memory_statistics().system_allocations;
-  std::vector<double> times, rates, rels;
-  double floor_gflop = 0;
-  for (Index i = 0; i < o.samples; ++i) {
-    rates.push_back(product.rate());
-    work = {};
-    times.push_back(milliseconds_of([&] { bench.step(); }));
-    // The recomputed product of attention's backward pass is extra work, not part of the floor.
-    const double needed = variant == "none" ? 1.0 : 12.0 / 14.0;
-    floor_gflop = (static_cast<double>(work.gemm_flops) +
-                   static_cast<double>(work.attention_flops) * needed) /
-                  1e9;
-    rels.push_back(floor_gflop / rates.back() / (times.back() / 1e3));
+  std::vector<double> rates;
+  for (Index i = 0; i < o.samples; ++i)
+    for (Series& series : all) {
+      rates.push_back(product.rate());
+      measure(bench, variant, rates.back(), series);
+      series.costs.push_back(series.times.back() / all.front().times.back());
+    }
+  const auto about = tn::backend::describe();
+  nlohmann::json lines = nlohmann::json::array();
+  for (const Series& series : all) {
+    const double ms = median(series.times);
+    lines.push_back(
+        {{"program", "metatt"},
+         {"version", METATT_VERSION},
+         {"blas", about.blas},
+         {"core", about.core},
+         {"threads", about.threads},
+         {"thread_layer", about.thread_layer},
+         {"vector_set", about.vector_set},
+         {"variant", variant},
+         {"dropout", series.dropout},
+         {"milliseconds", series.times},
+         {"median_ms", ms},
+         {"sgemm_gflops", median(rates)},
+         {"floor_gflop", series.floor_gflop},
+         {"rel", median(series.rels)},
+         {"dropout_cost", median(series.costs)},
+         {"tokens_per_second", static_cast<double>(o.batch * o.tokens) / (ms / 1e3)},
+         {"trainable", bench.trainable()},
+         {"saved_mb", series.saved_mb},
+         {"peak_mb", series.peak_mb},
+         {"new_allocations", tn::backend::memory_statistics().system_allocations - allocations}});
   }
-  const double ms = median(times);
-  return {{"program", "metatt"},
-          {"version", METATT_VERSION},
-          {"variant", variant},
-          {"dropout", dropout},
-          {"milliseconds", times},
-          {"median_ms", ms},
-          {"sgemm_gflops", median(rates)},
-          {"floor_gflop", floor_gflop},
-          {"rel", median(rels)},
-          {"tokens_per_second", static_cast<double>(o.batch * o.tokens) / (ms / 1e3)},
-          {"trainable", bench.trainable()},
-          {"saved_mb", static_cast<double>(bench.saved_bytes()) / 1e6},
-          {"peak_mb", static_cast<double>(tn::backend::memory_statistics().peak_bytes) / 1e6 -
-                          LargeProduct::megabytes},
-          {"new_allocations", tn::backend::memory_statistics().system_allocations - allocations}};
+  return lines;
+}
+
+void print_line(const nlohmann::json& line) {
+  const auto number = [&](const char* key, int digits) {
+    return fixed(line[key].get<double>(), digits);
+  };
+  std::cout << std::left << std::setw(11) << line["variant"].get<std::string>() << std::right
+            << std::setw(7) << line["dropout"].get<double>() << std::setw(9)
+            << number("median_ms", 1) << std::setw(7) << number("dropout_cost", 3) << std::setw(7)
+            << number("rel", 3) << std::setw(11) << number("tokens_per_second", 0) << std::setw(8)
+            << number("floor_gflop", 1) << std::setw(15) << number("sgemm_gflops", 0)
+            << std::setw(11) << line["trainable"].get<Index>() << std::setw(10)
+            << number("saved_mb", 1) << std::setw(9) << number("peak_mb", 1) << std::endl;
 }
 
 void bench_step(const BenchOptions& o) {
   std::optional<AtomicFile> json;  // a path that cannot be written is noticed before the work
   if (!o.json.empty()) json.emplace(o.json);
   print_backend();
-  nlohmann::json all = nlohmann::json::array();
   std::cout << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "
             << o.config.num_attention_heads << " heads, feed-forward " << o.config.intermediate_size
             << ", batch " << o.batch << " × " << o.tokens << " tokens, rank " << o.rank
             << " on query and value, float32, median of " << o.samples << "\n"
-            << "variant    dropout       ms   rel   tokens/s   GFLOP  sgemm GFLOP/s  trainable  "
-               "saved MB  peak MB\n";
-  const auto about = tn::backend::describe();
+            << "variant    dropout       ms   cost    rel   tokens/s   GFLOP  sgemm GFLOP/s  "
+               "trainable  saved MB  peak MB\n";
+  nlohmann::json all = nlohmann::json::array();
   LargeProduct product;
   for (const auto& variant : o.variants)
-    for (const double dropout : o.dropouts) {
-      auto line = bench_variant(o, variant, dropout, product);
-      line["blas"] = about.blas;
-      line["core"] = about.core;
-      line["threads"] = about.threads;
-      line["thread_layer"] = about.thread_layer;
-      line["vector_set"] = about.vector_set;
-      const auto number = [&](const char* key) { return line[key].get<double>(); };
-      std::cout << std::left << std::setw(11) << variant << std::right << std::setw(7) << dropout
-                << std::setw(9) << fixed(number("median_ms"), 1) << std::setw(6)
-                << fixed(number("rel"), 3) << std::setw(11) << fixed(number("tokens_per_second"), 0)
-                << std::setw(8) << fixed(number("floor_gflop"), 1) << std::setw(15)
-                << fixed(number("sgemm_gflops"), 0) << std::setw(11)
-                << line["trainable"].get<Index>() << std::setw(10) << fixed(number("saved_mb"), 1)
-                << std::setw(9) << fixed(number("peak_mb"), 1) << std::endl;
+    for (auto& line : bench_variant(o, variant, product)) {
+      print_line(line);
       all.push_back(std::move(line));
     }
   if (!json) return;
@@ -220,7 +255,9 @@ void add_bench(CLI::App& program) {
   command->add_option("--variants", o->variants, "lora, metatt4d, full, none")
       ->delimiter(',')
       ->check(CLI::IsMember({"lora", "metatt4d", "full", "none"}));
-  command->add_option("--dropouts", o->dropouts, "Dropout probabilities")
+  command
+      ->add_option("--dropouts", o->dropouts,
+                   "Dropout probabilities; the first is what the others are compared with")
       ->delimiter(',')
       ->check(CLI::Range(0.0, 0.99));
   command->add_option("--samples", o->samples, "Steps measured")->check(CLI::PositiveNumber);

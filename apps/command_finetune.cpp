@@ -155,6 +155,11 @@ void finetune(const FinetuneOptions& o) {
   ClassifierModel<float> model(o.model, task.outputs(), method, HeadSource::fresh, settings.seed);
   const auto examples = read_examples(o, model, task, "train", o.max_train_samples);
   const auto development = read_examples(o, model, task, task.development_splits.front(), 0);
+  if (task.regression()) {
+    std::vector<double> labels;
+    for (const Example& example : examples) labels.push_back(example.label);
+    model.center_regression(labels);
+  }
   const TrainPlan plan = plan_training(settings, static_cast<Index>(examples.size()));
   const OutputFolder folder = prepare_output_folder(o.output, o.overwrite);
   print_model(model, examples.size(), development.size());

@@ -1,6 +1,7 @@
 #include <metatt/transformer/model.hpp>
 
 #include <algorithm>
+#include <numeric>
 
 namespace metatt::transformer {
 
@@ -73,6 +74,18 @@ Index ClassifierModel<T>::trainable_head() const {
     for (const auto id : ids)
       if (weights_.trainable(id)) numbers += tn::element_count(weights_.shape(id));
   return numbers;
+}
+
+template <class T>
+void ClassifierModel<T>::center_regression(std::span<const double> labels) {
+  if (labels.empty()) tn::fail("center_regression: expected labels, found none");
+  const double mean =
+      std::accumulate(labels.begin(), labels.end(), 0.0) / static_cast<double>(labels.size());
+  const auto bias = classifier_->head_ids().back();
+  if (weights_.shape(bias) != Shape{1})
+    tn::fail("center_regression: expected a head with one output, found ",
+             tn::shape_text(weights_.shape(bias)));
+  weights_.set_value(bias, Tensor<T>::from({1}, {static_cast<T>(mean)}));
 }
 
 template <class T>

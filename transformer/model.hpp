@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 
 namespace metatt::transformer {
 
@@ -61,6 +62,10 @@ class ClassifierModel {
   /// Numbers of the adapter (or of the whole encoder for full) and of the head.
   Index trainable_adapter() const { return weights_.trainable_count() - trainable_head(); }
   Index trainable_head() const;
+  /// The head's bias at the mean of the labels. A regression that starts at 0 first has to raise
+  /// all its outputs at once, and does so by driving the pooler's tanh into saturation, from where
+  /// it does not return.
+  void center_regression(std::span<const double> labels);
   /// Tensors that belong into the adapter's own file: adapter and what was trained of the head.
   std::vector<NamedTensor<T>> own_tensors() const;
 

@@ -154,6 +154,54 @@ BOOST_AUTO_TEST_CASE(the_linear_schedule_rises_over_the_warm_up_and_falls_to_zer
   BOOST_TEST((LinearSchedule{0, 2}.at(0)) == 1);
 }
 
+BOOST_AUTO_TEST_CASE(a_warm_up_is_rounded_up_to_whole_steps) {
+  const LinearSchedule schedule = LinearSchedule::with_warmup(50, 0.07);
+  BOOST_TEST(schedule.warmup_steps == 4);
+  BOOST_TEST(schedule.total_steps == 50);
+  BOOST_TEST(LinearSchedule::with_warmup(50, 0).warmup_steps == 0);
+}
+
+BOOST_AUTO_TEST_CASE(biases_do_not_decay) {
+  const Batch batch = pack(random_examples(3, 1));
+  for (const char* kind : {"none", "full"}) {
+    const auto after_a_step = [&](double decay) {
+      const TemporaryFolder folder;
+      write_small_model(folder.path());
+      ClassifierModel<double> model(folder.path(), 2, Method::named(kind, {}), HeadSource::fresh,
+                                    1);
+      model.weights().set_value(model.weights().find("classifier.bias"),
+                                Tensor<double>::from({2}, {0.5, -0.5}));
+      AdamWSettings settings;
+      settings.weight_decay = decay;
+      AdamW<double> optimiser(model.weights(), settings, {0, 10});
+      Tape<double> tape(model.weights().arena(), 0, 0);
+      const auto logits = model.classifier().logits(tape, batch, nullptr, {});
+      tape.backward(model.classifier().loss(tape, logits, std::vector<double>{0, 1, 1}));
+      optimiser.step();
+      return model.weights().trainable_values();
+    };
+    const auto without = after_a_step(0), with = after_a_step(0.5);
+    for (std::size_t i = 0; i < with.size(); ++i) {
+      const bool same = with[i].tensor.to_vector() == without[i].tensor.to_vector();
+      BOOST_TEST(same == (with[i].tensor.order() == 1), kind << " " << with[i].name);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_regression_starts_at_the_mean_label) {
+  const TemporaryFolder folder;
+  write_small_model(folder.path());
+  ClassifierModel<float> regression(folder.path(), 1, Method::named("none", {}), HeadSource::fresh,
+                                    1);
+  regression.center_regression(std::vector<double>{1, 2, 6});
+  const auto bias = regression.weights().find("classifier.bias");
+  BOOST_TEST(regression.weights().value(bias).item() == 3.0f);
+  check_error([&] { regression.center_regression({}); }, {"center_regression", "labels"});
+  ClassifierModel<float> classes(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
+  check_error([&] { classes.center_regression(std::vector<double>{1}); },
+              {"center_regression", "one output", "2"});
+}
+
 BOOST_AUTO_TEST_CASE(clipping_leaves_the_direction_and_bounds_the_norm) {
   // AdamW's first step does not see the scale of a gradient, its moments do.
   const Batch batch = pack(random_examples(3, 1));
