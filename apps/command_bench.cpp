@@ -75,12 +75,7 @@ class StepBench {
     const Method method = Method::named(variant, settings);
     if (method.kind == Method::Kind::adapter)
       adapter_ = make_adapter(method.adapter, config_, weights_);
-    if (method.kind == Method::Kind::full)
-      for (const auto id : encoder_.ids()) weights_.train(id, encoder_group(weights_.shape(id)));
-    if (method.kind == Method::Kind::full)
-      for (const auto id : classifier_.pooler_ids())
-        weights_.train(id, head_group(weights_.shape(id)));
-    for (const auto id : classifier_.head_ids()) weights_.train(id, head_group(weights_.shape(id)));
+    mark_trained(method, encoder_, classifier_, /*pooler=*/false);
     weights_.build_arena();
     optimiser_ = std::make_unique<AdamW<float>>(weights_, AdamWSettings{},
                                                 LinearSchedule{0, Index{1} << 40});

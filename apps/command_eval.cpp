@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <iostream>
 
 namespace metatt::apps {
@@ -45,6 +46,9 @@ void run_eval(EvalOptions o) {
                   model->sequence_length(o.max_seq_length, model_length.value_or(128)));
   const Evaluation result =
       evaluate(*model, task, std::span<const Example>(examples), o.batch_size);
+  if (!std::isfinite(result.loss))
+    tn::fail("eval: the loss on ", examples.size(), " examples is ", result.loss,
+             ": weights or adapter are too large for float32");
   std::cout << "result: " << examples.size() << " examples, loss " << fixed(result.loss, 6) << ", "
             << metrics_text(result.metrics) << std::endl;
   if (!o.output.empty()) write_json(o.output, evaluation_json(result));

@@ -1,6 +1,7 @@
 /// metatt export and metatt merge: an adapter for other programs.
 
 #include <metatt/apps/commands.hpp>
+#include <metatt/apps/results_folder.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 
 #include <iostream>
@@ -25,11 +26,12 @@ void add_common(CLI::App& command, ExportOptions& o) {
 }
 
 template <class Write>
-void convert(const ExportOptions& o, bool needs_update, Write&& write) {
+void convert(const ExportOptions& o, Results kind, Write&& write) {
   const AdapterRecord record = read_adapter_record(o.adapter);
+  check_results_folder(o.output, kind, {o.adapter, o.model.empty() ? record.base_model : o.model});
   const GlueTask& task = find_glue_task(record.task);
   const auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
-  if (needs_update && !model->adapter())
+  if (kind == Results::peft_adapter && !model->adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   const auto folder = prepare_output_folder(o.output, o.overwrite);
   write(folder, *model, record, task);
@@ -45,7 +47,7 @@ void add_export(CLI::App& program) {
   add_common(*command, *e);
   command->add_option("--format", e->format, "peft-lora")->check(CLI::IsMember({"peft-lora"}));
   command->callback([e] {
-    convert(*e, true,
+    convert(*e, Results::peft_adapter,
             [](const OutputFolder& folder, const ClassifierModel<float>& model,
                const AdapterRecord& record,
                const GlueTask&) { export_peft_lora(folder, model, record); });
@@ -55,7 +57,7 @@ void add_export(CLI::App& program) {
   CLI::App* merge = add_command(program, "merge", "Write base model plus adapter as one model");
   add_common(*merge, *m);
   merge->callback([m] {
-    convert(*m, false,
+    convert(*m, Results::model,
             [](const OutputFolder& folder, const ClassifierModel<float>& model,
                const AdapterRecord& record, const GlueTask& task) {
               write_merged_model(folder, model, task, record.max_seq_length);

@@ -2,6 +2,7 @@
 
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/finetune_options.hpp>
+#include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/run_log.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/json.hpp>
@@ -90,37 +91,34 @@ std::vector<Example> read_examples(const FinetuneOptions& o, const ClassifierMod
   return encode_rows(model.tokenizer(), rows, model.sequence_length(o.max_seq_length));
 }
 
-/// Adapter and model are told apart by their files, so a folder may hold those of one method only.
-void check_output_folder(const FinetuneOptions& o, const Method& method) {
-  const std::filesystem::path output(o.output);
-  std::error_code ignored;
-  const bool own = std::filesystem::equivalent(output, o.model, ignored);
-  if (method.kind == Method::Kind::full) {
-    if (own)
-      tn::fail(o.output, ": a fully fine-tuned model would replace the model it starts from");
-    if (std::filesystem::exists(output / adapter_file_name, ignored))
-      tn::fail(o.output, ": expected no ", adapter_file_name,
-               " where a fully fine-tuned model is to go; choose another folder or remove it");
-  } else if (!own && std::filesystem::exists(output / "model.safetensors", ignored)) {
-    tn::fail(o.output,
-             ": expected no model.safetensors where an adapter is to go; choose another folder or "
-             "remove it");
-  }
-}
-
 nlohmann::json start_line(const FinetuneOptions& o, const TrainSettings& settings,
                           const ClassifierModel<float>& model, const GlueTask& task) {
   const auto about = tn::backend::describe();
   return {{"event", "start"},
           {"version", METATT_VERSION},
-          {"method", model.method().name()},
+          {"model", o.model},
+          {"data", o.data},
           {"task", task.name},
+          {"method", model.method().name()},
           {"rank", model.method().adapter.rank},
-          {"seed", settings.seed},
-          {"learning_rate", settings.optimiser.learning_rate},
+          {"alpha", model.method().adapter.alpha},
+          {"target_modules", o.targets},
+          {"initialisation", model.method().adapter.initialisation},
           {"rank_schedule", o.rank_schedule},
           {"sweep", o.sweep},
           {"optimizer_state", o.optimizer_state},
+          {"learning_rate", settings.optimiser.learning_rate},
+          {"head_learning_rate", settings.optimiser.head_learning_rate},
+          {"weight_decay", settings.optimiser.weight_decay},
+          {"max_grad_norm", settings.optimiser.max_gradient_norm},
+          {"warmup_ratio", settings.warmup_ratio},
+          {"num_train_epochs", settings.epochs},
+          {"max_steps", settings.max_steps},
+          {"per_device_train_batch_size", settings.batch_size},
+          {"max_seq_length", model.sequence_length(o.max_seq_length)},
+          {"max_train_samples", o.max_train_samples},
+          {"dropout", settings.dropout},
+          {"seed", settings.seed},
           {"blas", about.blas},
           {"core", about.core},
           {"threads", about.threads},
@@ -150,7 +148,8 @@ void finetune(const FinetuneOptions& o) {
     tn::fail("rank_schedule: --adapter ", o.method,
              " has no tensor train whose ranks could change");
   const GlueTask& task = find_glue_task(o.task);
-  check_output_folder(o, method);
+  check_results_folder(
+      o.output, method.kind == Method::Kind::full ? Results::model : Results::adapter, {o.model});
   print_backend();
   ClassifierModel<float> model(o.model, task.outputs(), method, HeadSource::fresh, settings.seed);
   const auto examples = read_examples(o, model, task, "train", o.max_train_samples);
@@ -167,6 +166,8 @@ void finetune(const FinetuneOptions& o) {
   const AdapterRecord record{std::filesystem::absolute(o.model).lexically_normal().string(),
                              task.name, model.sequence_length(o.max_seq_length), method,
                              model.pooler_trained()};
+  for (const char* stale : {"train_results.json", "eval_results.json"})
+    std::filesystem::remove(folder / stale);  // of an earlier run, should this one end early
   RunLog log(folder / "log.jsonl");
   log.write(start_line(o, settings, model, task));
   Progress progress(plan.schedule.total_steps);

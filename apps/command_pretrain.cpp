@@ -21,8 +21,9 @@ struct PretrainOptions {
 
 void run_pretrain(PretrainOptions o) {
   print_backend();
-  const auto lines = read_lines(o.corpus);
-  const WordPiece tokenizer(read_lines(o.vocabulary), {}, o.vocabulary);
+  const auto lines = read_corpus(o.corpus);
+  const WordPiece tokenizer = WordPiece::from_file(o.vocabulary, {});
+  tokenizer.mask_id();  // a vocabulary without it is noticed before anything is written
   o.config.vocab_size = static_cast<Index>(tokenizer.vocabulary().size());
   o.config.max_position_embeddings = o.settings.max_seq_length;
   check_model_config(o.config, "pretrain");
@@ -70,7 +71,7 @@ void add_pretrain(CLI::App& program) {
   o->config.intermediate_size = 512;
   o->config.hidden_dropout_prob = 0;
   o->config.attention_probs_dropout_prob = 0;
-  o->settings.optimiser.learning_rate = 1e-3;
+  o->settings.optimiser.learning_rate = 1.5e-3;
   o->settings.optimiser.weight_decay = 0.01;
   CLI::App* command = add_command(program, "pretrain",
                                   "Train a small encoder from scratch by masked-token prediction");

@@ -12,7 +12,11 @@ RunLog::RunLog(const std::filesystem::path& file) : file_(file), stream_(file, s
 }
 
 void RunLog::write(const json& line) {
-  stream_ << line.dump() << std::endl;
+  try {
+    stream_ << line.dump() << std::endl;
+  } catch (const json::type_error& error) {  // text that is no UTF-8, such as an odd path
+    tn::fail(file_.string(), ": ", error.what());
+  }
   if (!stream_) tn::fail(file_.string(), ": writing failed");
 }
 

@@ -109,9 +109,14 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   AdapterRecord record;
   record.base_model = required<std::string>(json, "base_model_name_or_path", source);
   record.task = required<std::string>(json, "task", source);
+  try {
+    find_glue_task(record.task);
+  } catch (const tn::Error& error) {
+    tn::fail(source, ": ", error.what());
+  }
   record.max_seq_length = required<std::int64_t>(json, "max_seq_length", source);
-  if (record.max_seq_length < 3 || record.max_seq_length > 1 << 20)
-    tn::fail(source, ": max_seq_length: expected 3 … 2^20, found ", record.max_seq_length);
+  if (record.max_seq_length < 5 || record.max_seq_length > 1 << 20)
+    tn::fail(source, ": max_seq_length: expected 5 … 2^20, found ", record.max_seq_length);
   record.pooler_trained = required<bool>(json, "pooler_trained", source);
   const auto kind = required<std::string>(json, "adapter", source);
   record.method = Method::named(kind, {});
@@ -135,6 +140,10 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
                                                       HeadSource::fresh, 0, adapter_shapes(file),
                                                       record.pooler_trained);
     load_own_tensors(*model, file);
+    if (const auto* train = model->train())
+      if (const Index rank = std::ranges::max(train->ranks()); rank != record.method.adapter.rank)
+        tn::fail(adapter_config_name, ": rank: expected ", rank, ", as ", adapter_file_name,
+                 " has it, found ", record.method.adapter.rank);
     return model;
   } catch (const tn::Error& error) {
     // What does not fit may be a file of either folder.

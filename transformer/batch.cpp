@@ -9,6 +9,10 @@ namespace metatt::transformer {
 
 using tn::Index;
 
+autodiff::Indices to_indices(std::span<const std::int32_t> values) {
+  return autodiff::Indices::from({static_cast<Index>(values.size())}, values);
+}
+
 Batch Batch::pack(std::span<const EncodedText* const> texts) {
   std::vector<Index> lengths;
   std::vector<std::int32_t> ids, types, positions;
@@ -19,13 +23,10 @@ Batch Batch::pack(std::span<const EncodedText* const> texts) {
     for (std::size_t p = 0; p < text->ids.size(); ++p)
       positions.push_back(static_cast<std::int32_t>(p));
   }
-  const auto tensor = [](const std::vector<std::int32_t>& values) {
-    return autodiff::Indices::from({static_cast<Index>(values.size())}, std::span(values));
-  };
   return {autodiff::Sequences::from_lengths(lengths),
-          tensor(ids),
-          tensor(types),
-          tensor(positions),
+          to_indices(ids),
+          to_indices(types),
+          to_indices(positions),
           *std::max_element(ids.begin(), ids.end()),
           *std::max_element(types.begin(), types.end())};
 }

@@ -26,6 +26,9 @@ struct Batch {
   static Batch pack(std::span<const EncodedText* const> texts);
 };
 
+/// Token ids or row numbers as one tensor.
+autodiff::Indices to_indices(std::span<const std::int32_t> values);
+
 /// Tokenises rows to at most max_length tokens each.
 std::vector<Example> encode_rows(const WordPiece& tokenizer, std::span<const GlueRow> rows,
                                  tn::Index max_length);

@@ -5,6 +5,7 @@
 #include <metatt/tn/error.hpp>
 #include <metatt/transformer/file.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -59,6 +60,18 @@ std::string read_file(const std::filesystem::path& path) {
     if (count < 0) tn::fail(path.string(), ": cannot be read: ", system_message(errno));
     contents.append(block, 0, static_cast<std::size_t>(count));
   }
+}
+
+std::vector<std::string> split_lines(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    lines.emplace_back(line);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path)

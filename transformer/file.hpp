@@ -5,11 +5,15 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace metatt::transformer {
 
 /// The bytes of a file. Throws tn::Error naming the path if it is missing, a folder or unreadable.
 std::string read_file(const std::filesystem::path& path);
+
+/// The lines of a text without their ends ("\n" or "\r\n"); a last newline ends the last line.
+std::vector<std::string> split_lines(std::string_view text);
 
 /// A file that is written beside its final name (path + ".partial") and takes that name on
 /// commit(). A program that dies before leaves an older file of that name as it was.

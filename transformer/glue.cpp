@@ -74,18 +74,12 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
   }
 }
 
-/// Lines without their ends and without a byte order mark; a last newline ends the last line.
+/// Lines without a byte order mark.
 std::vector<std::string> read_lines(const std::filesystem::path& file) {
   const std::string contents = read_file(file);
   std::string_view text = contents;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  if (text.ends_with('\n')) text.remove_suffix(1);
-  if (text.empty()) return {};
-  std::vector<std::string> lines = split_at(text, '\n');
-  for (std::string& line : lines) {
-    if (line.ends_with('\r')) line.pop_back();
-  }
-  return lines;
+  return split_lines(text);
 }
 
 std::string joined(const std::vector<std::string>& words) {

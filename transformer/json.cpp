@@ -148,7 +148,11 @@ METATT_INSTANTIATE(std::vector<std::string>);
 #undef METATT_INSTANTIATE
 
 void write_json(const std::filesystem::path& path, const json& value) {
-  write_file_atomically(path, value.dump(2) + "\n");
+  try {
+    write_file_atomically(path, value.dump(2) + "\n");
+  } catch (const json::type_error& error) {  // text that is no UTF-8, such as an odd path
+    tn::fail(path.string(), ": ", error.what());
+  }
 }
 
 }  // namespace metatt::transformer

@@ -30,10 +30,6 @@ bool special(const WordPiece& tokenizer, std::int32_t id) {
          id == tokenizer.pad_id();
 }
 
-autodiff::Indices indices(const std::vector<std::int32_t>& values) {
-  return autodiff::Indices::from({static_cast<Index>(values.size())}, std::span(values));
-}
-
 }  // namespace
 
 template <class T>
@@ -96,8 +92,8 @@ MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText*
     rows.push_back(static_cast<std::int32_t>(*fallback));
     labels.push_back(result.batch.ids.to_vector()[*fallback]);
   }
-  result.rows = indices(rows);
-  result.labels = indices(labels);
+  result.rows = to_indices(rows);
+  result.labels = to_indices(labels);
   return result;
 }
 

@@ -19,6 +19,18 @@ Method Method::named(const std::string& name, const AdapterSettings& settings) {
 }
 
 template <class T>
+void mark_trained(const Method& method, const Encoder<T>& encoder, const Classifier<T>& classifier,
+                  bool pooler) {
+  Weights<T>& weights = encoder.weights();
+  const bool full = method.kind == Method::Kind::full;
+  if (full)
+    for (const auto id : encoder.ids()) weights.train(id, encoder_group(weights.shape(id)));
+  if (full || pooler)
+    for (const auto id : classifier.pooler_ids()) weights.train(id, head_group(weights.shape(id)));
+  for (const auto id : classifier.head_ids()) weights.train(id, head_group(weights.shape(id)));
+}
+
+template <class T>
 ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index outputs,
                                     const Method& method, HeadSource source, std::uint64_t seed,
                                     const std::map<std::string, Shape>& adapter_shapes,
@@ -42,12 +54,7 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
       });
   if (method.kind == Method::Kind::adapter)
     adapter_ = make_adapter(method.adapter, config_, weights_, adapter_shapes);
-  if (method.kind == Method::Kind::full)
-    for (const auto id : encoder_->ids()) weights_.train(id, encoder_group(weights_.shape(id)));
-  if (pooler_trained_ || method.kind == Method::Kind::full)
-    for (const auto id : classifier_->pooler_ids())
-      weights_.train(id, head_group(weights_.shape(id)));
-  for (const auto id : classifier_->head_ids()) weights_.train(id, head_group(weights_.shape(id)));
+  mark_trained(method, *encoder_, *classifier_, pooler_trained_);
   weights_.build_arena();
 }
 
@@ -103,5 +110,7 @@ std::vector<NamedTensor<T>> ClassifierModel<T>::own_tensors() const {
 
 template class ClassifierModel<float>;
 template class ClassifierModel<double>;
+template void mark_trained(const Method&, const Encoder<float>&, const Classifier<float>&, bool);
+template void mark_trained(const Method&, const Encoder<double>&, const Classifier<double>&, bool);
 
 }  // namespace metatt::transformer

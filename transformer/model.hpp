@@ -23,6 +23,12 @@ struct Method {
   static Method named(const std::string& name, const AdapterSettings& settings);
 };
 
+/// Marks what the method trains: the head, the pooler if `pooler` is set or everything is trained,
+/// and for `full` the encoder. An adapter marks its own tensors.
+template <class T>
+void mark_trained(const Method& method, const Encoder<T>& encoder, const Classifier<T>& classifier,
+                  bool pooler);
+
 /// Where pooler and head come from.
 enum class HeadSource {
   fresh,      ///< a new head; the pooler from the file if it has one, else new and trained with the

@@ -147,18 +147,12 @@ double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
   return tail_loss;
 }
 
-std::vector<std::string> read_lines(const std::filesystem::path& file) {
-  const std::string text = read_file(file);
-  std::vector<std::string> lines;
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    std::size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) lines.push_back(std::move(line));
-    begin = end + 1;
-  }
-  if (lines.empty()) tn::fail(file.string(), ": expected text, found no line");
+std::vector<std::string> read_corpus(const std::filesystem::path& file) {
+  std::vector<std::string> lines = split_lines(read_file(file));
+  std::erase_if(lines, [](const std::string& line) {
+    return line.find_first_not_of(" \t\v\f") == std::string::npos;
+  });
+  if (lines.empty()) tn::fail(file.string(), ": expected lines of text, found none");
   return lines;
 }
 

@@ -10,11 +10,11 @@
 namespace metatt::transformer {
 
 struct PretrainSettings {
-  Index steps = 1500;
-  Index batch_size = 64;
+  Index steps = 4500;
+  Index batch_size = 32;
   Index max_seq_length = 64;
   double warmup_ratio = 0.06;
-  double mask_share = 0.15;
+  double mask_share = 0.4;  ///< what a small encoder needs (docs/language-suite.md)
   AdamWSettings optimiser;
   std::uint64_t seed = 42;
 };
@@ -34,8 +34,8 @@ double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
                 std::span<const std::string> lines, const PretrainSettings& settings,
                 const std::function<void(const PretrainStep&)>& observer);
 
-/// The lines of a text file that are not empty. Throws Error if there is none.
-std::vector<std::string> read_lines(const std::filesystem::path& file);
+/// The lines of a text file that are not blank. Throws Error if there is none.
+std::vector<std::string> read_corpus(const std::filesystem::path& file);
 
 /// config.json, model.safetensors and vocab.txt in Hugging Face layout (BertForMaskedLM).
 void write_pretrained(const OutputFolder& folder, const MaskedLanguageModel<float>& model,

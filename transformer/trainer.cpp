@@ -65,10 +65,8 @@ class Training {
     const double before = finite_evaluation(probe, "before the sweep").loss;
     keep_good_state();
     const auto start = Clock::now();
-    RankSweep done = adapt_ranks(*model_.train(), model_.weights(), optimiser_, rank,
-                                 settings_.sweep, settings_.optimizer_state);
+    RankSweep done = adapted(epoch, rank);
     result_.seconds += seconds_since(start);
-    good_.clear();  // the old shapes are gone
     const double after = finite_evaluation(probe, "after the sweep").loss;
     keep_good_state();
     if (observer_.sweep) observer_.sweep({epoch, std::move(done), before, after});
@@ -86,6 +84,17 @@ class Training {
   }
 
  private:
+  RankSweep adapted(Index epoch, Index rank) {
+    try {
+      return adapt_ranks(*model_.train(), model_.weights(), optimiser_, rank, settings_.sweep,
+                         settings_.optimizer_state);
+    } catch (const tn::Error& error) {
+      model_.weights().restore(good_);
+      throw Diverged("training stopped at the sweep before epoch " + std::to_string(epoch) + ": " +
+                     error.what());
+    }
+  }
+
   void keep_good_state() { good_ = model_.weights().trainable_values(); }
 
   void run_step(Index epoch, std::span<const Index> picked) {

@@ -118,7 +118,15 @@ std::vector<NamedTensor<T>> Weights<T>::trainable_values() const {
 
 template <class T>
 void Weights<T>::restore(std::span<const NamedTensor<T>> values) {
-  for (const auto& v : values) set_value(find(v.name), v.tensor);
+  std::vector<Replacement> reshaped;
+  for (const auto& v : values) {
+    const Id id = find(v.name);
+    if (v.tensor.shape() == shape(id))
+      set_value(id, v.tensor);
+    else
+      reshaped.push_back({id, v.tensor, {}, {}});
+  }
+  if (!reshaped.empty()) replace(reshaped);
 }
 
 template <class T>

@@ -67,7 +67,7 @@ class Weights {
 
   /// Copies of all trainable values, to go back to: the last good state or the best one.
   std::vector<NamedTensor<T>> trainable_values() const;
-  /// Puts such copies back. Throws Error if a shape has changed since.
+  /// Puts such copies back. Where a shape has changed since, the moments of that weight restart.
   void restore(std::span<const NamedTensor<T>> values);
 
  private:

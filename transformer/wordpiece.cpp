@@ -242,22 +242,17 @@ WordPiece::WordPiece(std::vector<std::string> vocabulary, WordPieceOptions optio
   pad_id_ = required_id("[PAD]");
 }
 
+WordPiece WordPiece::from_file(const std::filesystem::path& vocabulary,
+                               const WordPieceOptions& options) {
+  return WordPiece(split_lines(read_file(vocabulary)), options, vocabulary.string());
+}
+
 WordPiece WordPiece::from_folder(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "vocab.txt";
-  const std::string contents = read_file(file);
-  std::vector<std::string> vocabulary;
-  for (std::string_view text = contents; !text.empty();) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    vocabulary.emplace_back(line);
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
   WordPieceOptions options;
   const std::filesystem::path settings = folder / "tokenizer_config.json";
   std::error_code ignored;
   if (std::filesystem::exists(settings, ignored)) options = read_options(settings);
-  return WordPiece(std::move(vocabulary), options, file.string());
+  return from_file(folder / "vocab.txt", options);
 }
 
 std::optional<std::int32_t> WordPiece::find(std::string_view entry) const {

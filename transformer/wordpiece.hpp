@@ -42,7 +42,10 @@ class WordPiece {
   WordPiece(std::vector<std::string> vocabulary, WordPieceOptions options,
             const std::string& source_name);
 
-  /// Reads vocab.txt (one entry a line) and, if it is there, tokenizer_config.json.
+  /// Reads a vocabulary of one entry a line.
+  static WordPiece from_file(const std::filesystem::path& vocabulary,
+                             const WordPieceOptions& options);
+  /// Reads vocab.txt and, if it is there, tokenizer_config.json.
   static WordPiece from_folder(const std::filesystem::path& folder);
 
   /// Ids of a text without special tokens.

@@ -132,11 +132,21 @@ BOOST_AUTO_TEST_CASE(a_folder_holds_the_files_of_one_method) {
   BOOST_REQUIRE(run(small.finetune("adapter")).exit_code == 0);
   BOOST_REQUIRE(run(small.finetune("whole") + "--adapter full").exit_code == 0);
   check_refused(small.finetune("adapter") + "--overwrite_output_dir --adapter full",
-                "expected no metatt_adapter.safetensors");
+                "holds an adapter already (metatt_adapter.safetensors)");
   check_refused(small.finetune("whole") + "--overwrite_output_dir",
-                "expected no model.safetensors");
-  check_refused(small.finetune("encoder") + "--overwrite_output_dir --adapter full",
-                "would replace the model it starts from");
+                "holds a model already (model.safetensors)");
+  const std::string other = "expected another folder for the results than one that is read";
+  check_refused(small.finetune("encoder") + "--overwrite_output_dir --adapter full", other);
+  const std::string adapter = (small.folder / "adapter").string();
+  for (const char* command : {"merge", "export"}) {
+    const std::string into =
+        std::string(command) + " --overwrite_output_dir --adapter " + adapter + " --output_dir ";
+    check_refused(into + small.encoder, other);
+    check_refused(into + adapter, other);
+  }
+  check_refused("export --overwrite_output_dir --adapter " + adapter + " --output_dir " +
+                    (small.folder / "whole").string(),
+                "holds a model already");
 }
 
 BOOST_AUTO_TEST_CASE(a_merged_model_cuts_texts_as_its_adapter_was_trained) {
@@ -153,6 +163,41 @@ BOOST_AUTO_TEST_CASE(a_merged_model_cuts_texts_as_its_adapter_was_trained) {
   };
   BOOST_TEST(result(run(evaluate)) == result(run(evaluate + " --max_seq_length 6")));
   BOOST_TEST(result(run(evaluate)) != result(run(evaluate + " --max_seq_length 64")));
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_of_evaluation) {
+  const SmallModel small;
+  BOOST_REQUIRE(run(small.finetune("whole") + "--adapter full").exit_code == 0);
+  const auto weights = small.folder / "whole/model.safetensors";
+  std::string bytes = metatt::transformer::read_file(weights);
+  for (std::size_t i = bytes.size() - 1024; i < bytes.size(); i += 4)  // 2¹²⁷ each
+    bytes.replace(i, 4, std::string("\0\0\0\x7f", 4));
+  metatt::transformer::write_file_atomically(weights, bytes);
+  const Run result = run("eval --task cola --data " + small.suite + " --model " +
+                         (small.folder / "whole").string());
+  BOOST_TEST(result.exit_code == 2);
+  BOOST_CHECK_MESSAGE(result.has("eval: the loss on 800 examples is"), result.output);
+}
+
+BOOST_AUTO_TEST_CASE(pretraining_refuses_what_it_cannot_learn_from_before_it_writes) {
+  const SmallModel small;
+  const auto blank = small.folder.write("blank.txt", " \n\t\n\n");
+  const auto no_mask = small.folder.write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n");
+  const auto gap = small.folder.write("gap.txt", "[PAD]\n[UNK]\n[CLS]\n\n[SEP]\n[MASK]\na\n");
+  const std::string suite = small.suite, output = (small.folder / "never").string();
+  const auto command = [&](const std::string& corpus, const std::string& vocabulary) {
+    return "pretrain --output_dir " + output + " --corpus " + corpus + " --vocab " + vocabulary;
+  };
+  for (const auto& [arguments, fragment] : {
+           std::pair(command(blank.string(), suite + "/vocab.txt"), "blank.txt: expected lines"),
+           std::pair(command(suite + "/corpus.txt", no_mask.string()), "[MASK]"),
+           std::pair(command(suite + "/corpus.txt", gap.string()), "gap.txt"),
+       }) {
+    const Run result = run(arguments);
+    BOOST_TEST(result.exit_code == 2);
+    BOOST_CHECK_MESSAGE(result.has(fragment), result.output);
+    BOOST_TEST(!std::filesystem::exists(output));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(pretraining_that_diverges_leaves_a_model_that_can_be_read) {

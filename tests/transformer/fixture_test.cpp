@@ -198,12 +198,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(the_masked_language_model_agrees_with_pytorch, T, 
     rows.push_back(static_cast<std::int32_t>(t));
     labels.push_back(static_cast<std::int32_t>(fixture.labels[t]));
   }
-  const auto indices = [](const std::vector<std::int32_t>& values) {
-    return autodiff::Indices::from({static_cast<Index>(values.size())}, std::span(values));
-  };
   Tape<T> tape(weights.arena(), 0, 0);
   const Variable<T> loss =
-      model.loss(tape, fixture.batch, indices(rows), indices(labels), DropoutRates{});
+      model.loss(tape, fixture.batch, to_indices(rows), to_indices(labels), DropoutRates{});
   tape.backward(loss);
   check_close(fixture.array<T>("loss").to_vector(), {loss.value.item()});
   for (Index p = 0; p < weights.arena().count(); ++p) {

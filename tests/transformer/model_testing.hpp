@@ -54,11 +54,7 @@ class AssembledModel {
       : encoder(config, weights, initial), classifier(encoder, outputs, initial) {
     if (method.kind == Method::Kind::adapter)
       adapter = make_adapter(method.adapter, config, weights, shapes);
-    if (method.kind == Method::Kind::full) {
-      for (const auto id : encoder.ids()) weights.train(id, WeightGroup::decayed);
-      for (const auto id : classifier.pooler_ids()) weights.train(id, WeightGroup::head);
-    }
-    for (const auto id : classifier.head_ids()) weights.train(id, WeightGroup::head);
+    mark_trained(method, encoder, classifier, /*pooler=*/false);
     weights.build_arena();
   }
 

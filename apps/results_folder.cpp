@@ -1,0 +1,36 @@
+#include <metatt/apps/results_folder.hpp>
+#include <metatt/tn/error.hpp>
+#include <metatt/transformer/adapter_files.hpp>
+
+namespace metatt::apps {
+
+namespace {
+
+struct Kind {
+  Results results;
+  const char* main_file;
+  const char* description;
+};
+
+constexpr Kind kinds[] = {
+    {Results::adapter, transformer::adapter_file_name, "an adapter"},
+    {Results::model, "model.safetensors", "a model"},
+    {Results::peft_adapter, "adapter_model.safetensors", "a PEFT adapter"},
+};
+
+}  // namespace
+
+void check_results_folder(const std::string& output, Results kind,
+                          const std::vector<std::filesystem::path>& inputs) {
+  std::error_code ignored;
+  for (const auto& input : inputs)
+    if (std::filesystem::equivalent(output, input, ignored))
+      tn::fail(output, ": expected another folder for the results than one that is read");
+  for (const Kind& other : kinds)
+    if (other.results != kind &&
+        std::filesystem::exists(std::filesystem::path(output) / other.main_file, ignored))
+      tn::fail(output, ": holds ", other.description, " already (", other.main_file,
+               "); choose another folder or remove it");
+}
+
+}  // namespace metatt::apps

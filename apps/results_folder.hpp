@@ -1,0 +1,21 @@
+#pragma once
+/// The folder that a command writes its results to.
+
+#include <metatt/transformer/file.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace metatt::apps {
+
+/// What a folder of results holds; told apart by the name of its main file.
+enum class Results { adapter, model, peft_adapter };
+
+/// Throws Error if `output` is one of the folders that are read (results would replace what they
+/// come from) or holds results of another kind. Creates nothing, so that a command can ask before
+/// it does any work.
+void check_results_folder(const std::string& output, Results kind,
+                          const std::vector<std::filesystem::path>& inputs);
+
+}  // namespace metatt::apps
