@@ -2,6 +2,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/validators.hpp>
 #include <metatt/transformer/classifier.hpp>
 #include <metatt/transformer/file.hpp>
 #include <metatt/transformer/model.hpp>
@@ -249,17 +250,17 @@ void add_bench(CLI::App& program) {
   CLI::App* command = add_command(*bench, "step", "One training step at the shape of MiniLM-L6");
   command->add_option("--variants", o->variants, "lora, metatt4d, full, none")
       ->delimiter(',')
-      ->check(CLI::IsMember({"lora", "metatt4d", "full", "none"}));
+      ->check(one_of({"lora", "metatt4d", "full", "none"}));
   command
       ->add_option("--dropouts", o->dropouts,
                    "Dropout probabilities; the first is what the others are compared with")
       ->delimiter(',')
-      ->check(CLI::Range(0.0, 0.99));
-  command->add_option("--samples", o->samples, "Steps measured")->check(CLI::PositiveNumber);
-  command->add_option("--batch_size", o->batch, "Sequences a step")->check(CLI::PositiveNumber);
+      ->check(number_between(0, 0.99));
+  command->add_option("--samples", o->samples, "Steps measured")->transform(whole_number(1));
+  command->add_option("--batch_size", o->batch, "Sequences a step")->transform(whole_number(1));
   command->add_option("--max_seq_length", o->tokens, "Tokens a sequence")
-      ->check(CLI::Range(1, 512));
-  command->add_option("--rank", o->rank, "Rank of the adapters")->check(CLI::PositiveNumber);
+      ->transform(whole_number(1, 512));
+  command->add_option("--rank", o->rank, "Rank of the adapters")->transform(whole_number(1));
   command->add_option("--json", o->json, "The same as JSON");
   command->callback([o] { bench_step(*o); });
 }

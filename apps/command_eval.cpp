@@ -3,6 +3,7 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/run_log.hpp>
+#include <metatt/apps/validators.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/json.hpp>
 
@@ -60,20 +61,25 @@ void add_eval(CLI::App& program) {
   auto o = std::make_shared<EvalOptions>();
   CLI::App* command = add_command(
       program, "eval", "Evaluate an adapter folder, or a merged or fully fine-tuned model");
-  command->add_option("--adapter", o->adapter, "Folder that finetune wrote");
-  command->add_option("--model,--model_name_or_path", o->model,
-                      "Base model (default: the one in the adapter's record), or without --adapter "
-                      "a model with its head");
+  command->add_option("--adapter", o->adapter, "Folder that finetune wrote")
+      ->check(not_empty("a folder"));
+  command
+      ->add_option("--model,--model_name_or_path", o->model,
+                   "Base model (default: the one in the adapter's record), or without --adapter "
+                   "a model with its head")
+      ->check(not_empty("a folder"));
   command->add_option("--task,--task_name", o->task, "Default: the adapter's");
-  command->add_option("--data,--data_dir", o->data, "Folder with the task's TSV files")->required();
+  command->add_option("--data,--data_dir", o->data, "Folder with the task's TSV files")
+      ->check(not_empty("a folder"))
+      ->required();
   command->add_option("--split", o->split, "File without .tsv (default: the task's dev)");
   command->add_option("--per_device_eval_batch_size", o->batch_size, "Sequences a batch")
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1));
   command
       ->add_option("--max_seq_length", o->max_seq_length,
                    "Longer texts are cut; 0: as the adapter was trained, or as the model's "
                    "tokenizer_config.json says, else 128")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number(0));
   command->add_option("--output_file", o->output, "Metrics as JSON");
   command->callback([o] { run_eval(*o); });
 }

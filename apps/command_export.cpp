@@ -2,6 +2,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/results_folder.hpp>
+#include <metatt/apps/validators.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 
 #include <iostream>
@@ -18,11 +19,18 @@ struct ExportOptions {
 };
 
 void add_common(CLI::App& command, ExportOptions& o) {
-  command.add_option("--adapter", o.adapter, "Folder that finetune wrote")->required();
-  command.add_option("--model,--model_name_or_path", o.model,
-                     "Base model (default: the one in the adapter's record)");
-  command.add_option("--output_dir", o.output, "Where the files go")->required();
-  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty");
+  command.add_option("--adapter", o.adapter, "Folder that finetune wrote")
+      ->check(not_empty("a folder"))
+      ->required();
+  command
+      .add_option("--model,--model_name_or_path", o.model,
+                  "Base model (default: the one in the adapter's record)")
+      ->check(not_empty("a folder"));
+  command.add_option("--output_dir", o.output, "Where the files go")
+      ->check(not_empty("a folder"))
+      ->required();
+  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty")
+      ->check(true_or_false());
 }
 
 template <class Write>
@@ -45,7 +53,7 @@ void add_export(CLI::App& program) {
   CLI::App* command =
       add_command(program, "export", "Write an adapter as PEFT LoRA files (exact, no SVD)");
   add_common(*command, *e);
-  command->add_option("--format", e->format, "peft-lora")->check(CLI::IsMember({"peft-lora"}));
+  command->add_option("--format", e->format, "peft-lora")->check(one_of({"peft-lora"}));
   command->callback([e] {
     convert(*e, Results::peft_adapter,
             [](const OutputFolder& folder, const ClassifierModel<float>& model,

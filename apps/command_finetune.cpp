@@ -133,7 +133,9 @@ void finish(const OutputFolder& folder, const ClassifierModel<float>& model,
              {"seconds", result.seconds},
              {"peak_memory_mb", peak_memory_megabytes()},
              {"results", evaluation_json(result.evaluation)}});
-  std::cout << "result: method " << model.method().name() << ", adapter parameters "
+  const bool full = model.method().kind == Method::Kind::full;
+  std::cout << "result: method " << model.method().name()
+            << (full ? ", encoder parameters " : ", adapter parameters ")
             << model.trainable_adapter() << ", head parameters " << model.trainable_head() << ", "
             << metrics_text(result.evaluation.metrics) << ", " << fixed(result.seconds, 1) << " s, "
             << fixed(static_cast<double>(result.tokens) / result.seconds, 0)
@@ -144,9 +146,6 @@ void finish(const OutputFolder& folder, const ClassifierModel<float>& model,
 void finetune(const FinetuneOptions& o) {
   const TrainSettings settings = train_settings(o);
   const Method method = method_of(o, settings);
-  if (settings.rank_schedule.size() > 1 && o.method != "metatt4d")
-    tn::fail("rank_schedule: --adapter ", o.method,
-             " has no tensor train whose ranks could change");
   const GlueTask& task = find_glue_task(o.task);
   check_results_folder(
       o.output, method.kind == Method::Kind::full ? Results::model : Results::adapter, {o.model});
@@ -196,7 +195,10 @@ void add_finetune(CLI::App& program) {
   auto options = std::make_shared<FinetuneOptions>();
   options->train.optimiser.learning_rate = 1e-3;
   add_options(*command, *options);
-  command->callback([options] { finetune(*options); });
+  command->callback([command, options] {
+    check_used(*command, *options);
+    finetune(*options);
+  });
 }
 
 }  // namespace metatt::apps

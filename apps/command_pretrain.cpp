@@ -2,6 +2,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/validators.hpp>
 #include <metatt/transformer/pretraining.hpp>
 
 #include <iostream>
@@ -77,35 +78,44 @@ void add_pretrain(CLI::App& program) {
                                   "Train a small encoder from scratch by masked-token prediction");
   command
       ->add_option("--corpus", o->corpus, "Text, one sentence (or two with a tab between) a line")
+      ->check(not_empty("a file"))
       ->required();
   command->add_option("--vocab", o->vocabulary, "vocab.txt, one WordPiece entry a line")
+      ->check(not_empty("a file"))
       ->required();
-  command->add_option("--output_dir", o->output, "Where the model goes")->required();
-  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty");
-  command->add_option("--hidden_size", o->config.hidden_size, "Width");
-  command->add_option("--num_hidden_layers", o->config.num_hidden_layers, "Layers");
-  command->add_option("--num_attention_heads", o->config.num_attention_heads, "Heads");
-  command->add_option("--intermediate_size", o->config.intermediate_size, "Feed-forward width");
+  command->add_option("--output_dir", o->output, "Where the model goes")
+      ->check(not_empty("a folder"))
+      ->required();
+  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty")
+      ->check(true_or_false());
+  command->add_option("--hidden_size", o->config.hidden_size, "Width")->transform(whole_number(1));
+  command->add_option("--num_hidden_layers", o->config.num_hidden_layers, "Layers")
+      ->transform(whole_number(1));
+  command->add_option("--num_attention_heads", o->config.num_attention_heads, "Heads")
+      ->transform(whole_number(1));
+  command->add_option("--intermediate_size", o->config.intermediate_size, "Feed-forward width")
+      ->transform(whole_number(1));
   command
       ->add_option("--dropout", o->config.hidden_dropout_prob,
                    "Of hidden states; also written to config.json")
-      ->check(CLI::Range(0.0, 0.99));
+      ->check(number_between(0, 0.99));
   command->add_option("--mlm_probability", o->settings.mask_share, "Share of tokens to predict")
-      ->check(CLI::Range(0.01, 0.99));
+      ->check(number_between(0.01, 0.99));
   command->add_option("--max_seq_length", o->settings.max_seq_length, "Positions of the model")
-      ->check(CLI::Range(5, 1 << 16));
-  command->add_option("--max_steps", o->settings.steps, "Steps")->check(CLI::PositiveNumber);
+      ->transform(whole_number(5, 1 << 16));
+  command->add_option("--max_steps", o->settings.steps, "Steps")->transform(whole_number(1));
   command->add_option("--per_device_train_batch_size", o->settings.batch_size, "Lines a step")
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1));
   command->add_option("--learning_rate", o->settings.optimiser.learning_rate, "Peak learning rate")
-      ->check(CLI::PositiveNumber);
+      ->check(positive_number());
   command->add_option("--weight_decay", o->settings.optimiser.weight_decay, "AdamW's decay")
-      ->check(CLI::NonNegativeNumber);
+      ->check(non_negative_number());
   command
       ->add_option("--warmup_ratio", o->settings.warmup_ratio,
                    "Share of steps with rising learning rate")
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--seed", o->settings.seed, "Of weights, order and masks");
+      ->check(number_between(0, 1));
+  command->add_option("--seed", o->settings.seed, "Of weights, order and masks")
+      ->transform(seed_number());
   command->callback([o] { run_pretrain(*o); });
 }
 

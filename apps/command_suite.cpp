@@ -1,6 +1,7 @@
 /// metatt suite: writes the built-in language suite.
 
 #include <metatt/apps/commands.hpp>
+#include <metatt/apps/validators.hpp>
 #include <metatt/transformer/file.hpp>
 #include <metatt/transformer/language_suite.hpp>
 
@@ -17,9 +18,13 @@ void add_suite(CLI::App& program) {
   auto o = std::make_shared<Options>();
   CLI::App* command = add_command(
       program, "suite", "Write the built-in language suite: four tasks, a corpus, a vocabulary");
-  command->add_option("--output_dir", o->output, "Where the files go")->required();
-  command->add_option("--seed", o->seed, "The same seed gives the same bytes");
-  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty");
+  command->add_option("--output_dir", o->output, "Where the files go")
+      ->check(not_empty("a folder"))
+      ->required();
+  command->add_option("--seed", o->seed, "The same seed gives the same bytes")
+      ->transform(seed_number());
+  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty")
+      ->check(true_or_false());
   command->callback([o] {
     const auto folder = transformer::prepare_output_folder(o->output, o->overwrite);
     transformer::write_language_suite(folder.path, o->seed);

@@ -15,8 +15,7 @@ void add_pretrain(CLI::App& program);
 void add_suite(CLI::App& program);
 
 /// A subcommand that reads --config FILE (KEY = VALUE lines named as the options; the command line
-/// wins) and has
-/// --threads.
+/// wins) and has --threads.
 CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& description);
 
 }  // namespace metatt::apps

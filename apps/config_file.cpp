@@ -1,9 +1,9 @@
 #include <metatt/apps/config_file.hpp>
+#include <metatt/apps/suggestions.hpp>
 #include <metatt/tn/error.hpp>
 #include <metatt/transformer/file.hpp>
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <sstream>
 
@@ -11,26 +11,27 @@ namespace metatt::apps {
 
 namespace {
 
-/// Levenshtein distance.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
+/// One line of a file.
+struct Setting {
+  int line;
+  std::string key, value;
+  CLI::Option* option;
+};
+
+template <class... Parts>
+[[noreturn]] void fail_at(const std::string& path, int line, const Parts&... parts) {
+  tn::fail(path, ": line ", line, ": ", parts...);
 }
 
 std::string trimmed(const std::string& text) {
   const auto begin = text.find_first_not_of(" \t\r");
   if (begin == std::string::npos) return "";
   return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+}
+
+std::string unquoted(const std::string& text) {
+  const bool quoted = text.size() >= 2 && text.front() == '"' && text.back() == '"';
+  return quoted ? text.substr(1, text.size() - 2) : text;
 }
 
 /// The word after --config, or what follows its "=".
@@ -42,6 +43,49 @@ std::optional<std::string> config_path(const std::vector<std::string>& words) {
   return std::nullopt;
 }
 
+/// The option that a key names.
+CLI::Option* find_option(const std::string& path, int line, CLI::App& command,
+                         const std::string& key) {
+  if (key == "config" || key == "help")
+    fail_at(path, line, "\"", key, "\" can be given on the command line only");
+  if (CLI::Option* option = command.get_option_no_throw("--" + key)) return option;
+  std::vector<std::string> known = option_names(command);
+  std::erase_if(known, [](const auto& name) { return name == "--config" || name == "--help"; });
+  fail_at(path, line, "unknown setting \"", key, "\"; did you mean \"",
+          nearest("--" + key, known).substr(2), "\"?");
+}
+
+void check_not_repeated(const std::string& path, const std::vector<Setting>& before,
+                        const Setting& setting) {
+  for (const Setting& other : before)
+    if (other.option == setting.option)
+      fail_at(path, setting.line, "\"", setting.key, "\" repeats \"", other.key, "\" of line ",
+              other.line);
+}
+
+/// All settings of a file, their values still unread.
+std::vector<Setting> read_settings(const std::string& path, CLI::App& command) {
+  std::string text = transformer::read_file(path);
+  const std::string byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+  std::istringstream lines(text);
+  std::vector<Setting> settings;
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    line = trimmed(line);
+    if (line.empty() || line[0] == '#') continue;
+    const std::size_t equals = line.find('=');
+    const std::string key = trimmed(line.substr(0, equals));
+    if (equals == std::string::npos || key.empty())
+      fail_at(path, number, "expected KEY = VALUE, found \"", line, "\"");
+    const std::string value = unquoted(trimmed(line.substr(equals + 1)));
+    const Setting setting{number, key, value, find_option(path, number, command, key)};
+    check_not_repeated(path, settings, setting);
+    settings.push_back(setting);
+  }
+  return settings;
+}
+
 bool typed(const CLI::Option& option, const std::vector<std::string>& words) {
   for (const auto& name : option.get_lnames())
     for (const auto& word : words)
@@ -49,57 +93,55 @@ bool typed(const CLI::Option& option, const std::vector<std::string>& words) {
   return false;
 }
 
+/// Whether the command line has this setting, or one that excludes it.
+bool overridden(const Setting& setting, const std::vector<std::string>& words) {
+  const auto excluded = setting.option->get_excludes();
+  return typed(*setting.option, words) ||
+         std::any_of(excluded.begin(), excluded.end(),
+                     [&](const CLI::Option* other) { return typed(*other, words); });
+}
+
+void check_excludes_none(const std::string& path, const std::vector<Setting>& before,
+                         const Setting& setting) {
+  for (const Setting& other : before)
+    if (setting.option->get_excludes().contains(other.option))
+      fail_at(path, setting.line, "\"", setting.key, "\" excludes \"", other.key, "\" of line ",
+              other.line);
+}
+
+/// Lets the option read the value on trial: the parser, which reads it again, knows no lines.
+void check_value(const std::string& path, const Setting& setting) {
+  // CLI11 takes the next word as the value where nothing follows the equals sign.
+  if (setting.value.empty())
+    fail_at(path, setting.line, setting.key, ": expected a value, found none");
+  try {
+    setting.option->add_result(setting.value);
+    setting.option->run_callback();
+  } catch (const CLI::ParseError& error) {
+    std::string message = error.what();
+    const std::string prefix = setting.option->get_name() + ": ";
+    if (message.starts_with(prefix)) message.erase(0, prefix.size());
+    fail_at(path, setting.line, setting.key, ": ", message);
+  }
+  setting.option->clear();
+}
+
 }  // namespace
 
-CLI::App& find_command(CLI::App& program, const std::vector<std::string>& words) {
-  CLI::App* command = &program;
-  for (const auto& word : words) {
-    CLI::App* next = nullptr;
-    for (CLI::App* sub : command->get_subcommands([](CLI::App*) { return true; }))
-      if (sub->get_name() == word) next = sub;
-    if (next == nullptr) break;
-    command = next;
-  }
-  return *command;
-}
-
 std::vector<std::string> with_config_file(CLI::App& program, std::vector<std::string> words) {
+  CLI::App& command = find_command(program, words);
   const auto path = config_path(words);
-  if (!path) return words;
-  const CLI::App& command = find_command(program, words);
-  const std::vector<std::string> from_command_line = words;
-  std::istringstream lines(transformer::read_file(*path));
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    line = trimmed(line);
-    if (line.empty() || line[0] == '#') continue;
-    const std::size_t equals = line.find('=');
-    const std::string key = trimmed(line.substr(0, equals));
-    if (equals == std::string::npos)
-      tn::fail(*path, ", line ", number, ": expected KEY = VALUE, found \"", line, "\"");
-    std::string value = trimmed(line.substr(equals + 1));
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
-      value = value.substr(1, value.size() - 2);
-    const CLI::Option* option = command.get_option_no_throw("--" + key);
-    if (option == nullptr || key == "config" || key == "help")
-      tn::fail(*path, ", line ", number, ": unknown setting \"", key, "\"; did you mean \"",
-               nearest("--" + key, option_names(command)).substr(2), "\"?");
-    if (!typed(*option, from_command_line)) words.push_back("--" + key + "=" + value);
+  if (!path || command.get_option_no_throw("--config") == nullptr) return words;
+  std::vector<Setting> settings = read_settings(*path, command);
+  std::erase_if(settings, [&](const Setting& setting) { return overridden(setting, words); });
+  std::vector<Setting> taken;
+  for (const Setting& setting : settings) {
+    check_excludes_none(*path, taken, setting);
+    check_value(*path, setting);
+    taken.push_back(setting);
+    words.push_back("--" + setting.key + "=" + setting.value);
   }
   return words;
-}
-
-std::string nearest(const std::string& typed, const std::vector<std::string>& known) {
-  return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(typed, a) < edit_distance(typed, b);
-  });
-}
-
-std::vector<std::string> option_names(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const auto* option : command.get_options())
-    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
-  return names;
 }
 
 }  // namespace metatt::apps

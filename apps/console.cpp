@@ -12,9 +12,35 @@
 
 namespace metatt::apps {
 
+namespace {
+
+bool is_control(unsigned char byte) {
+  return byte < 0x20 || byte == 0x7f;
+}
+
+std::string escaped(unsigned char byte) {
+  constexpr char digits[] = "0123456789abcdef";
+  return {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+}
+
+}  // namespace
+
 void print_error(const std::string& message) {
-  std::string line = message;
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::string line;
+  for (std::size_t i = 0; i < message.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(message[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < message.size() ? message[i + 1] : 0);
+    if (byte == '\n') {
+      line += ' ';
+    } else if (is_control(byte)) {
+      line += escaped(byte);
+    } else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {  // UTF-8 of U+0080 to U+009F
+      line += escaped(byte) + escaped(next);
+      ++i;
+    } else {
+      line += message[i];
+    }
+  }
   std::cerr << "metatt: " << line << std::endl;
 }
 

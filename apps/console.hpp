@@ -7,7 +7,8 @@
 
 namespace metatt::apps {
 
-/// "metatt: MESSAGE" on standard error, on one line.
+/// "metatt: MESSAGE" on standard error, on one line. Control characters, which a message may quote
+/// from a broken file, are written as \x1b and the like so that they do not reach the terminal.
 void print_error(const std::string& message);
 
 /// The lines about version, backend, BLAS, core type and threads, with a warning if a setting costs

@@ -27,6 +27,9 @@ struct FinetuneOptions {
 /// Adds the flags; they write into `options` while the command line is parsed.
 void add_options(CLI::App& command, FinetuneOptions& options);
 
+/// Throws Error on a setting that was given but that the method has no use for.
+void check_used(const CLI::App& command, const FinetuneOptions& options);
+
 /// Throws Error on a rank schedule or a name that is not understood.
 transformer::TrainSettings train_settings(const FinetuneOptions& options);
 transformer::Method method_of(const FinetuneOptions& options,

@@ -4,7 +4,10 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/config_file.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/suggestions.hpp>
+#include <metatt/apps/validators.hpp>
 #include <metatt/tn/backend/backend.hpp>
+#include <metatt/tn/error.hpp>
 
 #include <unistd.h>
 
@@ -50,11 +53,12 @@ void restart_with_better_defaults(char** argv) {
   if (changed) execv("/proc/self/exe", argv);  // returns only if it failed: then it is the slow way
 }
 
-int run(int argc, char** argv) {
-  restart_with_better_defaults(argv);
+/// Parses the command line and does what it says; the exit code.
+int run_program(int argc, char** argv) {
   CLI::App program{
       "metatt: fine-tunes transformers with one tensor train for all weight updates "
-      "(MetaTT, arXiv:2506.09105) and adapts its ranks by DMRG-like sweeps."};
+      "(MetaTT, arXiv:2506.09105) and adapts its ranks by DMRG-like sweeps.",
+      "metatt"};
   program.set_version_flag("--version", "metatt " METATT_VERSION);
   program.require_subcommand(1);
   program.get_formatter()->column_width(44);
@@ -78,6 +82,15 @@ int run(int argc, char** argv) {
   return 0;
 }
 
+/// Results that never arrived (a full disk, say) must not look like success, and writing to
+/// std::cout throws nothing.
+int run(int argc, char** argv) {
+  restart_with_better_defaults(argv);
+  const int exit_code = run_program(argc, argv);
+  if (exit_code == 0 && !std::cout.flush()) tn::fail("standard output could not be written");
+  return exit_code;
+}
+
 }  // namespace
 
 CLI::App* add_command(CLI::App& program, const std::string& name, const std::string& description) {
@@ -89,7 +102,7 @@ CLI::App* add_command(CLI::App& program, const std::string& name, const std::str
       ->add_option_function<int>(
           "--threads", [](int threads) { tn::backend::set_threads(threads); },
           "Threads for BLAS and our own loops (default: as OpenMP chooses)")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, 1024));
   return command;
 }
 

@@ -19,8 +19,8 @@ struct Run {
   auto lines() const { return std::count(output.begin(), output.end(), '\n'); }
 };
 
-Run run(const std::string& arguments) {
-  const std::string command = std::string(METATT_PROGRAM) + " " + arguments + " 2>&1";
+Run run(const std::string& arguments, const std::string& redirection = "2>&1") {
+  const std::string command = std::string(METATT_PROGRAM) + " " + arguments + " " + redirection;
   std::FILE* pipe = popen(command.c_str(), "r");
   BOOST_REQUIRE(pipe);
   Run result{0, ""};
@@ -39,6 +39,12 @@ void check_refused(const std::string& arguments, const std::string& fragment) {
   BOOST_CHECK_MESSAGE(result.has(fragment), "expected \"" << fragment << "\" in " << result.output);
 }
 
+/// finetune with a file of settings and nothing else is refused with the fragment.
+void check_file_refused(const std::string& contents, const std::string& fragment) {
+  const TemporaryFolder folder;
+  check_refused("finetune --config " + folder.write("run.conf", contents).string(), fragment);
+}
+
 /// A language suite and an encoder after two steps of pretraining: enough to run every command.
 struct SmallModel {
   TemporaryFolder folder;
@@ -52,10 +58,12 @@ struct SmallModel {
             suite + "/corpus.txt --vocab " + suite + "/vocab.txt --output_dir " + encoder);
     BOOST_REQUIRE_MESSAGE(pretrained.exit_code == 0, pretrained.output);
   }
-  std::string finetune(const std::string& output) const {
+  std::string training(const std::string& output) const {
     return "finetune --model " + encoder + " --task cola --data " + suite + " --output_dir " +
-           (folder / output).string() + " --max_train_samples 64 --rank 2 --num_train_epochs 1 ";
+           (folder / output).string() + " --max_train_samples 64 --num_train_epochs 1 ";
   }
+  std::string finetune(const std::string& output) const { return training(output) + "--rank 2 "; }
+  std::string full(const std::string& output) const { return training(output) + "--adapter full "; }
 };
 
 }  // namespace
@@ -69,6 +77,8 @@ BOOST_AUTO_TEST_CASE(it_says_its_version_and_helps) {
   for (const char* flag :
        {"--learning_rate", "--rank_schedule", "--config", "--per_device_train_batch_size"})
     BOOST_TEST(help.has(flag));
+  BOOST_TEST(help.has("Usage: metatt finetune [OPTIONS]"));
+  BOOST_TEST(run("bench step --help").has("Usage: metatt bench step [OPTIONS]"));
 }
 
 BOOST_AUTO_TEST_CASE(unknown_words_get_the_nearest_known_one) {
@@ -90,6 +100,96 @@ BOOST_AUTO_TEST_CASE(a_config_file_gives_settings_that_the_command_line_override
   const std::string record =
       metatt::transformer::read_file(small.folder / "out/metatt_config.json");
   BOOST_TEST(record.find("\"key\"") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_command_line_drops_what_it_excludes_from_the_config_file) {
+  const SmallModel small;
+  const std::string base = "finetune --model " + small.encoder + " --task cola --data " +
+                           small.suite + " --max_train_samples 64 --num_train_epochs 2 ";
+  const auto rank = small.folder.write("rank.conf", "rank = 8\n");
+  const auto schedule = small.folder.write("schedule.conf", "rank_schedule = 0:4,1:2\n");
+  const Run swept = run(base + "--rank_schedule 0:3,1:2 --config " + rank.string() +
+                        " --output_dir " + (small.folder / "swept").string());
+  BOOST_CHECK_MESSAGE(swept.exit_code == 0 && swept.has("3→2"), swept.output);
+  const Run constant = run(base + "--rank=3 --config " + schedule.string() + " --output_dir " +
+                           (small.folder / "constant").string());
+  BOOST_CHECK_MESSAGE(constant.exit_code == 0 && !constant.has("sweep"), constant.output);
+  check_file_refused("rank = 8\n\nrank_schedule = 0:4,1:2\n",
+                     "run.conf: line 3: \"rank_schedule\" excludes \"rank\" of line 1");
+}
+
+BOOST_AUTO_TEST_CASE(a_bad_value_is_refused_with_what_was_expected_and_found) {
+  for (const auto& [flag, message] : std::initializer_list<std::pair<std::string, std::string>>{
+           {"--learning_rate abc", "--learning_rate: expected a number above 0, found \"abc\""},
+           {"--learning_rate -1", "--learning_rate: expected a number above 0, found \"-1\""},
+           {"--weight_decay inf", "--weight_decay: expected a number of at least 0, found \"inf\""},
+           {"--warmup_ratio 2", "--warmup_ratio: expected a number from 0 to 1, found \"2\""},
+           {"--alpha x", "--alpha: expected a number, found \"x\""},
+           {"--num_train_epochs 2.5",
+            "--num_train_epochs: expected a whole number of at least 1, found \"2.5\""},
+           {"--num_train_epochs 0.0", "expected a whole number of at least 1, found \"0.0\""},
+           {"--max_steps 99999999999999999999",
+            "--max_steps: expected a whole number of at most 9223372036854775807"},
+           {"--rank 0", "--rank: expected a whole number of at least 1, found \"0\""},
+           {"--threads 2000", "--threads: expected a whole number of at most 1024, found \"2000\""},
+           {"--seed -1", "--seed: expected a whole number of at least 0, found \"-1\""},
+           {"--sweep papr", "--sweep: expected paper or rounding, found \"papr\""},
+           {"--no_dropout=maybe", "--no_dropout: expected true or false, found \"maybe\""},
+           {"--rank_schedule ''", "--rank_schedule: expected EPOCH:RANK,…, found \"\""},
+           {"--output_dir ''", "--output_dir: expected a folder, found \"\""}})
+    check_refused("finetune " + flag, message);
+  check_refused("pretrain --hidden_size 0", "--hidden_size: expected a whole number of at least 1");
+  check_refused("suite --seed x", "--seed: expected a whole number of at least 0, found \"x\"");
+  check_refused("bench step --samples 1.5", "--samples: expected a whole number of at least 1");
+}
+
+BOOST_AUTO_TEST_CASE(a_whole_number_may_have_a_point_and_a_seed_all_64_bits) {
+  const SmallModel small;
+  const auto config =
+      small.folder.write("run.conf", "num_train_epochs = 2.0\nseed = 18446744073709551615\n");
+  const Run result = run("finetune --model " + small.encoder + " --task cola --data " +
+                         small.suite + " --max_train_samples 16 --output_dir " +
+                         (small.folder / "out").string() + " --config " + config.string());
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+  BOOST_TEST(result.has("epoch 1: "));
+  BOOST_TEST(!result.has("epoch 2: "));
+  const std::string log = metatt::transformer::read_file(small.folder / "out/log.jsonl");
+  BOOST_TEST(log.find("\"seed\":18446744073709551615") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_error_in_a_config_file_names_its_line) {
+  check_file_refused("# a run\nseed = 1\nlearning_rate = abc\n",
+                     "run.conf: line 3: learning_rate: expected a number above 0, found \"abc\"");
+  check_file_refused("\nno_dropout = maybe\n",
+                     "run.conf: line 2: no_dropout: expected true or false, found \"maybe\"");
+  check_file_refused("output_dir =\nseed = 1\n",
+                     "run.conf: line 1: output_dir: expected a value, found none");
+  check_file_refused("seed = 1\nrank = 2\nseed = 3\n",
+                     "run.conf: line 3: \"seed\" repeats \"seed\" of line 1");
+  check_file_refused("model = a\nmodel_name_or_path = b\n",
+                     "line 2: \"model_name_or_path\" repeats \"model\" of line 1");
+  check_file_refused("config = b\n",
+                     "run.conf: line 1: \"config\" can be given on the command line only");
+}
+
+BOOST_AUTO_TEST_CASE(a_byte_order_mark_before_the_first_setting_is_skipped) {
+  check_file_refused("\xEF\xBB\xBFseed = x\n", "run.conf: line 1: seed: expected a whole number");
+}
+
+BOOST_AUTO_TEST_CASE(lost_output_is_an_error) {
+  const SmallModel small;
+  for (const std::string& arguments :
+       {"inspect " + small.encoder + "/model.safetensors",
+        "suite --output_dir " + (small.folder / "lost").string(), std::string("--help")}) {
+    const Run result = run(arguments, "2>&1 > /dev/full");
+    BOOST_TEST(result.exit_code == 2);
+    BOOST_TEST(result.output == "metatt: standard output could not be written\n");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(control_characters_do_not_reach_the_terminal) {
+  check_file_refused("\x1b[31mé…\x7f\xc2\x9b = 1\n", "\"\\x1b[31mé…\\x7f\\xc2\\x9b\"");
+  check_file_refused("a\rb = 1\n", "\"a\\x0db\"");
 }
 
 BOOST_AUTO_TEST_CASE(a_config_file_with_an_unknown_setting_is_refused_by_line) {
@@ -130,13 +230,13 @@ BOOST_AUTO_TEST_CASE(training_evaluation_export_and_merging_agree) {
 BOOST_AUTO_TEST_CASE(a_folder_holds_the_files_of_one_method) {
   const SmallModel small;
   BOOST_REQUIRE(run(small.finetune("adapter")).exit_code == 0);
-  BOOST_REQUIRE(run(small.finetune("whole") + "--adapter full").exit_code == 0);
-  check_refused(small.finetune("adapter") + "--overwrite_output_dir --adapter full",
+  BOOST_REQUIRE(run(small.full("whole")).exit_code == 0);
+  check_refused(small.full("adapter") + "--overwrite_output_dir",
                 "holds an adapter already (metatt_adapter.safetensors)");
   check_refused(small.finetune("whole") + "--overwrite_output_dir",
                 "holds a model already (model.safetensors)");
   const std::string other = "expected another folder for the results than one that is read";
-  check_refused(small.finetune("encoder") + "--overwrite_output_dir --adapter full", other);
+  check_refused(small.full("encoder") + "--overwrite_output_dir", other);
   const std::string adapter = (small.folder / "adapter").string();
   for (const char* command : {"merge", "export"}) {
     const std::string into =
@@ -167,7 +267,7 @@ BOOST_AUTO_TEST_CASE(a_merged_model_cuts_texts_as_its_adapter_was_trained) {
 
 BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_of_evaluation) {
   const SmallModel small;
-  BOOST_REQUIRE(run(small.finetune("whole") + "--adapter full").exit_code == 0);
+  BOOST_REQUIRE(run(small.full("whole")).exit_code == 0);
   const auto weights = small.folder / "whole/model.safetensors";
   std::string bytes = metatt::transformer::read_file(weights);
   for (std::size_t i = bytes.size() - 1024; i < bytes.size(); i += 4)  // 2¹²⁷ each
@@ -222,6 +322,9 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_before_anything_is_written) {
            {base + "--learning_rate nan", "learning_rate"},
            {base + "--per_device_train_batch_size 9223372036854775807", "batch_size"},
            {base + "--max_seq_length 2", "max_seq_length"},
+           {base + "--adapter full", "--rank: --adapter full has no use for it"},
+           {small.training("never") + "--adapter lora --rank_schedule 0:4",
+            "--rank_schedule: --adapter lora has no use for it"},
            {base + "--target_modules query,query", "target_modules"}}) {
     const Run result = run(arguments);
     BOOST_TEST(result.exit_code == 2);

@@ -1,0 +1,53 @@
+#include <metatt/apps/suggestions.hpp>
+
+#include <algorithm>
+#include <numeric>
+
+namespace metatt::apps {
+
+namespace {
+
+/// Levenshtein distance.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+CLI::App& find_command(CLI::App& program, const std::vector<std::string>& words) {
+  CLI::App* command = &program;
+  for (const auto& word : words) {
+    CLI::App* next = nullptr;
+    for (CLI::App* sub : command->get_subcommands([](CLI::App*) { return true; }))
+      if (sub->get_name() == word) next = sub;
+    if (next == nullptr) break;
+    command = next;
+  }
+  return *command;
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const auto* option : command.get_options())
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+std::string nearest(const std::string& typed, const std::vector<std::string>& known) {
+  return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
+    return edit_distance(typed, a) < edit_distance(typed, b);
+  });
+}
+
+}  // namespace metatt::apps
