@@ -154,6 +154,25 @@ BOOST_AUTO_TEST_CASE(the_linear_schedule_rises_over_the_warm_up_and_falls_to_zer
   BOOST_TEST((LinearSchedule{0, 2}.at(0)) == 1);
 }
 
+BOOST_AUTO_TEST_CASE(kept_values_come_back_also_after_a_change_of_shape) {
+  Weights<float> weights;
+  const auto a = weights.add("a", Tensor<float>::from({2, 2}, {1, 2, 3, 4}));
+  const auto b = weights.add("b", Tensor<float>::from({2}, {5, 6}));
+  for (const auto id : {a, b}) weights.train(id, WeightGroup::decayed);
+  weights.build_arena();
+  const auto kept = weights.trainable_values();
+  const std::vector<Weights<float>::Replacement> smaller{
+      {a, Tensor<float>::from({2, 1}, {7, 8}), {}, {}}};
+  weights.replace(smaller);
+  weights.set_value(b, Tensor<float>::from({2}, {9, 9}));
+  weights.restore(kept);
+  BOOST_TEST(weights.shape(a) == (Shape{2, 2}), boost::test_tools::per_element());
+  BOOST_TEST(weights.value(a).to_vector() == (std::vector<float>{1, 2, 3, 4}),
+             boost::test_tools::per_element());
+  BOOST_TEST(weights.value(b).to_vector() == (std::vector<float>{5, 6}),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_warm_up_is_rounded_up_to_whole_steps) {
   const LinearSchedule schedule = LinearSchedule::with_warmup(50, 0.07);
   BOOST_TEST(schedule.warmup_steps == 4);
