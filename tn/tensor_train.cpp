@@ -194,6 +194,26 @@ void TensorTrain<T>::set_core(Index k, Tensor<T> core) {
 }
 
 template <class T>
+void TensorTrain<T>::set_pair(Index k, Tensor<T> left, Tensor<T> right, Index center) {
+  check_core(k);
+  check_core(k + 1);
+  const bool fits = left.order() == 3 && right.order() == 3 && left.size() > 0 &&
+                    left.extent(0) == cores_[k].extent(0) && left.extent(2) == right.extent(0) &&
+                    right.extent(2) == cores_[k + 1].extent(2);
+  if (!fits || (center != k && center != k + 1))
+    fail("TensorTrain::set_pair: cores ", k, " and ", k + 1, " must have outer bonds ",
+         cores_[k].extent(0), " and ", cores_[k + 1].extent(2), " and contain the centre ", center,
+         ", found ", shape_text(left.shape()), " and ", shape_text(right.shape()));
+  const bool known = center_ == k || center_ == k + 1;
+  cores_[k] = std::move(left);
+  cores_[k + 1] = std::move(right);
+  if (known)
+    center_ = center;
+  else
+    center_.reset();
+}
+
+template <class T>
 std::vector<Index> TensorTrain<T>::ranks() const {
   std::vector<Index> ranks;
   for (Index k = 0; k + 1 < length(); ++k) ranks.push_back(cores_[k].extent(2));

@@ -55,6 +55,9 @@ class TensorTrain {
   /// Replaces a core by one of the same bonds (the mode may differ). The canonical form is lost
   /// unless k is the centre.
   void set_core(Index k, Tensor<T> core);
+  /// Replaces cores k and k + 1 by two with the same outer bonds. The caller promises that
+  /// `center`, one of the two, is the centre afterwards if one of them was before.
+  void set_pair(Index k, Tensor<T> left, Tensor<T> right, Index center);
   std::vector<Index> ranks() const;  ///< of the inner bonds, length() − 1 numbers
   std::vector<Index> modes() const;
   Index parameter_count() const;

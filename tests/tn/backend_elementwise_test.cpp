@@ -98,6 +98,32 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(scale_add_scaled_and_conjugate_agree_with_the_refe
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(combined_blocks_agree_with_the_reference, T, Types) {
+  std::mt19937_64 generator(31);
+  // Rows 0 and 4 have no entry; row 2 has two.
+  const std::vector<SparseEntry<T>> entries{{1, 2, number<T>(0.5, -1)},
+                                            {2, 0, number<T>(1, 0)},
+                                            {2, 1, number<T>(-2, 0.25)},
+                                            {3, 2, number<T>(3, 1)}};
+  Queue host;
+  for (const Index count : ragged_counts) {
+    const auto x = random_values<T>(3 * count, generator);
+    auto expected = random_values<T>(5 * count, generator);
+    const Tensor<T> device_x = on_device(x);
+    Tensor<T> device_y = on_device(expected);
+    backend::combine_blocks<T>(backend::queue(), 5, count, entries, device_x.data(),
+                               device_y.mutable_data());
+    reference::combine_blocks<T>(host, 5, count, entries, x.data(), expected.data());
+    BOOST_TEST(largest_difference(device_y.to_vector(), expected) <= 16 * epsilon<T>);
+    if (count > 0) {
+      BOOST_TEST((expected[0] == T(0)));
+      BOOST_TEST(std::abs(expected[static_cast<std::size_t>(count)] -
+                          number<T>(0.5, -1) * x[static_cast<std::size_t>(2 * count)]) <=
+                 8 * epsilon<T>);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(conjugate_changes_the_sign_of_the_imaginary_part) {
   using C = std::complex<double>;
   Tensor<C> x = Tensor<C>::from({2}, {C(1, 2), C(-3, -4)});

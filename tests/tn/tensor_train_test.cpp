@@ -216,6 +216,24 @@ BOOST_AUTO_TEST_CASE(the_hilbert_tensor_has_its_known_spectra) {
   BOOST_TEST(ranks_at(1e-8) == std::vector<Index>(4, 8), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(a_pair_of_cores_is_replaced_with_its_bond) {
+  const std::vector<Index> modes{3, 2, 4}, ranks{2, 3};
+  auto train = TensorTrain<double>::random(modes, ranks, 5);
+  train.orthogonalise(1);
+  const auto left = random_normal<double>({2, 2, 5}, 1),
+             right = random_normal<double>({5, 4, 1}, 2);
+  train.set_pair(1, left, right, 2);
+  BOOST_TEST(train.ranks() == (std::vector<Index>{2, 5}), boost::test_tools::per_element());
+  BOOST_TEST(train.center().value() == 2);
+  BOOST_CHECK_THROW(train.set_pair(1, right, left, 2), Error);
+  BOOST_CHECK_THROW(train.set_pair(1, left, right, 0), Error);
+  BOOST_CHECK_THROW(train.set_pair(2, left, right, 2), Error);
+  auto elsewhere = TensorTrain<double>::random(modes, ranks, 5);
+  elsewhere.orthogonalise(0);
+  elsewhere.set_pair(1, left, right, 1);
+  BOOST_TEST(!elsewhere.center().has_value());
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

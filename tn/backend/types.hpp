@@ -25,6 +25,13 @@ using Real = typename RealOf<T>::type;
 /// What gemm reads of an operand: as stored, transposed, or conjugate transposed.
 enum class Transpose { no, yes, conjugate };
 
+/// One number of a sparse matrix.
+template <class T>
+struct SparseEntry {
+  Index row, column;
+  T value;
+};
+
 /// Floating-point operations that were asked for, counted where they are launched.
 struct WorkCounters {
   std::int64_t gemm_flops = 0;       ///< gemm and gemm_strided_batched

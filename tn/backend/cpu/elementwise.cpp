@@ -43,6 +43,29 @@ void add_scaled(Queue&, Index count, T alpha, const T* x, T* y) {
 }
 
 template <class T>
+void combine_blocks(Queue&, Index rows, Index count, std::span<const SparseEntry<T>> entries,
+                    const T* X, T* Y) {
+  // All blocks of X in a chunk stay in cache while every block of Y is made from them.
+  constexpr Index chunk = 512;
+  const Index chunks = (count + chunk - 1) / chunk;
+#pragma omp parallel for schedule(static) if (rows * count > parallel_threshold)
+  for (Index c = 0; c < chunks; ++c) {
+    const Index begin = c * chunk, length = std::min(chunk, count - begin);
+    std::size_t next = 0;
+    for (Index row = 0; row < rows; ++row) {
+      T* y = Y + row * count + begin;
+      std::fill_n(y, length, T(0));
+      for (; next < entries.size() && entries[next].row == row; ++next) {
+        const T* x = X + entries[next].column * count + begin;
+        const T value = entries[next].value;
+#pragma omp simd
+        for (Index i = 0; i < length; ++i) y[i] += multiply(value, x[i]);
+      }
+    }
+  }
+}
+
+template <class T>
 void conjugate([[maybe_unused]] Queue& queue, [[maybe_unused]] Index count, [[maybe_unused]] T* x) {
   if constexpr (is_complex<T>) {
 #pragma omp parallel for simd schedule(static) if (count > parallel_threshold)
@@ -72,12 +95,14 @@ void scale_columns(Queue&, Index rows, Index columns, const Real<T>* factors, T*
   template void fill<T>(Queue&, Index, T, T*);        \
   template void copy<T>(Queue&, Index, const T*, T*); \
   template void copy_matrix<T>(Queue&, Index, Index, const T*, Index, T*, Index);
-#define METATT_INSTANTIATE(T)                                            \
-  METATT_INSTANTIATE_STORAGE(T)                                          \
-  template void scale<T>(Queue&, Index, T, T*);                          \
-  template void add_scaled<T>(Queue&, Index, T, const T*, T*);           \
-  template void conjugate<T>(Queue&, Index, T*);                         \
-  template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*); \
+#define METATT_INSTANTIATE(T)                                                                      \
+  METATT_INSTANTIATE_STORAGE(T)                                                                    \
+  template void scale<T>(Queue&, Index, T, T*);                                                    \
+  template void add_scaled<T>(Queue&, Index, T, const T*, T*);                                     \
+  template void combine_blocks<T>(Queue&, Index, Index, std::span<const SparseEntry<T>>, const T*, \
+                                  T*);                                                             \
+  template void conjugate<T>(Queue&, Index, T*);                                                   \
+  template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*);                           \
   template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

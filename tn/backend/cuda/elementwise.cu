@@ -61,6 +61,14 @@ void add_scaled(Queue&, Index count, T alpha, const T* x, T* y) {
 }
 
 template <class T>
+void combine_blocks(Queue& queue, Index rows, Index count, std::span<const SparseEntry<T>> entries,
+                    const T* X, T* Y) {
+  fill(queue, rows * count, T(0), Y);
+  for (const auto& [row, column, value] : entries)
+    add_scaled(queue, count, value, X + column * count, Y + row * count);
+}
+
+template <class T>
 void conjugate(Queue&, Index count, T* x) {
   if (std::is_same_v<T, Real<T>>) return;
   Element<T>* values = element(x);
@@ -95,12 +103,14 @@ void scale_columns(Queue& queue, Index rows, Index columns, const Real<T>* facto
   template void fill<T>(Queue&, Index, T, T*);        \
   template void copy<T>(Queue&, Index, const T*, T*); \
   template void copy_matrix<T>(Queue&, Index, Index, const T*, Index, T*, Index);
-#define METATT_ARITHMETIC(T)                                             \
-  METATT_STORAGE(T)                                                      \
-  template void scale<T>(Queue&, Index, T, T*);                          \
-  template void add_scaled<T>(Queue&, Index, T, const T*, T*);           \
-  template void conjugate<T>(Queue&, Index, T*);                         \
-  template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*); \
+#define METATT_ARITHMETIC(T)                                                                       \
+  METATT_STORAGE(T)                                                                                \
+  template void scale<T>(Queue&, Index, T, T*);                                                    \
+  template void add_scaled<T>(Queue&, Index, T, const T*, T*);                                     \
+  template void combine_blocks<T>(Queue&, Index, Index, std::span<const SparseEntry<T>>, const T*, \
+                                  T*);                                                             \
+  template void conjugate<T>(Queue&, Index, T*);                                                   \
+  template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*);                           \
   template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);
 
 METATT_STORAGE(std::int32_t)

@@ -240,6 +240,14 @@ void add_scaled(Queue&, Index count, T alpha, const T* x, T* y) {
 }
 
 template <class T>
+void combine_blocks(Queue&, Index rows, Index count, std::span<const SparseEntry<T>> entries,
+                    const T* X, T* Y) {
+  for (Index i = 0; i < rows * count; ++i) Y[i] = T(0);
+  for (const auto& [row, column, value] : entries)
+    for (Index i = 0; i < count; ++i) Y[row * count + i] += value * X[column * count + i];
+}
+
+template <class T>
 void conjugate(Queue&, Index count, T* x) {
   for (Index i = 0; i < count; ++i) x[i] = conjugated(x[i]);
 }
@@ -390,26 +398,28 @@ void random_uniform(Queue&, Index count, std::uint64_t seed, std::uint64_t strea
   template void fill<T>(Queue&, Index, T, T*);        \
   template void copy<T>(Queue&, Index, const T*, T*); \
   template void copy_matrix<T>(Queue&, Index, Index, const T*, Index, T*, Index);
-#define METATT_INSTANTIATE(T)                                                                   \
-  METATT_INSTANTIATE_STORAGE(T)                                                                 \
-  template void gemm<T>(Queue&, Transpose, Transpose, Index, Index, Index, T, const T*, Index,  \
-                        const T*, Index, T, T*, Index);                                         \
-  template void gemm_strided_batched<T>(Queue&, Transpose, Transpose, Index, Index, Index, T,   \
-                                        const T*, Index, Index, const T*, Index, Index, T, T*,  \
-                                        Index, Index, Index);                                   \
-  template void permute<T>(Queue&, const T*, std::span<const Index>, std::span<const int>, T*); \
-  template void scale<T>(Queue&, Index, T, T*);                                                 \
-  template void add_scaled<T>(Queue&, Index, T, const T*, T*);                                  \
-  template void conjugate<T>(Queue&, Index, T*);                                                \
-  template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*);                        \
-  template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);                     \
-  template T dot<T>(Queue&, Index, const T*, const T*);                                         \
-  template Real<T> norm<T>(Queue&, Index, const T*);                                            \
-  template bool all_finite<T>(Queue&, Index, const T*);                                         \
-  template bool svd<T>(Queue&, Index, Index, T*, T*, Real<T>*, T*);                             \
-  template void qr<T>(Queue&, Index, Index, T*, T*, T*);                                        \
-  template bool eigh<T>(Queue&, Index, T*, Real<T>*);                                           \
-  template void random_normal<T>(Queue&, Index, std::uint64_t, std::uint64_t, T*);              \
+#define METATT_INSTANTIATE(T)                                                                      \
+  METATT_INSTANTIATE_STORAGE(T)                                                                    \
+  template void gemm<T>(Queue&, Transpose, Transpose, Index, Index, Index, T, const T*, Index,     \
+                        const T*, Index, T, T*, Index);                                            \
+  template void gemm_strided_batched<T>(Queue&, Transpose, Transpose, Index, Index, Index, T,      \
+                                        const T*, Index, Index, const T*, Index, Index, T, T*,     \
+                                        Index, Index, Index);                                      \
+  template void permute<T>(Queue&, const T*, std::span<const Index>, std::span<const int>, T*);    \
+  template void scale<T>(Queue&, Index, T, T*);                                                    \
+  template void add_scaled<T>(Queue&, Index, T, const T*, T*);                                     \
+  template void combine_blocks<T>(Queue&, Index, Index, std::span<const SparseEntry<T>>, const T*, \
+                                  T*);                                                             \
+  template void conjugate<T>(Queue&, Index, T*);                                                   \
+  template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*);                           \
+  template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);                        \
+  template T dot<T>(Queue&, Index, const T*, const T*);                                            \
+  template Real<T> norm<T>(Queue&, Index, const T*);                                               \
+  template bool all_finite<T>(Queue&, Index, const T*);                                            \
+  template bool svd<T>(Queue&, Index, Index, T*, T*, Real<T>*, T*);                                \
+  template void qr<T>(Queue&, Index, Index, T*, T*, T*);                                           \
+  template bool eigh<T>(Queue&, Index, T*, Real<T>*);                                              \
+  template void random_normal<T>(Queue&, Index, std::uint64_t, std::uint64_t, T*);                 \
   template void random_uniform<T>(Queue&, Index, std::uint64_t, std::uint64_t, T*);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

@@ -1,0 +1,57 @@
+#pragma once
+/// The density-matrix renormalisation group: the ground state of an MPO as a train, found by sweeps
+/// that optimise two neighbouring sites at a time (White 1992; in matrix-product form Schollwöck,
+/// arXiv:1008.3477, section 6).
+
+#include <metatt/tn/chain/environment.hpp>
+
+#include <functional>
+
+namespace metatt::tn {
+
+/// One sweep, from left to right and back. Nothing is cut off unless asked for.
+struct DmrgSweep {
+  Index maximum_bond = unlimited;
+  double cutoff = 0;        ///< relative discarded weight of each truncation
+  Index lanczos_steps = 3;  ///< products at most for each pair of sites
+};
+
+struct DmrgSettings {
+  std::vector<DmrgSweep> sweeps;
+  /// Ends before the last sweep once |ΔE| of a sweep is at most this, with the settings of the last
+  /// sweep reached; 0 never does.
+  double energy_tolerance = 0;
+};
+
+/// One row of the table that a run makes.
+struct DmrgSweepReport {
+  Index sweep = 0;  ///< from 0
+  double energy = 0;
+  double energy_change = 0;     ///< against the sweep before; NaN for the first
+  Index maximum_bond = 0;       ///< of the state
+  double discarded_weight = 0;  ///< the largest of the sweep
+  double residual = 0;          ///< ‖H·ψ − E·ψ‖ of a pair, the largest of the sweep
+  double centre_entropy = 0;    ///< −Σ p ln p at the middle bond
+  Index products = 0;           ///< of the two-site Hamiltonian
+  double seconds = 0;
+};
+
+template <class T>
+struct DmrgResult {
+  double energy = 0;
+  TensorTrain<T> state;  ///< norm one, centre at site 0
+  std::vector<DmrgSweepReport> sweeps;
+  bool converged = false;  ///< the last sweep changed the energy by at most energy_tolerance
+};
+
+/// Minimises ⟨ψ|H|ψ⟩ / ⟨ψ|ψ⟩ from a start state. The energy never rises but by truncation. A
+/// symmetry of H keeps a start in its sector only up to rounding errors, which grow if the ground
+/// state lies in another one. Throws Error if lengths or
+/// dimensions differ, without sweeps, and if the start is zero. `observer` is called after every
+/// sweep. Cost of a bond per product as TwoSiteHamiltonian, and a singular value decomposition.
+template <class T>
+DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
+                   const DmrgSettings& settings,
+                   const std::function<void(const DmrgSweepReport&)>& observer = {});
+
+}  // namespace metatt::tn

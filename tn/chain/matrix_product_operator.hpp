@@ -1,0 +1,62 @@
+#pragma once
+/// Operators on a chain as a product of operator-valued matrices (MPO).
+
+#include <metatt/tn/chain/operator_sum.hpp>
+#include <metatt/tn/tensor.hpp>
+
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace metatt::tn {
+
+/// H = W_0 · W_1 · … · W_{n−1}, where W_k is a sparse matrix of operators on site k. Bond k lies
+/// between sites k and k + 1.
+template <class T>
+class MatrixProductOperator {
+ public:
+  /// W[left, right] += matrix, which is ⟨out|O|in⟩ at out · dimension + in, on the host.
+  struct Entry {
+    Index left, right;
+    std::vector<T> matrix;
+  };
+  struct Core {
+    Index left_bond = 1, dimension = 1, right_bond = 1;
+    std::vector<Entry> entries;
+  };
+
+  /// Throws Error unless there is a core, bonds match, the outer ones are one, and entries lie
+  /// within them.
+  explicit MatrixProductOperator(std::vector<Core> cores);
+
+  Index length() const { return static_cast<Index>(cores_.size()); }
+  const Core& core(Index k) const { return cores_[static_cast<std::size_t>(k)]; }
+  /// (left bond, out, in, right bond), with all its zeros.
+  Tensor<T> dense_core(Index k) const;
+  std::vector<Index> bonds() const;  ///< of the inner bonds, length() − 1 numbers
+
+  /// The index of the left bond of site k at which nothing but identities stands left of it, and of
+  /// the right bond of site k with nothing but identities right of it, if there is one.
+  std::optional<Index> identities_left_of(Index k) const;
+  std::optional<Index> identities_right_of(Index k) const;
+
+ private:
+  std::vector<Core> cores_;
+};
+
+/// The sum as an MPO of small bond dimension. At every bond the terms that cross it form a matrix
+/// of coefficients between what stands left and what stands right of it; an interpolative
+/// decomposition of each connected part of this matrix (kept rows, relative pivots of 1e-13) gives
+/// the bond, beside one index for "identities so far" and one for "identities from here on". So a
+/// Heisenberg chain has bond dimension 5, exponentially decaying couplings have 3, and arbitrary
+/// density-density couplings of n sites at most n / 2 + 2. Throws Error naming the term on a wrong
+/// site or operator, on an empty sum, and on complex coefficients where T is real.
+template <class T>
+MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites);
+
+/// The whole operator as a matrix of dimension Π d_k, site 0 slowest. Throws Error if its elements
+/// are more than 2^28.
+template <class T>
+Tensor<T> dense_matrix(const MatrixProductOperator<T>& mpo);
+
+}  // namespace metatt::tn
