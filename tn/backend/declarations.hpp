@@ -54,9 +54,9 @@ void scale(Queue& queue, Index count, T alpha, T* x);
 template <class T>
 void add_scaled(Queue& queue, Index count, T alpha, const T* x, T* y);
 
-/// Y = S · X for a sparse matrix S (`rows` × any) whose columns are the rows of X: blocks of `count`
-/// numbers, block i of Y at Y + i·count. `entries` is host memory, sorted by row; a row without entry
-/// becomes zero. X and Y do not overlap.
+/// Y = S · X for a sparse matrix S (`rows` × any) whose columns are the rows of X: blocks of
+/// `count` numbers, block i of Y at Y + i·count. `entries` is host memory, sorted by row; a row
+/// without entry becomes zero. X and Y do not overlap.
 template <class T>
 void combine_blocks(Queue& queue, Index rows, Index count, std::span<const SparseEntry<T>> entries,
                     const T* X, T* Y);
