@@ -60,6 +60,27 @@ Tensor<T> unit_environment(Index bond) {
   return identity<T>(bond, bond);
 }
 
+/// ⟨ψ|X_i Y_j|ψ⟩ for all j > i, for a state with its centre at site i: one environment that holds
+/// X_i (and the parity operators behind it, if it is fermionic) moves to the right and is closed by
+/// Y.
+template <class T>
+std::vector<Complex> correlations_to_the_right(const TensorTrain<T>& state, const Sites& sites,
+                                               std::size_t i, const LocalOperator& X,
+                                               const std::string& Y) {
+  constexpr const char* name = "correlation_matrix";
+  const auto core = [&](std::size_t k) { return state.core(static_cast<Index>(k)); };
+  const Tensor<T> first = matrix_of<T>(X.fermionic ? X * sites[i].find_operator("F") : X, name);
+  Tensor<T> environment = transfer(unit_environment<T>(core(i).extent(0)), core(i), &first);
+  std::vector<Complex> values(sites.size());
+  for (std::size_t j = i + 1; j < sites.size(); ++j) {
+    const Tensor<T> last = matrix_of<T>(sites[j].find_operator(Y), name);
+    values[j] = trace_of(transfer(environment, core(j), &last));
+    const Tensor<T> parity = matrix_of<T>(sites[j].find_operator("F"), name);
+    environment = transfer(environment, core(j), X.fermionic ? &parity : nullptr);
+  }
+  return values;
+}
+
 }  // namespace
 
 double entropy(std::span<const double> singular_values) {
@@ -143,35 +164,23 @@ std::vector<std::vector<Complex>> correlation_matrix(const TensorTrain<T>& state
   moving.orthogonalise(0);
   const double weight = std::pow(static_cast<double>(moving.norm()), 2);
   std::vector<std::vector<Complex>> result(n, std::vector<Complex>(n));
-  // ⟨X_i Y_j⟩ for i < j from a left environment that holds X_i and the strings behind it.
-  const auto row = [&](std::size_t i, const std::string& X, const std::string& Y, bool swapped) {
-    for (std::size_t j = i + 1; j < n; ++j) {
-      const OperatorProduct pair =
-          swapped ? op(Y, static_cast<Index>(j)) * op(X, static_cast<Index>(i))
-                  : op(X, static_cast<Index>(i)) * op(Y, static_cast<Index>(j));
-      const LocalProduct product = local_product(pair, sites);
-      Tensor<T> environment = unit_environment<T>(moving.core(static_cast<Index>(i)).extent(0));
-      std::size_t factor = 0;
-      for (std::size_t k = i; k <= j; ++k) {
-        const bool touched = factor < product.factors.size() &&
-                             product.factors[factor].first == static_cast<Index>(k);
-        const Tensor<T> matrix =
-            touched ? matrix_of<T>(product.factors[factor++].second, name) : Tensor<T>();
-        environment =
-            transfer(environment, moving.core(static_cast<Index>(k)), touched ? &matrix : nullptr);
-      }
-      (swapped ? result[j][i] : result[i][j]) =
-          product.coefficient * trace_of(environment) / weight;
-    }
-  };
+  const bool odd = sites[0].find_operator(A).fermionic;
+  for (const Site& site : sites)
+    if (site.find_operator(A).fermionic != odd || site.find_operator(B).fermionic != odd)
+      fail(name, ": expected \"", A, "\" and \"", B,
+           "\" both fermionic or both not, on every site");
   for (std::size_t i = 0; i < n; ++i) {
     moving.orthogonalise(static_cast<Index>(i));
-    const Tensor<T> both =
-        matrix_of<T>(sites[i].find_operator(A) * sites[i].find_operator(B), name);
     const Tensor<T>& core = moving.core(static_cast<Index>(i));
+    const LocalOperator &a = sites[i].find_operator(A), &b = sites[i].find_operator(B);
+    const Tensor<T> both = matrix_of<T>(a * b, name);
     result[i][i] = trace_of(transfer(unit_environment<T>(core.extent(0)), core, &both)) / weight;
-    row(i, A, B, false);
-    row(i, B, A, true);
+    const auto later_B = correlations_to_the_right(moving, sites, i, a, B);
+    const auto later_A = correlations_to_the_right(moving, sites, i, b, A);
+    for (std::size_t j = i + 1; j < n; ++j) {
+      result[i][j] = later_B[j] / weight;
+      result[j][i] = (odd ? -1.0 : 1.0) * later_A[j] / weight;  // A_j B_i = ∓ B_i A_j
+    }
   }
   return result;
 }
