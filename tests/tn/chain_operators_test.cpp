@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(an_mpo_of_random_products_is_their_sum) {
                                                     {"A", "N"},
                                                     {"Cdagup", "Cdown"}};
   OperatorSum sum;
-  for (int term = 0; term < 40; ++term) {
+  for (int term = 0; term < 16; ++term) {
     OperatorProduct product = Complex(0.1 * term, 1.0 - 0.05 * term) * op("Id", 2);
     for (int factor = 0; factor < 4; ++factor) {
       const std::size_t site = generator() % 5;
