@@ -55,11 +55,6 @@ Complex trace_of(const Tensor<T>& square) {
   return sum;
 }
 
-template <class T>
-Tensor<T> unit_environment(Index bond) {
-  return identity<T>(bond, bond);
-}
-
 /// ⟨ψ|X_i Y_j|ψ⟩ for all j > i, for a state with its centre at site i: one environment that holds
 /// X_i (and the parity operators behind it, if it is fermionic) moves to the right and is closed by
 /// Y.
@@ -70,7 +65,8 @@ std::vector<Complex> correlations_to_the_right(const TensorTrain<T>& state, cons
   constexpr const char* name = "correlation_matrix";
   const auto core = [&](std::size_t k) { return state.core(static_cast<Index>(k)); };
   const Tensor<T> first = matrix_of<T>(X.fermionic ? X * sites[i].find_operator("F") : X, name);
-  Tensor<T> environment = transfer(unit_environment<T>(core(i).extent(0)), core(i), &first);
+  Tensor<T> environment =
+      transfer(identity<T>(core(i).extent(0), core(i).extent(0)), core(i), &first);
   std::vector<Complex> values(sites.size());
   for (std::size_t j = i + 1; j < sites.size(); ++j) {
     const Tensor<T> last = matrix_of<T>(sites[j].find_operator(Y), name);
@@ -147,8 +143,8 @@ std::vector<Complex> local_expectations(const TensorTrain<T>& state, const Sites
     moving.orthogonalise(k);
     const Tensor<T> matrix = matrix_of<T>(op, "local_expectations");
     const Tensor<T>& core = moving.core(k);
-    values.push_back(trace_of(transfer(unit_environment<T>(core.extent(0)), core, &matrix)) /
-                     weight);
+    values.push_back(
+        trace_of(transfer(identity<T>(core.extent(0), core.extent(0)), core, &matrix)) / weight);
   }
   return values;
 }
@@ -174,7 +170,8 @@ std::vector<std::vector<Complex>> correlation_matrix(const TensorTrain<T>& state
     const Tensor<T>& core = moving.core(static_cast<Index>(i));
     const LocalOperator &a = sites[i].find_operator(A), &b = sites[i].find_operator(B);
     const Tensor<T> both = matrix_of<T>(a * b, name);
-    result[i][i] = trace_of(transfer(unit_environment<T>(core.extent(0)), core, &both)) / weight;
+    result[i][i] =
+        trace_of(transfer(identity<T>(core.extent(0), core.extent(0)), core, &both)) / weight;
     const auto later_B = correlations_to_the_right(moving, sites, i, a, B);
     const auto later_A = correlations_to_the_right(moving, sites, i, b, A);
     for (std::size_t j = i + 1; j < n; ++j) {
