@@ -29,18 +29,10 @@ Train read_train(const SafetensorsFile& file) {
   std::vector<Tensor<double>> cores;
   for (int k = 0; k < MetaTT4D<double>::cores; ++k) {
     const std::string name = MetaTT4D<double>::core_name(k);
-    const Shape shape = file.entry(name).shape;
-    const bool end = k == 0 || k == MetaTT4D<double>::cores - 1;
-    if (shape.size() != (end ? 2u : 3u))
-      tn::fail(file.path().string(), ": tensor \"", name, "\" has shape ", tn::shape_text(shape),
-               ", expected ", end ? 2 : 3, " modes");
-    Shape with_bonds = shape;
-    if (k == 0) with_bonds.insert(with_bonds.begin(), 1);
-    if (k == MetaTT4D<double>::cores - 1) with_bonds.push_back(1);
-    cores.push_back(file.read<double>(name, shape).reshaped(with_bonds));
+    cores.push_back(file.read<double>(name, file.entry(name).shape));
   }
   try {
-    return Train(std::move(cores));
+    return train_of_cores(std::move(cores));
   } catch (const tn::Error& error) {
     tn::fail(file.path().string(), ": ", error.what());
   }
@@ -68,19 +60,19 @@ void inspect(const std::string& path) {
   std::optional<Train> train;
   if (holds_train(file)) train = read_train(file);  // nothing is printed of a damaged file
   std::size_t width = 4;
-  for (const auto& name : file.names()) width = std::max(width, name.size());
+  for (const auto& name : file.names()) width = std::max(width, printable(name).size());
   Index total = 0;
   for (const auto& name : file.names()) {
     const auto& entry = file.entry(name);
     const Index size = tn::element_count(entry.shape);
     total += size;
-    std::cout << std::left << std::setw(static_cast<int>(width) + 2) << name << std::setw(6)
-              << entry.dtype << std::setw(18) << tn::shape_text(entry.shape) << std::right
-              << std::setw(12) << size << "\n";
+    std::cout << std::left << std::setw(static_cast<int>(width) + 2) << printable(name)
+              << std::setw(6) << entry.dtype << std::setw(18) << tn::shape_text(entry.shape)
+              << std::right << std::setw(12) << size << "\n";
   }
   std::cout << file.names().size() << " tensors, " << total << " parameters\n";
   for (const auto& [key, value] : file.metadata())
-    std::cout << "metadata " << key << ": " << value << "\n";
+    std::cout << "metadata " << printable(key) << ": " << printable(value) << "\n";
   if (train) print_spectra(std::move(*train));
 }
 

@@ -25,11 +25,11 @@ std::string escaped(unsigned char byte) {
 
 }  // namespace
 
-void print_error(const std::string& message) {
+std::string printable(const std::string& text) {
   std::string line;
-  for (std::size_t i = 0; i < message.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(message[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < message.size() ? message[i + 1] : 0);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
     if (byte == '\n') {
       line += ' ';
     } else if (is_control(byte)) {
@@ -38,10 +38,14 @@ void print_error(const std::string& message) {
       line += escaped(byte) + escaped(next);
       ++i;
     } else {
-      line += message[i];
+      line += text[i];
     }
   }
-  std::cerr << "metatt: " << line << std::endl;
+  return line;
+}
+
+void print_error(const std::string& message) {
+  std::cerr << "metatt: " << printable(message) << std::endl;
 }
 
 void print_backend() {

@@ -7,8 +7,11 @@
 
 namespace metatt::apps {
 
-/// "metatt: MESSAGE" on standard error, on one line. Control characters, which a message may quote
-/// from a broken file, are written as \x1b and the like so that they do not reach the terminal.
+/// The text on one line: line feeds become spaces, and other control characters, which a broken
+/// file may hold, are written as \x1b and the like so that they do not reach the terminal.
+std::string printable(const std::string& text);
+
+/// "metatt: MESSAGE" on standard error, printable.
 void print_error(const std::string& message);
 
 /// The lines about version, backend, BLAS, core type and threads, with a warning if a setting costs

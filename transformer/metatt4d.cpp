@@ -1,5 +1,6 @@
 #include <metatt/transformer/metatt4d.hpp>
 
+#include <metatt/tn/contract.hpp>
 #include <metatt/tn/decompositions.hpp>
 
 #include <algorithm>
@@ -150,36 +151,45 @@ typename Adapter<T>::LoraFactors MetaTT4D<T>::lora_factors(Index layer, MatrixTy
                     G2.data() + layer * r2, layers * r2, G3.data() + m * r3, types * r3, T(0),
                     C.mutable_data(), r3);
   // A = G1ᵀ and B = α·(C·G4)ᵀ, or, if r3 < r1, A = (G1·C)ᵀ and B = α·G4ᵀ: the smaller rank.
-  const T alpha = static_cast<T>(this->settings_.alpha);
+  const Tensor<T> input = G1.slice(0, d_in);
+  constexpr std::array<int, 2> transposed{1, 0};
   const bool left = r1 <= r3;
-  const Index rank = std::min(r1, r3);
-  Tensor<T> A({rank, d_in}), B({d_out, rank});
-  const Tensor<T> unit = tn::identity<T>(rank, rank);
-  const T* right_of_A = left ? unit.data() : C.data();
-  tn::backend::gemm(queue, tn::Transpose::yes, tn::Transpose::yes, rank, d_in, r1, T(1), right_of_A,
-                    rank, G1.data(), r1, T(0), A.mutable_data(), d_in);
-  const T* left_of_B = left ? C.data() : unit.data();
-  tn::backend::gemm(queue, tn::Transpose::yes, tn::Transpose::yes, d_out, rank, r3, alpha,
-                    G4.data(), G4.extent(1), left_of_B, r3, T(0), B.mutable_data(), rank);
+  const Tensor<T> A =
+      left ? tn::permute<T>(input, transposed) : tn::contract<T>("ir,rs->si", input, C);
+  const Tensor<T> output =
+      (left ? tn::contract<T>("rs,so->or", C, G4) : tn::permute<T>(G4, transposed)).slice(0, d_out);
+  Tensor<T> B = Tensor<T>::zeros(output.shape());
+  tn::backend::add_scaled(queue, B.size(), static_cast<T>(this->settings_.alpha), output.data(),
+                          B.mutable_data());
   return {A, B};
 }
 
 template <class T>
 tn::TensorTrain<double> MetaTT4D<T>::train() const {
-  std::vector<Tensor<double>> doubles;
-  for (int k = 0; k < cores; ++k) {
-    const Tensor<T> value = weights_.value(core(k));
-    Shape shape = value.shape();
-    if (k == 0) shape = {1, shape[0], shape[1]};
-    if (k == cores - 1) shape = {shape[0], shape[1], 1};
-    doubles.push_back(tn::converted<double>(value).reshaped(shape));
-  }
-  return tn::TensorTrain<double>(std::move(doubles));
+  std::vector<Tensor<double>> stored;
+  for (const auto id : ids_) stored.push_back(tn::converted<double>(weights_.value(id)));
+  return train_of_cores(std::move(stored));
 }
 
 template <class T>
 std::vector<Index> MetaTT4D<T>::ranks() const {
   return {weights_.shape(core(0))[1], weights_.shape(core(1))[2], weights_.shape(core(2))[2]};
+}
+
+tn::TensorTrain<double> train_of_cores(std::vector<Tensor<double>> stored) {
+  if (stored.size() != MetaTT4D<double>::cores)
+    tn::fail("train_of_cores: expected ", MetaTT4D<double>::cores, " cores, found ", stored.size());
+  for (std::size_t k = 0; k < stored.size(); ++k) {
+    const bool first = k == 0, last = k + 1 == stored.size();
+    Shape shape = stored[k].shape();
+    if (shape.size() != (first || last ? 2u : 3u))
+      tn::fail("\"", MetaTT4D<double>::core_name(static_cast<int>(k)), "\" has shape ",
+               tn::shape_text(shape), ", expected ", first || last ? 2 : 3, " modes");
+    if (first) shape.insert(shape.begin(), 1);
+    if (last) shape.push_back(1);
+    stored[k] = stored[k].reshaped(shape);
+  }
+  return tn::TensorTrain<double>(std::move(stored));
 }
 
 template class MetaTT4D<float>;

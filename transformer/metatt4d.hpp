@@ -42,4 +42,9 @@ class MetaTT4D : public Adapter<T> {
   std::array<typename Weights<T>::Id, cores> ids_{};
 };
 
+/// The train of the four cores as they are stored: its first core has a left bond of extent one in
+/// front of G1's modes, its last a right one behind G4's. Throws Error on another number of cores
+/// or modes and on bonds that do not match.
+tn::TensorTrain<double> train_of_cores(std::vector<Tensor<double>> stored);
+
 }  // namespace metatt::transformer

@@ -131,9 +131,4 @@ json model_config_json(const ModelConfig& config) {
   return fields;
 }
 
-void write_model_config(const std::filesystem::path& path, const ModelConfig& config) {
-  check_model_config(config, path.string());
-  write_json(path, model_config_json(config));
-}
-
 }  // namespace metatt::transformer

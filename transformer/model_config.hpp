@@ -44,7 +44,4 @@ ModelConfig read_model_config(const std::filesystem::path& path);
 /// The fields of config.json, ready for a head's own fields (architectures, id2label, …).
 nlohmann::json model_config_json(const ModelConfig& config);
 
-/// Checks `config` and writes model_config_json as a whole file or not at all.
-void write_model_config(const std::filesystem::path& path, const ModelConfig& config);
-
 }  // namespace metatt::transformer

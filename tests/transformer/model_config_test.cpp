@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(a_written_config_reads_back_the_same) {
   config.num_hidden_layers = 7;
   config.layer_norm_eps = 3e-11;
   config.classifier_dropout = 0.125;
-  write_model_config(folder / "config.json", config);
+  write_json(folder / "config.json", model_config_json(config));
   BOOST_TEST((read_model_config(folder / "config.json") == config));
 }
 

@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(weights_of_another_shape_than_the_configuration_says_are_re
   const ModelFolder folder;
   ModelConfig config = small_config();
   config.intermediate_size = 13;
-  write_model_config(folder / "config.json", config);
+  write_json(folder / "config.json", model_config_json(config));
   check_error([&] { folder.open(); },
               {(folder / "model.safetensors").string(), "intermediate.dense.weight", "13", "12"});
 }
@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(a_layer_that_the_file_does_not_have_is_named) {
   const ModelFolder folder;
   ModelConfig config = small_config();
   config.num_hidden_layers = 3;
-  write_model_config(folder / "config.json", config);
+  write_json(folder / "config.json", model_config_json(config));
   check_error([&] { folder.open(); },
               {(folder / "model.safetensors").string(), "encoder.layer.2.attention.self.query"});
 }

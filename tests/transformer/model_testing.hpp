@@ -5,8 +5,10 @@
 
 #include <metatt/tn/contract.hpp>
 #include <metatt/transformer/adapter_files.hpp>
+#include <metatt/transformer/json.hpp>
 #include <metatt/transformer/rank_adaptation.hpp>
 #include <metatt/transformer/trainer.hpp>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -131,7 +133,7 @@ inline void write_small_model(const std::filesystem::path& folder,
                                     std::pair<std::string, Shape>{"pooler.dense.bias", {d}}})
     tensors.push_back({"bert." + name, random_weight<float>(name, shape)});
   write_safetensors<float>(folder / "model.safetensors", tensors, {{"format", "pt"}});
-  write_model_config(folder / "config.json", config);
+  write_json(folder / "config.json", model_config_json(config));
   std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n";
   for (char c = 'a'; c < 'a' + config.vocab_size - 4; ++c) vocabulary += std::string(1, c) + "\n";
   write_file_atomically(folder / "vocab.txt", vocabulary);

@@ -76,6 +76,24 @@ RowSum<T> exponentials(Index length, T* row) {
   return {1 / sum, largest + static_cast<T>(__builtin_log(static_cast<double>(sum)))};
 }
 
+/// One row of the backward pass, in place: scores in `p` become the probabilities that multiplied
+/// the values (after dropout, where threshold > 0), and the gradient of these in `ds` that of the
+/// scores.
+template <class T>
+void softmax_row_backward(Index length, T log_sum_exp, std::uint32_t threshold, T keep,
+                          const std::uint16_t* words, T* p, T* ds) {
+  if (threshold > 0) multiply_by_mask(length, words, threshold, keep, ds);
+  T product = 0;
+#pragma omp simd reduction(+ : product)
+  for (Index j = 0; j < length; ++j) {
+    p[j] = exponential(p[j] - log_sum_exp);
+    product += p[j] * ds[j];
+  }
+#pragma omp simd
+  for (Index j = 0; j < length; ++j) ds[j] = p[j] * (ds[j] - product);
+  if (threshold > 0) multiply_by_mask(length, words, threshold, keep, p);
+}
+
 /// Calls work(pair, thread) for every (sequence, head); pairs are handed out as threads become
 /// free.
 template <class Work>
@@ -187,19 +205,8 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
         T* p = probabilities + i * ld;
         T* ds = dscores + i * ld;
         const T lse = log_sum_exp[pair.head * packing.tokens + pair.start + first + i];
-        if (threshold > 0) {
-          row_words(dropout, packing, pair, heads, first + i, words);
-          multiply_by_mask(length, words, threshold, keep, ds);
-        }
-        T product = 0;
-#pragma omp simd reduction(+ : product)
-        for (Index j = 0; j < length; ++j) {
-          p[j] = exponential(p[j] - lse);
-          product += p[j] * ds[j];
-        }
-#pragma omp simd
-        for (Index j = 0; j < length; ++j) ds[j] = p[j] * (ds[j] - product);
-        if (threshold > 0) multiply_by_mask(length, words, threshold, keep, p);
+        if (threshold > 0) row_words(dropout, packing, pair, heads, first + i, words);
+        softmax_row_backward(length, lse, threshold, keep, words, p, ds);
       }
       small_product(rows, head_width, length, scale, dscores, ld, Index(1), keys, packed_width,
                     false, dqueries + first * stride, stride);
