@@ -1,10 +1,11 @@
 #pragma once
 /// Tensor trains (matrix product states), TT-SVD, and sweeps that lower the ranks of a train.
 
-#include <metatt/tn/decompositions.hpp>
+#include <metatt/tn/symmetry/block_tensor.hpp>
 #include <metatt/tn/tensor.hpp>
 #include <metatt/tn/truncation.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -31,14 +32,20 @@ struct SweepReport;
 enum class SweepMode;
 
 /// The tensor A[i_0, …, i_{d-1}] = G_0[i_0] · … · G_{d-1}[i_{d-1}], a product of matrices
-/// (Oseledets 2011, doi:10.1137/090752286). Core G_k has shape (left bond, mode, right bond); the
-/// outer bonds have extent one; bond k lies between cores k and k+1.
+/// (Oseledets 2011, doi:10.1137/090752286). Core G_k has the legs (left bond, mode, right bond);
+/// the outer bonds have dimension one; bond k lies between cores k and k+1. Charges, if any are
+/// conserved, flow from the left to the right: left bond and mode go in, the right bond goes out,
+/// so that a bond carries the charge of all modes left of it, and the last bond that of the tensor.
 template <class T>
 class TensorTrain {
  public:
   /// Throws Error unless there is a core, all cores have three modes of at least one, the bonds
   /// match and the outer ones are one.
   explicit TensorTrain(std::vector<Tensor<T>> cores);
+  /// With conserved charges. Also throws Error on legs of the wrong direction and on a bond that
+  /// lists a charge twice. (A template, so that a list in braces means dense cores.)
+  template <std::same_as<BlockTensor<T>> Core>
+  explicit TensorTrain(std::vector<Core> cores) : TensorTrain(std::move(cores), std::nullopt) {}
 
   /// Normally distributed cores, scaled so that the elements of the tensor have variance one.
   /// `ranks` are those of the inner bonds, one fewer than the modes; core k uses stream k of
@@ -51,16 +58,19 @@ class TensorTrain {
                                                 const TruncationPolicy& policy);
 
   Index length() const { return static_cast<Index>(cores_.size()); }
-  const Tensor<T>& core(Index k) const;
+  const BlockTensor<T>& core(Index k) const;
+  /// The core with all its zeros; without a symmetry it shares memory.
+  Tensor<T> dense_core(Index k) const { return core(k).to_dense(); }
   /// Replaces a core by one of the same bonds (the mode may differ). The canonical form is lost
   /// unless k is the centre.
-  void set_core(Index k, Tensor<T> core);
+  void set_core(Index k, BlockTensor<T> core);
   /// Replaces cores k and k + 1 by two with the same outer bonds. The caller promises that
   /// `center`, one of the two, is the centre afterwards if one of them was before.
-  void set_pair(Index k, Tensor<T> left, Tensor<T> right, Index center);
+  void set_pair(Index k, BlockTensor<T> left, BlockTensor<T> right, Index center);
   std::vector<Index> ranks() const;  ///< of the inner bonds, length() − 1 numbers
   std::vector<Index> modes() const;
-  Index parameter_count() const;
+  Index parameter_count() const;  ///< elements of all cores that the charges allow
+  Charge charge() const;          ///< of the tensor
 
   /// Mixed canonical form: cores left of `center` get orthonormal columns, those right of it
   /// orthonormal rows; the tensor stays. Bonds wider than their neighbourhood allows shrink. From a
@@ -78,14 +88,15 @@ class TensorTrain {
   T element(std::span<const Index> indices) const;
 
  private:
-  TensorTrain(std::vector<Tensor<T>> cores, Index center);
+  TensorTrain(std::vector<BlockTensor<T>> cores, std::optional<Index> center);
   void check_core(Index k) const;
   void check_cores() const;
+  void check_legs(const char* function, Index k, const BlockTensor<T>& core) const;
 
   template <class U>
   friend SweepReport<U> sweep(TensorTrain<U>&, std::span<const TruncationPolicy>, SweepMode);
 
-  std::vector<Tensor<T>> cores_;
+  std::vector<BlockTensor<T>> cores_;
   std::optional<Index> center_;
 };
 
@@ -100,7 +111,8 @@ struct TensorTrainDecomposition {
 template <class T>
 T inner(const TensorTrain<T>& a, const TensorTrain<T>& b);
 
-/// The sum of the tensors; the ranks of inner bonds add. Throws Error if the modes differ.
+/// The sum of the tensors; the ranks of inner bonds add. Throws Error if the modes or the
+/// charges differ.
 template <class T>
 TensorTrain<T> operator+(const TensorTrain<T>& a, const TensorTrain<T>& b);
 
@@ -124,8 +136,8 @@ enum class SweepMode {
 /// of reduce · expand.
 template <class T>
 struct BondReport : BondSpectrum {
-  Tensor<T> reduce;  ///< new rank × old rank
-  Tensor<T> expand;  ///< old rank × new rank
+  BlockTensor<T> reduce;  ///< new rank × old rank
+  BlockTensor<T> expand;  ///< old rank × new rank
 };
 
 template <class T>

@@ -26,18 +26,19 @@ Index parse_number(const std::string& whole, std::string_view part) {
 }
 
 Tensor<double> squared(const Tensor<double>& in) {
+  if (in.empty()) return in;
   auto values = in.to_vector();
   for (double& v : values) v *= v;
   return Tensor<double>::from(in.shape(), std::span<const double>(values));
 }
 
 /// expandᵀ · g · reduceᵀ with the matrices of the bonds left and right of a core; either may be
-/// missing at an end of the train.
-Tensor<double> carry(const Tensor<double>& g, const Tensor<double>* expand,
-                     const Tensor<double>* reduce) {
+/// empty at an end of the train.
+Tensor<double> carry(const Tensor<double>& g, const Tensor<double>& expand,
+                     const Tensor<double>& reduce) {
   Tensor<double> out = g;
-  if (expand) out = tn::contract("ab,aic->bic", *expand, out);
-  if (reduce) out = tn::contract("bic,dc->bid", out, *reduce);
+  if (!expand.empty()) out = tn::contract("ab,aic->bic", expand, out);
+  if (!reduce.empty()) out = tn::contract("bic,dc->bid", out, reduce);
   return out;
 }
 
@@ -49,12 +50,9 @@ struct Moments {
 /// way, and the second, a variance of independent entries, with the squares of the matrices.
 Moments project(const Moments& old, const tn::BondReport<double>* left,
                 const tn::BondReport<double>* right) {
-  const Tensor<double>* expand = left ? &left->expand : nullptr;
-  const Tensor<double>* reduce = right ? &right->reduce : nullptr;
-  const Tensor<double> expand2 = expand ? squared(*expand) : Tensor<double>();
-  const Tensor<double> reduce2 = reduce ? squared(*reduce) : Tensor<double>();
-  return {carry(old.first, expand, reduce),
-          carry(old.second, expand ? &expand2 : nullptr, reduce ? &reduce2 : nullptr)};
+  const auto expand = left ? left->expand.to_dense() : Tensor<double>();
+  const auto reduce = right ? right->reduce.to_dense() : Tensor<double>();
+  return {carry(old.first, expand, reduce), carry(old.second, squared(expand), squared(reduce))};
 }
 
 }  // namespace
@@ -116,7 +114,7 @@ RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>&
     if (k == 0) shape.erase(shape.begin());
     if (k == MetaTT4D<T>::cores - 1) shape.pop_back();
     typename Weights<T>::Replacement replacement{
-        adapter.core(k), tn::converted<T>(train.core(k)).reshaped(shape), {}, {}};
+        adapter.core(k), tn::converted<T>(train.dense_core(k)).reshaped(shape), {}, {}};
     if (state == OptimizerState::project) {
       const Moments carried = project(moments[index], k > 0 ? &report.bonds[index - 1] : nullptr,
                                       k + 1 < MetaTT4D<T>::cores ? &report.bonds[index] : nullptr);

@@ -10,7 +10,7 @@ using namespace metatt::tn;
 
 int main() {
   const Index n = 100;
-  const Sites sites = uniform_chain(n, spin_site(1));
+  const Sites sites = uniform_chain(n, spin_site(1).conserving({"2Sz"}));
 
   OperatorSum H;  // Heisenberg, J = 1
   for (Index i = 0; i + 1 < n; ++i) {

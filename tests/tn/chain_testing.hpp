@@ -53,9 +53,12 @@ inline Matrix exact_matrix(const OperatorSum& sum, const Sites& sites) {
   return result;
 }
 
+inline double lowest_eigenvalue(const Matrix& matrix) {
+  return Eigen::SelfAdjointEigenSolver<Matrix>(matrix, Eigen::EigenvaluesOnly).eigenvalues()(0);
+}
+
 inline double ground_state_energy(const OperatorSum& sum, const Sites& sites) {
-  return Eigen::SelfAdjointEigenSolver<Matrix>(exact_matrix(sum, sites), Eigen::EigenvaluesOnly)
-      .eigenvalues()(0);
+  return lowest_eigenvalue(exact_matrix(sum, sites));
 }
 
 /// Σ S_i·S_{i+1}, any spin.

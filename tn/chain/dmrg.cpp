@@ -1,6 +1,8 @@
 #include <metatt/tn/chain/dmrg.hpp>
+#include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -50,38 +52,36 @@ class Optimisation {
  private:
   /// Sites k and k + 1; the centre goes to `center`, one of them.
   void optimise(Index k, const DmrgSweep& settings, Index center) {
-    const TwoSiteHamiltonian<T> hamiltonian(environments_, k);
+    const EffectiveHamiltonian<T> hamiltonian(environments_, k, 2);
+    const auto start = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
     const auto pair = lowest_eigenpair<T>([&](const Tensor<T>& psi) { return hamiltonian(psi); },
-                                          two_site_state(state_, k), {settings.lanczos_steps});
+                                          hamiltonian.to_vector(start), {settings.lanczos_steps});
     report_.energy = pair.value;
     report_.residual = std::max(report_.residual, pair.residual);
     report_.products += pair.products;
-    split(k, pair.vector, settings, center);
+    split(k, hamiltonian.to_tensor(pair.vector), settings, center);
   }
 
-  void split(Index k, const Tensor<T>& psi, const DmrgSweep& settings, Index center) {
-    const Index l = psi.extent(1), d = state_.core(k).extent(1), e = state_.core(k + 1).extent(1),
-                r = psi.extent(2);
+  void split(Index k, const BlockTensor<T>& psi, const DmrgSweep& settings, Index center) {
     TruncationPolicy policy;
     policy.maximum_rank = settings.maximum_bond;
     policy.cutoff = settings.cutoff;
-    auto parts = truncated_svd(as_matrix(psi, d), policy);
+    auto parts = truncated_svd(psi, 2, policy);
     report_.discarded_weight =
         std::max(report_.discarded_weight, parts.truncation.discarded_weight);
+    const std::span<const double> kept =
+        std::span(parts.spectrum).first(static_cast<std::size_t>(parts.truncation.kept));
+    if (k == (state_.length() - 1) / 2) report_.centre_entropy = entropy(kept);
     // Norm one again after what was discarded.
-    std::vector<Real<T>> values;
     double weight = 0;
-    for (const double value : parts.singular_values) weight += value * value;
-    for (const double value : parts.singular_values)
-      values.push_back(static_cast<Real<T>>(value / std::sqrt(weight)));
-    if (k == (state_.length() - 1) / 2) report_.centre_entropy = entropy(parts.singular_values);
-    const Index m = parts.truncation.kept;
-    Queue& queue = backend::queue();
+    for (const double value : kept) weight += value * value;
+    for (auto& sector : parts.singular_values)
+      for (double& value : sector) value /= std::sqrt(weight);
     if (center == k)
-      backend::scale_columns(queue, l * d, m, values.data(), parts.u.mutable_data());
+      parts.u = leg_scaled(std::move(parts.u), 2, parts.singular_values);
     else
-      backend::scale_rows(queue, m, e * r, values.data(), parts.vh.mutable_data());
-    state_.set_pair(k, parts.u.reshaped({l, d, m}), parts.vh.reshaped({m, e, r}), center);
+      parts.vh = leg_scaled(std::move(parts.vh), 0, parts.singular_values);
+    state_.set_pair(k, std::move(parts.u), std::move(parts.vh), center);
   }
 
   TensorTrain<T> state_;
@@ -89,17 +89,29 @@ class Optimisation {
   DmrgSweepReport report_;
 };
 
-/// A chain of one site has no bond: the lowest eigenvector of its matrix.
+/// A chain of one site has no bond: the lowest eigenvector of its matrix, among the basis states
+/// that have the charge of the start.
 template <class T>
 DmrgResult<T> single_site(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& start) {
+  const Environments<T> match(mpo, start);
+  const BlockTensor<T>& core = start.core(0);
+  const auto matrix = dense_matrix(mpo).to_vector();
   const Index d = mpo.core(0).dimension;
-  if (start.length() != 1 || start.core(0).extent(1) != d)
-    fail("dmrg: the operator has one site of dimension ", d, ", the state ", start.length(), " of ",
-         start.core(0).extent(1));
-  const Eigh<T> pairs = eigh(dense_matrix(mpo));
-  std::vector<T> vector;
-  for (Index i = 0; i < d; ++i) vector.push_back(pairs.vectors.at({i, 0}));
-  TensorTrain<T> state({Tensor<T>::from({1, d, 1}, std::span<const T>(vector))});
+  std::vector<Index> states;
+  for (const BlockKey& key : allowed_keys(core.legs()))
+    for (Index i = 0; i < core.leg(1).sector(key[1]).dimension; ++i)
+      states.push_back(core.leg(1).offset(key[1]) + i);
+  std::vector<T> elements;
+  for (const Index i : states)
+    for (const Index j : states) elements.push_back(matrix[static_cast<std::size_t>(i * d + j)]);
+  const auto n = static_cast<Index>(states.size());
+  const Eigh<T> pairs = eigh(Tensor<T>::from({n, n}, std::span<const T>(elements)));
+  std::vector<T> vector(static_cast<std::size_t>(d));
+  for (Index i = 0; i < n; ++i)
+    vector[static_cast<std::size_t>(states[static_cast<std::size_t>(i)])] =
+        pairs.vectors.at({i, 0});
+  TensorTrain<T> state(std::vector<BlockTensor<T>>{BlockTensor<T>::from_dense(
+      Tensor<T>::from({1, d, 1}, std::span<const T>(vector)), core.legs())});
   return {pairs.values.front(), std::move(state), {}, true};
 }
 

@@ -44,11 +44,12 @@ struct DmrgResult {
   bool converged = false;  ///< the last sweep changed the energy by at most energy_tolerance
 };
 
-/// Minimises ⟨ψ|H|ψ⟩ / ⟨ψ|ψ⟩ from a start state. The energy never rises but by truncation. A
-/// symmetry of H keeps a start in its sector only up to rounding errors, which grow if the ground
-/// state lies in another one. Throws Error if lengths or
-/// dimensions differ, without sweeps, and if the start is zero. `observer` is called after every
-/// sweep. Cost of a bond per product as TwoSiteHamiltonian, and a singular value decomposition.
+/// Minimises ⟨ψ|H|ψ⟩ / ⟨ψ|ψ⟩ from a start state. The energy never rises but by truncation. Where
+/// the sites conserve charges, the result has those of the start: the lowest state of that sector.
+/// A symmetry that they do not conserve keeps a start in its sector only up to rounding errors,
+/// which grow if the ground state lies in another one. Throws Error if lengths, dimensions or
+/// charges differ, without sweeps, and if the start is zero. `observer` is called after every
+/// sweep. Cost of a bond per product as EffectiveHamiltonian, and a singular value decomposition.
 template <class T>
 DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
                    const DmrgSettings& settings,

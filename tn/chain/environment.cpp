@@ -1,7 +1,5 @@
 #include <metatt/tn/chain/environment.hpp>
-#include <metatt/tn/contract.hpp>
-
-#include <algorithm>
+#include <metatt/tn/chain/panels.hpp>
 
 namespace metatt::tn {
 
@@ -27,46 +25,14 @@ std::vector<SparseEntry<T>> one_site_entries(const typename MatrixProductOperato
   return entries;
 }
 
-/// Sorted by row, entries at one place added up.
-template <class T>
-std::vector<SparseEntry<T>> sorted(std::vector<SparseEntry<T>> entries) {
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.row, a.column) < std::pair(b.row, b.column);
-  });
-  std::vector<SparseEntry<T>> result;
-  for (const auto& entry : entries) {
-    if (!result.empty() && result.back().row == entry.row && result.back().column == entry.column)
-      result.back().value += entry.value;
-    else
-      result.push_back(entry);
-  }
-  return result;
-}
-
-/// Both sites: S[(right, out, out'), (left, in, in')].
-template <class T>
-std::vector<SparseEntry<T>> two_site_entries(
-    const typename MatrixProductOperator<T>::Core& first,
-    const typename MatrixProductOperator<T>::Core& second) {
-  const Index d = first.dimension, e = second.dimension;
-  std::vector<SparseEntry<T>> entries;
-  for (const auto& a : one_site_entries<T>(first, true))
-    for (const auto& b : one_site_entries<T>(second, true)) {
-      if (a.row / d != b.column / e) continue;  // the bond between them
-      const Index out = a.row % d * e + b.row % e, in = a.column % d * e + b.column % e;
-      entries.push_back({b.row / e * d * e + out, a.column / d * d * e + in, a.value * b.value});
-    }
-  return sorted(std::move(entries));
-}
-
 template <class T>
 void check_match(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
   if (mpo.length() != state.length())
     fail("Environments: the operator has ", mpo.length(), " sites, the state ", state.length());
   for (Index k = 0; k < mpo.length(); ++k)
-    if (mpo.core(k).dimension != state.core(k).extent(1))
-      fail("Environments: site ", k, " of the operator has dimension ", mpo.core(k).dimension,
-           ", that of the state ", state.core(k).extent(1));
+    if (mpo.site_leg(k) != state.core(k).leg(1))
+      fail("Environments: site ", k, " of the operator is (", leg_text(mpo.site_leg(k)),
+           "), that of the state (", leg_text(state.core(k).leg(1)), ")");
 }
 
 }  // namespace
@@ -77,52 +43,114 @@ Environments<T>::Environments(const MatrixProductOperator<T>& mpo, const TensorT
       left_(static_cast<std::size_t>(mpo.length())),
       right_(static_cast<std::size_t>(mpo.length())) {
   check_match(mpo, state);
-  left_.front() = right_.back() = Tensor<T>::from({1, 1, 1}, {T(1)});
+  const Index last = mpo.length() - 1;
+  const Leg &first_bond = state.core(0).leg(0), &last_bond = state.core(last).leg(2);
+  left_.front() = BlockTensor<T>({mpo.bond_leg(0).reversed(), first_bond, first_bond.reversed()});
+  left_.front().set_block({0, 0, 0}, Tensor<T>::from({1, 1, 1}, {T(1)}));
+  right_.back() = BlockTensor<T>({mpo.bond_leg(last + 1), last_bond.reversed(), last_bond});
+  right_.back().set_block({0, 0, 0}, Tensor<T>::from({1, 1, 1}, {T(1)}));
 }
 
 template <class T>
 void Environments<T>::extend_left(const TensorTrain<T>& state, Index k) {
-  const auto& W = mpo_.core(k);
-  const Tensor<T>&A = state.core(k), &L = left(k);
-  const Index d = W.dimension, l = A.extent(0), r = A.extent(2), bra = L.extent(1);
+  const BlockTensor<T>&A = state.core(k), &L = left(k);
+  const Grouping modes = Grouping::of(A.leg(1));
   Queue& queue = backend::queue();
-  Tensor<T> ket({W.left_bond, d, bra, r}), applied({W.right_bond, d, bra, r});
-  for (Index s = 0; s < d; ++s)
-    backend::gemm_strided_batched(queue, none, none, bra, r, l, T(1), L.data(), l, bra * l,
-                                  A.data() + s * r, d * r, Index{0}, T(0),
-                                  ket.mutable_data() + s * bra * r, r, d * bra * r, W.left_bond);
-  const auto entries = sorted(one_site_entries<T>(W, true));
-  backend::combine_blocks<T>(queue, W.right_bond * d, bra * r, entries, ket.data(),
-                             applied.mutable_data());
-  Tensor<T> next({W.right_bond, r, r});
-  for (Index s = 0; s < d; ++s)
-    backend::gemm_strided_batched(queue, adjoint, none, r, r, bra, T(1), A.data() + s * r, d * r,
-                                  Index{0}, applied.data() + s * bra * r, r, d * bra * r,
-                                  s == 0 ? T(0) : T(1), next.mutable_data(), r, r * r,
-                                  W.right_bond);
+  // Panels by (bra bond on the left, ket bond on the right), before and after the operator.
+  Panels before(Grouping::of(mpo_.bond_leg(k)), modes);
+  Panels after(Grouping::of(mpo_.bond_leg(k + 1)), modes);
+  BlockTensor<T> next({mpo_.bond_leg(k + 1).reversed(), A.leg(2).reversed(), A.leg(2)});
+  for (const auto& [l, left_block] : L.blocks())
+    for (const auto& [a, core] : A.blocks())
+      if (a[0] == l[2]) before.add({l[1], a[2]}, left_block.extent(1), core.extent(2), l[0], a[1]);
+  for (const BlockKey& n : allowed_keys(next.legs()))
+    for (const auto& [a, core] : A.blocks())
+      if (a[2] == n[1] && before.find({a[0], n[2]}))
+        after.add({a[0], n[2]}, core.extent(0), A.leg(2).sector(n[2]).dimension, n[0], a[1]);
+  before.place();
+  after.place();
+  Tensor<T> ket({before.size()}), applied({after.size()});
+  T* ket_data = ket.mutable_data();
+  for (const auto& [l, left_block] : L.blocks())
+    for (const auto& [a, core] : A.blocks()) {
+      if (a[0] != l[2]) continue;
+      const Panel& panel = *before.find({l[1], a[2]});
+      const Index inner = core.extent(0), d = core.extent(1), r = core.extent(2);
+      for (Index s = 0; s < d; ++s)
+        backend::gemm_strided_batched(
+            queue, none, none, panel.rows, r, inner, T(1), left_block.data(), inner,
+            panel.rows * inner, core.data() + s * r, d * r, Index{0}, T(0),
+            ket_data + before.offset(panel, l[0], a[1]) + s * panel.block(), r, d * panel.block(),
+            left_block.extent(0));
+    }
+  PanelOperator<T>(before, after, one_site_entries<T>(mpo_.core(k), true))
+      .apply(ket.data(), applied.mutable_data());
+  for (const auto& [sectors, panel] : after.all())
+    for (const auto& [groups, number] : panel.numbers)
+      for (const auto& [a, core] : A.blocks()) {
+        const BlockKey key{groups.first, a[2], sectors.second};
+        if (a[0] != sectors.first || a[1] != groups.second || !next.allowed(key)) continue;
+        Tensor<T>& block = next.writable_block(key);
+        const Index d = core.extent(1), r = core.extent(2), n = panel.columns;
+        T* sum = block.mutable_data();
+        for (Index s = 0; s < d; ++s)
+          backend::gemm_strided_batched(
+              queue, adjoint, none, r, n, panel.rows, T(1), core.data() + s * r, d * r, Index{0},
+              applied.data() + after.offset(panel, groups.first, groups.second) + s * panel.block(),
+              n, d * panel.block(), T(1), sum, n, r * n, block.extent(0));
+      }
   left_[static_cast<std::size_t>(k + 1)] = std::move(next);
 }
 
 template <class T>
 void Environments<T>::extend_right(const TensorTrain<T>& state, Index k) {
-  const auto& W = mpo_.core(k);
-  const Tensor<T>&A = state.core(k), &R = right(k);
-  const Index d = W.dimension, l = A.extent(0), r = A.extent(2), bra = R.extent(2);
+  const BlockTensor<T>&A = state.core(k), &R = right(k);
+  const Grouping modes = Grouping::of(A.leg(1));
   Queue& queue = backend::queue();
-  Tensor<T> ket({W.right_bond, d, l, bra}), applied({W.left_bond, d, l, bra});
-  for (Index s = 0; s < d; ++s)
-    backend::gemm_strided_batched(queue, none, none, l, bra, r, T(1), A.data() + s * r, d * r,
-                                  Index{0}, R.data(), bra, r * bra, T(0),
-                                  ket.mutable_data() + s * l * bra, bra, d * l * bra, W.right_bond);
-  const auto entries = sorted(one_site_entries<T>(W, false));
-  backend::combine_blocks<T>(queue, W.left_bond * d, l * bra, entries, ket.data(),
-                             applied.mutable_data());
-  Tensor<T> next({W.left_bond, l, l});
-  for (Index s = 0; s < d; ++s)
-    backend::gemm_strided_batched(queue, none, adjoint, l, l, bra, T(1),
-                                  applied.data() + s * l * bra, bra, d * l * bra, A.data() + s * r,
-                                  d * r, Index{0}, s == 0 ? T(0) : T(1), next.mutable_data(), l,
-                                  l * l, W.left_bond);
+  // Panels by (ket bond on the left, bra bond on the right).
+  Panels before(Grouping::of(mpo_.bond_leg(k + 1)), modes);
+  Panels after(Grouping::of(mpo_.bond_leg(k)), modes);
+  BlockTensor<T> next({mpo_.bond_leg(k), A.leg(0), A.leg(0).reversed()});
+  for (const auto& [r, right_block] : R.blocks())
+    for (const auto& [a, core] : A.blocks())
+      if (a[2] == r[1]) before.add({a[0], r[2]}, core.extent(0), right_block.extent(2), r[0], a[1]);
+  for (const BlockKey& n : allowed_keys(next.legs()))
+    for (const auto& [a, core] : A.blocks())
+      if (a[0] == n[2] && before.find({n[1], a[2]}))
+        after.add({n[1], a[2]}, A.leg(0).sector(n[1]).dimension, core.extent(2), n[0], a[1]);
+  before.place();
+  after.place();
+  Tensor<T> ket({before.size()}), applied({after.size()});
+  T* ket_data = ket.mutable_data();
+  for (const auto& [r, right_block] : R.blocks())
+    for (const auto& [a, core] : A.blocks()) {
+      if (a[2] != r[1]) continue;
+      const Panel& panel = *before.find({a[0], r[2]});
+      const Index d = core.extent(1), inner = core.extent(2), n = panel.columns;
+      for (Index s = 0; s < d; ++s)
+        backend::gemm_strided_batched(
+            queue, none, none, panel.rows, n, inner, T(1), core.data() + s * inner, d * inner,
+            Index{0}, right_block.data(), n, inner * n, T(0),
+            ket_data + before.offset(panel, r[0], a[1]) + s * panel.block(), n, d * panel.block(),
+            right_block.extent(0));
+    }
+  PanelOperator<T>(before, after, one_site_entries<T>(mpo_.core(k), false))
+      .apply(ket.data(), applied.mutable_data());
+  for (const auto& [sectors, panel] : after.all())
+    for (const auto& [groups, number] : panel.numbers)
+      for (const auto& [a, core] : A.blocks()) {
+        const BlockKey key{groups.first, sectors.first, a[0]};
+        if (a[2] != sectors.second || a[1] != groups.second || !next.allowed(key)) continue;
+        Tensor<T>& block = next.writable_block(key);
+        const Index l = core.extent(0), d = core.extent(1), n = panel.columns;
+        T* sum = block.mutable_data();
+        for (Index s = 0; s < d; ++s)
+          backend::gemm_strided_batched(
+              queue, none, adjoint, panel.rows, l, n, T(1),
+              applied.data() + after.offset(panel, groups.first, groups.second) + s * panel.block(),
+              n, d * panel.block(), core.data() + s * n, d * n, Index{0}, T(1), sum, l,
+              panel.rows * l, block.extent(0));
+      }
   right_[static_cast<std::size_t>(k - 1)] = std::move(next);
 }
 
@@ -132,81 +160,14 @@ T expectation(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) 
   const Index last = state.length() - 1;
   for (Index k = 0; k < last; ++k) environments.extend_left(state, k);
   // The last site closes the network: its left environment against the core and the operator.
-  const Tensor<T> ket = contract("wbk,kse->wbse", environments.left(last), state.core(last));
-  const Tensor<T> applied = contract("wbse,wtsf->btef", ket, mpo.dense_core(last));
-  const Index size = applied.size();
-  return backend::dot(backend::queue(), size, state.core(last).data(), applied.data());
+  const BlockTensor<T> ket = contract("wbk,kse->wbse", environments.left(last), state.core(last));
+  const BlockTensor<T> applied = contract("wbse,wtsf->btef", ket, mpo.block_core(last));
+  return contract("btg,btef->gef", conjugate(state.core(last)), applied).item();
 }
 
-template <class T>
-TwoSiteHamiltonian<T>::TwoSiteHamiltonian(const Environments<T>& environments, Index k)
-    : left_(environments.left(k)),
-      right_(environments.right(k + 1)),
-      blocks_left_(environments.mpo().core(k).left_bond),
-      blocks_right_(environments.mpo().core(k + 1).right_bond),
-      modes_(environments.mpo().core(k).dimension * environments.mpo().core(k + 1).dimension),
-      entries_(two_site_entries<T>(environments.mpo().core(k), environments.mpo().core(k + 1))),
-      left_identity_(environments.mpo().identities_left_of(k)),
-      right_identity_(environments.mpo().identities_right_of(k + 1)) {}
-
-template <class T>
-Tensor<T> TwoSiteHamiltonian<T>::operator()(const Tensor<T>& psi) const {
-  Queue& queue = backend::queue();
-  const Index l = psi.extent(1), r = psi.extent(2), block = l * r;
-  Tensor<T> ket({blocks_left_, modes_, l, r}), applied({blocks_right_, modes_, l, r});
-  T* blocks = ket.mutable_data();
-  for (Index w = 0; w < blocks_left_; ++w) {
-    T* out = blocks + w * modes_ * block;
-    if (left_identity_ == w)
-      backend::copy(queue, modes_ * block, psi.data(), out);
-    else
-      backend::gemm_strided_batched(queue, none, none, l, r, l, T(1), left_.data() + w * l * l, l,
-                                    Index{0}, psi.data(), r, block, T(0), out, r, block, modes_);
-  }
-  backend::combine_blocks<T>(queue, blocks_right_ * modes_, block, entries_, ket.data(),
-                             applied.mutable_data());
-  Tensor<T> result(psi.shape());
-  T* sum = result.mutable_data();
-  if (right_identity_)
-    backend::copy(queue, modes_ * block, applied.data() + *right_identity_ * modes_ * block, sum);
-  bool written = right_identity_.has_value();
-  for (Index w = 0; w < blocks_right_; ++w) {
-    if (right_identity_ == w) continue;
-    // The rows of all modes lie one after the other, so this is one product.
-    backend::gemm(queue, none, none, modes_ * l, r, r, T(1), applied.data() + w * modes_ * block, r,
-                  right_.data() + w * r * r, r, written ? T(1) : T(0), sum, r);
-    written = true;
-  }
-  return result;
-}
-
-template <class T>
-Tensor<T> two_site_state(const TensorTrain<T>& state, Index k) {
-  const Tensor<T>&A = state.core(k), &B = state.core(k + 1);
-  const Index l = A.extent(0), d = A.extent(1), m = A.extent(2), e = B.extent(1), r = B.extent(2);
-  Tensor<T> psi({d * e, l, r});
-  T* out = psi.mutable_data();
-  for (Index s = 0; s < d; ++s)
-    backend::gemm_strided_batched(backend::queue(), none, none, l, r, m, T(1), A.data() + s * m,
-                                  d * m, Index{0}, B.data(), e * r, r, T(0), out + s * e * l * r, r,
-                                  l * r, e);
-  return psi;
-}
-
-template <class T>
-Tensor<T> as_matrix(const Tensor<T>& two_site, Index left_mode) {
-  const Index l = two_site.extent(1), r = two_site.extent(2),
-              right_mode = two_site.extent(0) / left_mode;
-  const Tensor<T> modes = two_site.reshaped({left_mode, right_mode, l, r});
-  return permute(modes, std::vector<int>{2, 0, 1, 3}).reshaped({l * left_mode, right_mode * r});
-}
-
-#define METATT_INSTANTIATE(T)                                                     \
-  template class Environments<T>;                                                 \
-  template T expectation(const MatrixProductOperator<T>&, const TensorTrain<T>&); \
-  template class TwoSiteHamiltonian<T>;                                           \
-  template Tensor<T> two_site_state(const TensorTrain<T>&, Index);                \
-  template Tensor<T> as_matrix(const Tensor<T>&, Index);
+#define METATT_INSTANTIATE(T)     \
+  template class Environments<T>; \
+  template T expectation(const MatrixProductOperator<T>&, const TensorTrain<T>&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 METATT_INSTANTIATE(std::complex<float>)

@@ -2,7 +2,7 @@
 /// Operators on a chain as a product of operator-valued matrices (MPO).
 
 #include <metatt/tn/chain/operator_sum.hpp>
-#include <metatt/tn/tensor.hpp>
+#include <metatt/tn/symmetry/block_tensor.hpp>
 
 #include <optional>
 #include <span>
@@ -25,14 +25,19 @@ class MatrixProductOperator {
     std::vector<Entry> entries;
   };
 
-  /// Throws Error unless there is a core, bonds match, the outer ones are one, and entries lie
-  /// within them.
-  explicit MatrixProductOperator(std::vector<Core> cores);
+  /// On sites that conserve charges the bonds get them too, and their indices are sorted by charge.
+  /// Throws Error unless there is a core for each site, bonds match, the outer ones are one,
+  /// entries lie within them, and every index of a bond has one charge only.
+  MatrixProductOperator(std::vector<Core> cores, const Sites& sites);
 
   Index length() const { return static_cast<Index>(cores_.size()); }
   const Core& core(Index k) const { return cores_[static_cast<std::size_t>(k)]; }
-  /// (left bond, out, in, right bond), with all its zeros.
-  Tensor<T> dense_core(Index k) const;
+  /// The left bond of site k as an incoming leg, k = 0 … length(). An index has the charge that the
+  /// operators left of it bring into the system.
+  const Leg& bond_leg(Index k) const { return bond_legs_[static_cast<std::size_t>(k)]; }
+  const Leg& site_leg(Index k) const { return site_legs_[static_cast<std::size_t>(k)]; }
+  /// (left bond, out, in, right bond), with the directions in, in, out, out.
+  BlockTensor<T> block_core(Index k) const;
   std::vector<Index> bonds() const;  ///< of the inner bonds, length() − 1 numbers
 
   /// The index of the left bond of site k at which nothing but identities stands left of it, and of
@@ -41,7 +46,12 @@ class MatrixProductOperator {
   std::optional<Index> identities_right_of(Index k) const;
 
  private:
+  void check_cores() const;
+  void assign_charges(const Sites& sites);
+  void sort_bond(std::size_t k, const Symmetry& symmetry, const std::vector<Charge>& charges);
+
   std::vector<Core> cores_;
+  std::vector<Leg> bond_legs_, site_legs_;
 };
 
 /// The sum as an MPO of small bond dimension. At every bond the terms that cross it form a matrix
@@ -50,7 +60,8 @@ class MatrixProductOperator {
 /// the bond, beside one index for "identities so far" and one for "identities from here on". So a
 /// Heisenberg chain has bond dimension 5, exponentially decaying couplings have 3, and arbitrary
 /// density-density couplings of n sites at most n / 2 + 2. Throws Error naming the term on a wrong
-/// site or operator, on an empty sum, and on complex coefficients where T is real.
+/// site or operator, on an empty sum, on complex coefficients where T is real, and on a term that
+/// changes a charge which the sites conserve.
 template <class T>
 MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites);
 

@@ -65,7 +65,9 @@ LocalOperator operator*(const LocalOperator& a, const LocalOperator& b) {
 }
 
 Site::Site(std::string name, std::vector<std::string> states, const std::vector<std::string>& odd)
-    : name_(std::move(name)), states_(std::move(states)) {
+    : name_(std::move(name)),
+      states_(std::move(states)),
+      leg_(std::max<Index>(1, static_cast<Index>(states_.size()))) {
   if (states_.empty()) fail("Site ", name_, ": expected at least one state, found none");
   for (std::size_t i = 0; i < states_.size(); ++i)
     if (std::find(states_.begin(), states_.begin() + static_cast<std::ptrdiff_t>(i), states_[i]) !=
@@ -110,6 +112,79 @@ Index Site::find_state(std::string_view name) const {
   fail("Site ", name_, ": expected a state of ", joined(states_), ", found \"", name, "\"");
 }
 
+void Site::add_quantity(const ConservedQuantity& quantity, std::vector<int> values) {
+  if (quantities_.count(quantity.name))
+    fail("Site ", name_, ": there is a quantity \"", quantity.name, "\" already");
+  if (values.size() != states_.size())
+    fail("Site ", name_, ": quantity \"", quantity.name, "\": expected a value for each of ",
+         states_.size(), " states, found ", values.size());
+  quantities_[quantity.name] = {quantity.modulus, std::move(values)};
+}
+
+Site Site::conserving(const std::vector<std::string>& quantities) const {
+  std::vector<ConservedQuantity> conserved;
+  for (const auto& name : quantities) {
+    const auto found = quantities_.find(name);
+    if (found == quantities_.end()) {
+      std::vector<std::string> names;
+      for (const auto& [known, values] : quantities_) names.push_back(known);
+      fail("Site ", name_, ": expected a conserved quantity of ", joined(names), ", found \"", name,
+           "\"");
+    }
+    conserved.push_back({name, found->second.first});
+  }
+  const Symmetry symmetry(std::move(conserved));
+  std::vector<Sector> sectors;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    std::vector<int> values;
+    for (const auto& name : quantities) values.push_back(quantities_.at(name).second[i]);
+    const Charge charge = symmetry.charge(values);
+    if (!sectors.empty() && sectors.back().charge == charge)
+      ++sectors.back().dimension;
+    else
+      sectors.push_back({charge, 1});
+  }
+  Site result = *this;
+  result.leg_ = Leg(symmetry, std::move(sectors));
+  return result;
+}
+
+std::optional<Charge> Site::charge_change(const LocalOperator& op) const {
+  const Symmetry& symmetry = leg_.symmetry();
+  std::vector<Charge> charges;
+  for (const Sector& sector : leg_.sectors())
+    charges.insert(charges.end(), static_cast<std::size_t>(sector.dimension), sector.charge);
+  if (op.dimension != dimension())
+    fail("Site ", name_, ": expected an operator of dimension ", dimension(), ", found ",
+         op.dimension);
+  const std::size_t d = states_.size();
+  std::optional<std::size_t> first;
+  std::optional<Charge> change;
+  for (std::size_t e = 0; e < d * d; ++e) {
+    if (op.elements[e] == 0.0) continue;
+    const Charge here = symmetry.difference(charges[e / d], charges[e % d]);
+    if (change && here != *change)
+      fail("site ", name_, ": an operator takes \"", states_[*first % d], "\" to \"",
+           states_[*first / d], "\" and \"", states_[e % d], "\" to \"", states_[e / d],
+           "\", which change the conserved charge by ", symmetry.text(*change), " and ",
+           symmetry.text(here));
+    change = here;
+    first = first.value_or(e);
+  }
+  return change;
+}
+
+namespace {
+
+/// 0, 1, … with step -1 or 1 as often as there are states.
+std::vector<int> counting(int count, int start, int step) {
+  std::vector<int> values;
+  for (int i = 0; i < count; ++i) values.push_back(start + i * step);
+  return values;
+}
+
+}  // namespace
+
 Site spin_site(int twice_spin) {
   if (twice_spin < 1) fail("spin_site: expected 2S of at least 1, found ", twice_spin);
   const int d = twice_spin + 1;
@@ -134,6 +209,8 @@ Site spin_site(int twice_spin) {
   site.add_operator("S-", minus);
   site.add_operator("Sx", combination(0.5, plus, 0.5, minus));
   site.add_operator("Sy", combination(-0.5 * i, plus, 0.5 * i, minus));
+  site.add_quantity({"2Sz"}, counting(d, twice_spin, -2));
+  site.add_quantity({"parity", 2}, counting(d, 0, 1));
   if (twice_spin == 1) {
     site.add_operator("X", combination(1, plus, 1, minus));
     site.add_operator("Y", combination(-i, plus, i, minus));
@@ -147,6 +224,8 @@ Site fermion_site() {
   site.add_operator("C", {0, 1, 0, 0}, true);
   site.add_operator("Cdag", {0, 0, 1, 0}, true);
   site.add_operator("N", {0, 0, 0, 1});
+  site.add_quantity({"N"}, {0, 1});
+  site.add_quantity({"parity", 2}, {0, 1});
   return site;
 }
 
@@ -164,6 +243,9 @@ Site electron_site() {
   site.add_operator("Sz", diagonal(4, 0, {0, 0.5, -0.5, 0}));
   site.add_operator("S+", {0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0});
   site.add_operator("S-", {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0});
+  site.add_quantity({"N"}, {0, 1, 1, 2});
+  site.add_quantity({"2Sz"}, {0, 1, -1, 0});
+  site.add_quantity({"parity", 2}, {0, 1, 1, 0});
   return site;
 }
 
@@ -178,6 +260,8 @@ Site boson_site(int largest) {
   site.add_operator("A", diagonal(largest + 1, 1, lowering));
   site.add_operator("Adag", diagonal(largest + 1, -1, lowering));
   site.add_operator("N", diagonal(largest + 1, 0, number));
+  site.add_quantity({"N"}, counting(largest + 1, 0, 1));
+  site.add_quantity({"parity", 2}, counting(largest + 1, 0, 1));
   return site;
 }
 

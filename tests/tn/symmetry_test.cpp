@@ -1,0 +1,188 @@
+#include "compare.hpp"
+
+#include <metatt/tn/contract.hpp>
+#include <metatt/tn/symmetry/block_decompositions.hpp>
+
+#include <array>
+#include <functional>
+#include <limits>
+#include <random>
+#include <tuple>
+
+namespace metatt::tn {
+namespace {
+
+using namespace testing;
+using Types = std::tuple<float, double, std::complex<float>, std::complex<double>>;
+
+template <class T>
+constexpr double epsilon = std::numeric_limits<Real<T>>::epsilon();
+
+const Symmetry number_and_parity({{"N"}, {"parity", 2}});
+
+/// One to four sectors, charges in no order and possibly twice.
+Leg random_leg(std::mt19937& chance, Direction direction) {
+  const auto below = [&](unsigned bound) { return static_cast<int>(chance() % bound); };
+  std::vector<Sector> sectors;
+  for (int count = 1 + below(4); count > 0; --count) {
+    const std::array<int, 2> values{below(3) - 1, below(2)};
+    sectors.push_back({number_and_parity.charge(values), 1 + below(3)});
+  }
+  return Leg(number_and_parity, std::move(sectors), direction);
+}
+
+template <class T>
+BlockTensor<T> identity_on(const Leg& leg) {
+  return BlockTensor<T>::from_dense(identity<T>(leg.dimension(), leg.dimension()),
+                                    {leg, leg.reversed()});
+}
+
+BOOST_AUTO_TEST_SUITE(symmetry)
+
+BOOST_AUTO_TEST_CASE(charges_add_up_modulo_their_groups) {
+  const auto charge = [](int n, int p) {
+    return number_and_parity.charge(std::array<int, 2>{n, p});
+  };
+  BOOST_TEST((number_and_parity.sum(charge(2, 1), charge(-5, 1)) == charge(-3, 0)));
+  BOOST_TEST((number_and_parity.difference(charge(2, 0), charge(0, 1)) == charge(2, 1)));
+  BOOST_TEST((charge(0, -3) == charge(0, 1)));
+  BOOST_TEST(number_and_parity.text(charge(2, 1)) == "(N = 2, parity = 1)");
+  BOOST_TEST(Symmetry().trivial());
+}
+
+BOOST_AUTO_TEST_CASE(symmetries_that_contradict_themselves_are_refused) {
+  BOOST_TEST(message_of([] {
+               Symmetry({{"N", 1}});
+             }) == "Symmetry: \"N\" needs the modulus 0 (an integer) or at least 2, found 1");
+  BOOST_TEST(message_of([] {
+               Symmetry({{"N"}, {"N", 2}});
+             }) == "Symmetry: there are two quantities \"N\"");
+  BOOST_CHECK_THROW(Symmetry(std::vector<ConservedQuantity>(5)), Error);
+  BOOST_CHECK_THROW(number_and_parity.charge(std::array<int, 1>{1}), Error);
+  BOOST_CHECK_THROW(Leg(0), Error);
+  BOOST_CHECK_THROW(Leg(number_and_parity, {}), Error);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(blocks_and_the_dense_tensor_are_the_same_elements, T, Types) {
+  std::mt19937 chance(1);
+  for (int round = 0; round < 20; ++round) {
+    const auto x =
+        random_blocks<T>({random_leg(chance, Direction::in), random_leg(chance, Direction::in),
+                          random_leg(chance, Direction::out)},
+                         3, static_cast<std::uint64_t>(round));
+    const Tensor<T> dense = x.to_dense();
+    const auto again = BlockTensor<T>::from_dense(dense, x.legs());
+    BOOST_TEST(distance(again.to_dense(), dense) == 0);
+    BOOST_TEST(std::abs(norm(x) - frobenius_norm(dense)) <= 10 * epsilon<T> * (norm(x) + 1));
+    BOOST_TEST(std::abs(dot(x, x) - T(norm(x) * norm(x))) <=
+               100 * epsilon<T> * (1 + norm(x) * norm(x)));
+    BOOST_TEST(distance(permute(x, std::array{2, 0, 1}).to_dense(),
+                        permute(dense, std::array{2, 0, 1})) == 0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_element_that_breaks_the_charge_is_named) {
+  const Symmetry N({{"N"}});
+  const Leg leg(N, {{{{0}}, 1}, {{{1}}, 1}});
+  const auto lowering = Tensor<double>::from({2, 2}, {0, 1, 0, 0});
+  BOOST_TEST(message_of([&] {
+               BlockTensor<double>::from_dense(lowering, {leg, leg.reversed()});
+             }) == "BlockTensor::from_dense: an element of charge (N = -1) is not zero");
+  BlockTensor<double> x({leg, leg.reversed()});
+  BOOST_TEST(message_of([&] {
+               x.set_block({0, 1}, Tensor<double>::zeros({1, 1}));
+             }) == "BlockTensor: a block of charge (N = -1) is not allowed");
+  BOOST_CHECK_THROW(x.set_block({0, 0}, Tensor<double>::zeros({2, 1})), Error);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(contractions_are_those_of_the_dense_tensors, T, Types) {
+  std::mt19937 chance(2);
+  for (int round = 0; round < 30; ++round) {
+    const Leg a = random_leg(chance, Direction::in), b = random_leg(chance, Direction::out),
+              c = random_leg(chance, Direction::in), d = random_leg(chance, Direction::out),
+              e = random_leg(chance, Direction::in);
+    const auto stream = static_cast<std::uint64_t>(2 * round);
+    const auto x = random_blocks<T>({a, b, c, d}, 5, stream);
+    const auto y = random_blocks<T>({d.reversed(), e, b.reversed()}, 5, stream + 1);
+    const auto both = contract("abcd,deb->eca", x, y);
+    const Tensor<T> dense = contract("abcd,deb->eca", x.to_dense(), y.to_dense());
+    BOOST_TEST(distance(both.to_dense(), dense) <= 20 * epsilon<T> * (frobenius_norm(dense) + 1));
+    const auto outer = contract("deb,acx->acxdeb", y, random_blocks<T>({a, c, d}, 6, stream));
+    BOOST_TEST(outer.order() == 6);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(legs_that_do_not_match_are_shown) {
+  const Symmetry N({{"N"}});
+  const Leg leg(N, {{{{0}}, 1}, {{{1}}, 2}}, Direction::out);
+  const auto x = random_blocks<double>({leg.reversed(), leg}, 1);
+  BOOST_TEST(
+      message_of([&] { contract("ab,cb->ac", x, x); }) ==
+      "contract: index b of \"ab,cb->ac\" joins the legs (out, 3 = 1 (N = 0) + 2 (N = 1)) and "
+      "(out, 3 = 1 (N = 0) + 2 (N = 1))");
+  BOOST_CHECK_THROW(contract("ab,bc->abc", x, x), Error);
+  BOOST_CHECK_THROW(contract("ab,bc->a", x, x), Error);
+  BOOST_CHECK_THROW(contract("abc,cd->abd", x, x), Error);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(factorisations_give_the_tensor_back, T, Types) {
+  std::mt19937 chance(3);
+  int done = 0;
+  for (int round = 0; done < 20; ++round) {
+    const std::vector<Leg> legs{
+        random_leg(chance, Direction::in), random_leg(chance, Direction::out),
+        random_leg(chance, Direction::in), random_leg(chance, Direction::out)};
+    if (allowed_keys(legs).empty()) continue;
+    ++done;
+    const auto x = random_blocks<T>(legs, 7, static_cast<std::uint64_t>(round));
+    const double loose = 50 * epsilon<T> * (norm(x) + 1);
+    const auto [q, r] = qr(x, 2);
+    BOOST_TEST(distance(contract("abm,mcd->abcd", q, r).to_dense(), x.to_dense()) <= loose);
+    BOOST_TEST(distance(contract("abm,abn->mn", conjugate(q), q).to_dense(),
+                        identity_on<T>(q.leg(2).reversed()).to_dense()) <= loose);
+    const auto parts = lq(x, 1);
+    BOOST_TEST(distance(contract("am,mbcd->abcd", parts.l, parts.q).to_dense(), x.to_dense()) <=
+               loose);
+    const auto cut = truncated_svd(x, 2, {});
+    const auto weighted = leg_scaled(cut.vh, 0, cut.singular_values);
+    BOOST_TEST(distance(contract("abm,mcd->abcd", cut.u, weighted).to_dense(), x.to_dense()) <=
+               loose);
+    BOOST_TEST(cut.u.leg(2).unique());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_spectrum_is_that_of_the_dense_matrix_and_is_cut_as_a_whole) {
+  std::mt19937 chance(4);
+  int done = 0;
+  for (int round = 0; done < 20; ++round) {
+    const std::vector<Leg> legs{random_leg(chance, Direction::in),
+                                random_leg(chance, Direction::in),
+                                random_leg(chance, Direction::out)};
+    if (allowed_keys(legs).empty()) continue;
+    ++done;
+    const auto x = random_blocks<double>(legs, 8, static_cast<std::uint64_t>(round));
+    const Shape shape = x.shape();
+    const auto dense = svd(x.to_dense().reshaped({shape[0] * shape[1], shape[2]}));
+    const auto cut = truncated_svd(x, 2, {.maximum_rank = 3});
+    for (std::size_t i = 0; i < dense.singular_values.size(); ++i) {
+      const double own = i < cut.spectrum.size() ? cut.spectrum[i] : 0;
+      BOOST_TEST(std::abs(own - dense.singular_values[i]) < 1e-12);
+    }
+    const auto rest = contract("abm,mc->abc", cut.u, leg_scaled(cut.vh, 0, cut.singular_values));
+    BOOST_TEST(std::abs(distance(rest.to_dense(), x.to_dense()) - cut.truncation.discarded_norm) <
+               1e-12);
+    BOOST_TEST(cut.u.extent(2) == cut.truncation.kept);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(matrices_without_an_allowed_block_are_refused) {
+  const Symmetry N({{"N"}});
+  const BlockTensor<double> x({Leg(N, {{{{0}}, 2}}), Leg(N, {{{{1}}, 2}}, Direction::out)});
+  BOOST_TEST(message_of([&] { qr(x, 1); }) == "qr: the charges of the legs allow no block");
+  BOOST_CHECK_THROW(lq(x, 2), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace metatt::tn

@@ -1,0 +1,351 @@
+#include <metatt/tn/chain/matrix_product_operator.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+namespace metatt::tn {
+
+namespace {
+
+using Complex = std::complex<double>;
+
+/// All terms with their operators as numbers: operators[k][0] is the identity of site k, and what a
+/// term has from site k on is a number too, a `Rest`.
+class TermTable {
+ public:
+  struct Rest {
+    Index op, next;  ///< operator on this site, rest from the next site on
+    bool operator<(const Rest& other) const {
+      return std::pair(op, next) < std::pair(other.op, other.next);
+    }
+  };
+
+  TermTable(const OperatorSum& sum, const Sites& sites)
+      : operators_(sites.size()), rests_(sites.size()), rest_ids_(sites.size()) {
+    for (std::size_t k = 0; k < sites.size(); ++k)
+      operators_[k].push_back(LocalOperator::identity(sites[k].dimension()));
+    identity_rests_.assign(sites.size() + 1, 0);
+    for (std::size_t k = sites.size(); k-- > 0;)
+      identity_rests_[k] = rest_id(k, {0, identity_rests_[k + 1]});
+    for (const auto& term : sum.terms()) add(local_product(term, sites));
+  }
+
+  const LocalOperator& op(std::size_t site, Index id) const {
+    return operators_[site][static_cast<std::size_t>(id)];
+  }
+  Rest rest(std::size_t site, Index id) const { return rests_[site][static_cast<std::size_t>(id)]; }
+  /// Nothing but identities from `site` on.
+  Index identity_rest(std::size_t site) const { return identity_rests_[site]; }
+  /// Coefficient of each different term, by its rest from site 0 on.
+  const std::map<Index, Complex>& coefficients() const { return coefficients_; }
+
+ private:
+  void add(LocalProduct product) {
+    Index id = 0;
+    auto factor = product.factors.rbegin();
+    for (std::size_t k = operators_.size(); k-- > 0;) {
+      Index op = 0;
+      if (factor != product.factors.rend() && factor->first == static_cast<Index>(k))
+        op = operator_id(k, std::move((factor++)->second), product.coefficient);
+      id = rest_id(k, {op, id});
+    }
+    coefficients_[id] += product.coefficient;
+  }
+
+  /// Operators that differ by a factor are one, and the factor goes to the coefficient.
+  Index operator_id(std::size_t site, LocalOperator matrix, Complex& coefficient) {
+    const auto largest =
+        std::max_element(matrix.elements.begin(), matrix.elements.end(),
+                         [](Complex a, Complex b) { return std::abs(a) < std::abs(b); });
+    const Complex factor = *largest;
+    coefficient *= factor;
+    if (factor == 0.0) return 0;  // the whole term is zero
+    for (auto& element : matrix.elements) element /= factor;
+    auto& known = operators_[site];
+    const auto same = std::find_if(known.begin(), known.end(), [&](const LocalOperator& o) {
+      return o.elements == matrix.elements;
+    });
+    if (same != known.end()) return same - known.begin();
+    known.push_back(std::move(matrix));
+    return static_cast<Index>(known.size()) - 1;
+  }
+
+  Index rest_id(std::size_t site, Rest rest) {
+    const auto [place, is_new] =
+        rest_ids_[site].try_emplace(rest, static_cast<Index>(rests_[site].size()));
+    if (is_new) rests_[site].push_back(rest);
+    return place->second;
+  }
+
+  std::vector<std::vector<LocalOperator>> operators_;
+  std::vector<std::vector<Rest>> rests_;
+  std::vector<std::map<Rest, Index>> rest_ids_;
+  std::vector<Index> identity_rests_;
+  std::map<Index, Complex> coefficients_;
+};
+
+/// A block of the coefficient matrix at a bond, dense on the host.
+struct Block {
+  std::size_t rows, columns;
+  std::vector<Complex> elements;
+  Complex& at(std::size_t i, std::size_t j) { return elements[i * columns + j]; }
+  Complex at(std::size_t i, std::size_t j) const { return elements[i * columns + j]; }
+};
+
+/// block = weights · (some of its rows).
+struct Interpolation {
+  std::vector<std::size_t> kept;  ///< rows
+  Block weights;                  ///< rows × kept
+};
+
+/// By Gaussian elimination with complete pivoting, up to relative pivots of 1e-13.
+Interpolation interpolate(Block block) {
+  constexpr double tolerance = 1e-13;
+  const std::size_t rows = block.rows, columns = block.columns;
+  std::vector<std::size_t> row_order(rows), column_order(columns);
+  std::iota(row_order.begin(), row_order.end(), 0);
+  std::iota(column_order.begin(), column_order.end(), 0);
+  double largest_pivot = 0;
+  std::size_t rank = 0;
+  for (; rank < std::min(rows, columns); ++rank) {
+    std::size_t p = rank, q = rank;
+    double best = -1;
+    for (std::size_t i = rank; i < rows; ++i)
+      for (std::size_t j = rank; j < columns; ++j)
+        if (const double a = std::abs(block.at(row_order[i], column_order[j])); a > best)
+          best = a, p = i, q = j;
+    largest_pivot = std::max(largest_pivot, best);
+    if (best <= tolerance * largest_pivot) break;
+    std::swap(row_order[rank], row_order[p]);
+    std::swap(column_order[rank], column_order[q]);
+    const Complex pivot = block.at(row_order[rank], column_order[rank]);
+    for (std::size_t i = rank + 1; i < rows; ++i) {
+      Complex& factor = block.at(row_order[i], column_order[rank]);
+      factor /= pivot;
+      if (factor == 0.0) continue;
+      for (std::size_t j = rank + 1; j < columns; ++j)
+        block.at(row_order[i], column_order[j]) -=
+            factor * block.at(row_order[rank], column_order[j]);
+    }
+  }
+  // Below the diagonal now stands L; the rows that are not kept are L₂·L₁⁻¹ times those that are.
+  Interpolation result{{row_order.begin(), row_order.begin() + static_cast<std::ptrdiff_t>(rank)},
+                       {rows, rank, std::vector<Complex>(rows * rank)}};
+  for (std::size_t i = 0; i < rank; ++i) result.weights.at(row_order[i], i) = 1;
+  for (std::size_t i = rank; i < rows; ++i)
+    for (std::size_t j = rank; j-- > 0;) {
+      Complex weight = block.at(row_order[i], column_order[j]);
+      for (std::size_t m = j + 1; m < rank; ++m)
+        weight -= result.weights.at(row_order[i], m) * block.at(row_order[m], column_order[j]);
+      result.weights.at(row_order[i], j) = weight;
+    }
+  return result;
+}
+
+/// What is left to do at a bond: the index `left` of the bond, times everything that `rest` says,
+/// times a coefficient.
+struct Pending {
+  Index left, rest;
+  Complex coefficient;
+};
+
+/// Sets of numbers that are joined two at a time.
+class UnionFind {
+ public:
+  explicit UnionFind(std::size_t count) : parents_(count) {
+    std::iota(parents_.begin(), parents_.end(), 0);
+  }
+  std::size_t find(std::size_t i) {
+    while (parents_[i] != i) i = parents_[i] = parents_[parents_[i]];
+    return i;
+  }
+  void join(std::size_t a, std::size_t b) { parents_[find(a)] = find(b); }
+
+ private:
+  std::vector<std::size_t> parents_;
+};
+
+/// Builds the cores from left to right.
+template <class T>
+class MpoBuilder {
+ public:
+  using Core = typename MatrixProductOperator<T>::Core;
+
+  MpoBuilder(const TermTable& table, const Sites& sites) : table_(table), sites_(sites) {
+    for (const auto& [rest, coefficient] : table.coefficients())
+      if (coefficient != 0.0) pending_.push_back({0, rest, coefficient});
+  }
+
+  std::vector<Core> build() {
+    std::vector<Core> cores;
+    for (site_ = 0; site_ < sites_.size(); ++site_) {
+      core_ = {bond_, sites_[site_].dimension(), 1, {}};
+      if (site_ + 1 < sites_.size())
+        pass_bond();
+      else
+        for (const Pending& p : pending_)
+          add_entry(p.left, 0, table_.rest(site_, p.rest).op, p.coefficient);
+      bond_ = core_.right_bond;
+      cores.push_back(std::move(core_));
+    }
+    return cores;
+  }
+
+ private:
+  /// Rows of the coefficient matrix: an index of the left bond and the operator on this site.
+  using Row = std::pair<Index, Index>;
+
+  void pass_bond() {
+    std::vector<Pending> next;
+    std::map<Row, std::size_t> rows;
+    std::map<Index, std::size_t> columns;
+    std::vector<std::tuple<std::size_t, std::size_t, Complex>> elements;
+    std::vector<Pending> done;
+    bool starts = false;
+    const bool was_started = started_;
+    for (const Pending& p : pending_) {
+      const auto [op, rest] = table_.rest(site_, p.rest);
+      if (was_started && p.left == 0 && op == 0 && rest != table_.identity_rest(site_ + 1)) {
+        starts = true;
+        next.push_back({0, rest, p.coefficient});
+      } else if (rest == table_.identity_rest(site_ + 1)) {
+        done.push_back({p.left, op, p.coefficient});
+      } else {
+        const std::size_t row = rows.try_emplace({p.left, op}, rows.size()).first->second;
+        const std::size_t column = columns.try_emplace(rest, columns.size()).first->second;
+        elements.emplace_back(row, column, p.coefficient);
+      }
+    }
+    Index count = starts ? 1 : 0;
+    if (starts) add_entry(0, 0, 0, 1.0);
+    compress(rows, columns, elements, next, count);
+    if (!done.empty()) {
+      for (const Pending& d : done) add_entry(d.left, count, d.rest, d.coefficient);
+      next.push_back({count++, table_.identity_rest(site_ + 1), 1.0});
+    }
+    started_ = starts;
+    core_.right_bond = std::max<Index>(1, count);
+    pending_ = std::move(next);
+  }
+
+  /// One set of new bond indices for each connected part of the coefficient matrix.
+  void compress(const std::map<Row, std::size_t>& rows, const std::map<Index, std::size_t>& columns,
+                const std::vector<std::tuple<std::size_t, std::size_t, Complex>>& elements,
+                std::vector<Pending>& next, Index& count) {
+    UnionFind parts(rows.size() + columns.size());
+    for (const auto& [row, column, value] : elements) parts.join(row, rows.size() + column);
+    std::vector<Row> row_of(rows.size());
+    for (const auto& [row, i] : rows) row_of[i] = row;
+    std::vector<Index> rest_of(columns.size());
+    for (const auto& [rest, i] : columns) rest_of[i] = rest;
+    // Rows, columns and elements of each part, in the order of the first row.
+    std::map<std::size_t, std::size_t> part_numbers;
+    std::vector<std::vector<std::size_t>> part_rows, part_columns;
+    std::vector<std::size_t> local(rows.size() + columns.size());
+    for (std::size_t i = 0; i < local.size(); ++i) {
+      const auto [place, is_new] = part_numbers.try_emplace(parts.find(i), part_numbers.size());
+      if (is_new) part_rows.emplace_back(), part_columns.emplace_back();
+      auto& members = i < rows.size() ? part_rows[place->second] : part_columns[place->second];
+      local[i] = members.size();
+      members.push_back(i < rows.size() ? i : i - rows.size());
+    }
+    std::vector<Block> blocks;
+    for (std::size_t p = 0; p < part_rows.size(); ++p)
+      blocks.push_back({part_rows[p].size(), part_columns[p].size(),
+                        std::vector<Complex>(part_rows[p].size() * part_columns[p].size())});
+    for (const auto& [row, column, value] : elements)
+      blocks[part_numbers.at(parts.find(row))].at(local[row], local[rows.size() + column]) += value;
+    for (std::size_t p = 0; p < blocks.size(); ++p) {
+      const Interpolation part = interpolate(blocks[p]);
+      for (std::size_t i = 0; i < blocks[p].rows; ++i)
+        for (std::size_t j = 0; j < part.kept.size(); ++j)
+          add_entry(row_of[part_rows[p][i]].first, count + static_cast<Index>(j),
+                    row_of[part_rows[p][i]].second, part.weights.at(i, j));
+      for (std::size_t j = 0; j < part.kept.size(); ++j)
+        for (std::size_t c = 0; c < blocks[p].columns; ++c)
+          if (const Complex value = blocks[p].at(part.kept[j], c); value != 0.0)
+            next.push_back({count + static_cast<Index>(j), rest_of[part_columns[p][c]], value});
+      count += static_cast<Index>(part.kept.size());
+    }
+  }
+
+  /// W[left, right] += coefficient · operator.
+  void add_entry(Index left, Index right, Index op, Complex coefficient) {
+    if (coefficient == 0.0) return;
+    const LocalOperator& matrix = table_.op(site_, op);
+    std::vector<T> values;
+    for (const Complex element : matrix.elements) values.push_back(scalar(coefficient * element));
+    for (auto& entry : core_.entries)
+      if (entry.left == left && entry.right == right) {
+        for (std::size_t i = 0; i < values.size(); ++i) entry.matrix[i] += values[i];
+        return;
+      }
+    core_.entries.push_back({left, right, std::move(values)});
+  }
+
+  static T scalar(Complex value) {
+    using Real = tn::Real<T>;
+    if constexpr (std::is_same_v<T, Real>) {
+      if (std::abs(value.imag()) > 1e-14 * std::abs(value))
+        fail("matrix_product_operator: the sum has the complex coefficient ", value,
+             "; use a complex type");
+      return static_cast<T>(value.real());
+    } else {
+      return T(static_cast<Real>(value.real()), static_cast<Real>(value.imag()));
+    }
+  }
+
+  const TermTable& table_;
+  const Sites& sites_;
+  std::vector<Pending> pending_;
+  Core core_;
+  std::size_t site_ = 0;
+  Index bond_ = 1;
+  bool started_ = true;  ///< index 0 of the bond has nothing but identities left of it
+};
+
+}  // namespace
+
+namespace {
+
+void check_conservation(const OperatorSum& sum, const Sites& sites) {
+  const Symmetry& symmetry = sites.front().leg().symmetry();
+  for (const auto& term : sum.terms()) {
+    Charge change;
+    bool zero = false;
+    for (const auto& [site, matrix] : local_product(term, sites).factors) {
+      std::optional<Charge> own;
+      try {
+        own = sites[static_cast<std::size_t>(site)].charge_change(matrix);
+      } catch (const Error& error) {
+        fail("term ", to_string(term), ": ", error.what());
+      }
+      zero = zero || !own;
+      change = symmetry.sum(change, own.value_or(Charge{}));
+    }
+    if (!zero && change != Charge{})
+      fail("term ", to_string(term), ": changes the conserved charge by ", symmetry.text(change));
+  }
+}
+
+}  // namespace
+
+template <class T>
+MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites) {
+  if (sum.terms().empty()) fail("matrix_product_operator: the sum has no term");
+  check_conservation(sum, sites);
+  const TermTable table(sum, sites);
+  return MatrixProductOperator<T>(MpoBuilder<T>(table, sites).build(), sites);
+}
+
+#define METATT_INSTANTIATE(T) \
+  template MatrixProductOperator<T> matrix_product_operator(const OperatorSum&, const Sites&);
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+METATT_INSTANTIATE(std::complex<float>)
+METATT_INSTANTIATE(std::complex<double>)
+#undef METATT_INSTANTIATE
+
+}  // namespace metatt::tn

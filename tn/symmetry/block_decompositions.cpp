@@ -1,0 +1,253 @@
+#include <metatt/tn/symmetry/block_decompositions.hpp>
+
+#include <algorithm>
+#include <functional>
+
+namespace metatt::tn {
+
+namespace {
+
+/// Sectors of some legs, and where their indices stand in a matrix.
+struct Part {
+  BlockKey key;
+  Index offset, size;
+};
+
+/// The rows and columns of the matrix of one charge.
+struct Group {
+  std::vector<Part> rows, columns;
+  Index row_count = 0, column_count = 0;
+};
+
+/// A block tensor as one matrix for each charge that both sides can have.
+template <class T>
+class Matrices {
+ public:
+  Matrices(const char* function, const BlockTensor<T>& x, int row_legs) : x_(x) {
+    if (row_legs < 1 || row_legs >= x.order())
+      fail(function, ": expected 1 to ", x.order() - 1, " of the ", x.order(),
+           " legs as rows, found ", row_legs);
+    const std::span<const Leg> legs = x.legs();
+    row_legs_.assign(legs.begin(), legs.begin() + row_legs);
+    column_legs_.assign(legs.begin() + row_legs, legs.end());
+    for_each_key(row_legs_, [&](const BlockKey& key, const Charge& charge, Index size) {
+      Group& group = groups_[charge];
+      group.rows.push_back({key, group.row_count, size});
+      group.row_count += size;
+    });
+    for_each_key(column_legs_, [&](const BlockKey& key, const Charge& charge, Index size) {
+      // The charges of both sides add up to zero.
+      const auto found = groups_.find(symmetry().difference({}, charge));
+      if (found == groups_.end()) return;
+      found->second.columns.push_back({key, found->second.column_count, size});
+      found->second.column_count += size;
+    });
+    std::erase_if(groups_, [](const auto& entry) { return entry.second.columns.empty(); });
+    if (groups_.empty()) fail(function, ": the charges of the legs allow no block");
+  }
+
+  const std::map<Charge, Group>& groups() const { return groups_; }
+  const Symmetry& symmetry() const { return row_legs_.front().symmetry(); }
+
+  Tensor<T> matrix(const Group& group) const {
+    if (group.rows.size() == 1 && group.columns.size() == 1)
+      if (const Tensor<T>* block = x_.find(joined(group.rows[0].key, group.columns[0].key)))
+        return block->reshaped({group.row_count, group.column_count});
+    Tensor<T> result = Tensor<T>::zeros({group.row_count, group.column_count});
+    T* elements = result.mutable_data();
+    for (const Part& row : group.rows)
+      for (const Part& column : group.columns)
+        if (const Tensor<T>* block = x_.find(joined(row.key, column.key)))
+          backend::copy_matrix(backend::queue(), row.size, column.size, block->data(), column.size,
+                               elements + row.offset * group.column_count + column.offset,
+                               group.column_count);
+    return result;
+  }
+
+  /// (row legs, new leg) from the matrices of the charges in ascending order; likewise below.
+  BlockTensor<T> left_factor(const std::vector<Tensor<T>>& matrices, const Leg& leg) const {
+    std::vector<Leg> legs = row_legs_;
+    legs.push_back(leg);
+    BlockTensor<T> result(std::move(legs));
+    Index sector = 0;
+    for (const auto& [charge, group] : groups_) {
+      if (leg.find(charge) != sector) continue;
+      const Tensor<T>& matrix = matrices[static_cast<std::size_t>(sector)];
+      for (const Part& row : group.rows) {
+        BlockKey key = row.key;
+        key.push_back(sector);
+        const Tensor<T> rows = matrix.slice(row.offset, row.offset + row.size);
+        result.set_block(key, rows.reshaped(result.block_shape(key)));
+      }
+      ++sector;
+    }
+    return result;
+  }
+
+  BlockTensor<T> right_factor(const std::vector<Tensor<T>>& matrices, const Leg& leg) const {
+    std::vector<Leg> legs{leg.reversed()};
+    legs.insert(legs.end(), column_legs_.begin(), column_legs_.end());
+    BlockTensor<T> result(std::move(legs));
+    Index sector = 0;
+    for (const auto& [charge, group] : groups_) {
+      if (leg.find(charge) != sector) continue;
+      const Tensor<T>& matrix = matrices[static_cast<std::size_t>(sector)];
+      for (const Part& column : group.columns) {
+        const BlockKey key = joined({sector}, column.key);
+        Tensor<T> block(result.block_shape(key));
+        backend::copy_matrix(backend::queue(), matrix.extent(0), column.size,
+                             matrix.data() + column.offset, group.column_count,
+                             block.mutable_data(), column.size);
+        result.set_block(key, std::move(block));
+      }
+      ++sector;
+    }
+    return result;
+  }
+
+ private:
+  static BlockKey joined(BlockKey a, const BlockKey& b) {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+  }
+
+  /// visit(key, charge, number of indices) for all sectors of the legs, ascending.
+  template <class Visit>
+  static void for_each_key(const std::vector<Leg>& legs, const Visit& visit) {
+    const std::function<void(BlockKey, Charge, Index)> descend =
+        [&](const BlockKey& key, const Charge& charge, Index size) {
+          if (key.size() == legs.size()) return visit(key, charge, size);
+          const Leg& leg = legs[key.size()];
+          for (Index s = 0; s < leg.sector_count(); ++s)
+            descend(joined(key, {s}), leg.add_to(charge, s), size * leg.sector(s).dimension);
+        };
+    descend({}, {}, 1);
+  }
+
+  const BlockTensor<T>& x_;
+  std::vector<Leg> row_legs_, column_legs_;
+  std::map<Charge, Group> groups_;
+};
+
+template <class T>
+Tensor<T> leading_columns(const Tensor<T>& matrix, Index count) {
+  if (count == matrix.extent(1)) return matrix;
+  Tensor<T> result({matrix.extent(0), count});
+  backend::copy_matrix(backend::queue(), matrix.extent(0), count, matrix.data(), matrix.extent(1),
+                       result.mutable_data(), count);
+  return result;
+}
+
+/// How many values of each spectrum are among the `kept` largest of all.
+std::vector<Index> shares(const std::vector<std::vector<double>>& spectra, Index kept) {
+  std::vector<std::pair<double, std::size_t>> all;
+  for (std::size_t g = 0; g < spectra.size(); ++g)
+    for (const double value : spectra[g]) all.emplace_back(value, g);
+  std::ranges::stable_sort(all, std::greater(), &std::pair<double, std::size_t>::first);
+  std::vector<Index> counts(spectra.size());
+  for (Index i = 0; i < kept; ++i) ++counts[all[static_cast<std::size_t>(i)].second];
+  return counts;
+}
+
+}  // namespace
+
+template <class T>
+BlockQr<T> qr(const BlockTensor<T>& x, int row_legs) {
+  const Matrices<T> matrices("qr", x, row_legs);
+  std::vector<Sector> sectors;
+  std::vector<Tensor<T>> left, right;
+  for (const auto& [charge, group] : matrices.groups()) {
+    Qr<T> factors = qr(matrices.matrix(group));
+    sectors.push_back({charge, factors.r.extent(0)});
+    left.push_back(std::move(factors.q));
+    right.push_back(std::move(factors.r));
+  }
+  const Leg leg(matrices.symmetry(), std::move(sectors), Direction::out);
+  return {matrices.left_factor(left, leg), matrices.right_factor(right, leg)};
+}
+
+template <class T>
+BlockLq<T> lq(const BlockTensor<T>& x, int row_legs) {
+  const Matrices<T> matrices("lq", x, row_legs);
+  std::vector<Sector> sectors;
+  std::vector<Tensor<T>> left, right;
+  for (const auto& [charge, group] : matrices.groups()) {
+    Lq<T> factors = lq(matrices.matrix(group));
+    sectors.push_back({charge, factors.q.extent(0)});
+    left.push_back(std::move(factors.l));
+    right.push_back(std::move(factors.q));
+  }
+  const Leg leg(matrices.symmetry(), std::move(sectors), Direction::out);
+  return {matrices.left_factor(left, leg), matrices.right_factor(right, leg)};
+}
+
+template <class T>
+TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
+                                   const TruncationPolicy& policy) {
+  const Matrices<T> matrices("truncated_svd", x, row_legs);
+  std::vector<Svd<T>> factors;
+  std::vector<std::vector<double>> spectra;
+  TruncatedBlockSvd<T> result;
+  for (const auto& [charge, group] : matrices.groups()) {
+    factors.push_back(svd(matrices.matrix(group)));
+    const auto& values = spectra.emplace_back(factors.back().singular_values);
+    result.spectrum.insert(result.spectrum.end(), values.begin(), values.end());
+  }
+  std::ranges::sort(result.spectrum, std::greater());
+  result.truncation = truncate(result.spectrum, policy);
+  const std::vector<Index> kept = shares(spectra, result.truncation.kept);
+  std::vector<Sector> sectors;
+  std::vector<Tensor<T>> left, right;
+  std::size_t g = 0;
+  for (const auto& [charge, group] : matrices.groups()) {
+    if (const Index count = kept[g]; count > 0) {
+      sectors.push_back({charge, count});
+      left.push_back(leading_columns(factors[g].u, count));
+      right.push_back(factors[g].vh.slice(0, count));
+      result.singular_values.emplace_back(spectra[g].begin(), spectra[g].begin() + count);
+    }
+    ++g;
+  }
+  const Leg leg(matrices.symmetry(), std::move(sectors), Direction::out);
+  result.u = matrices.left_factor(left, leg);
+  result.vh = matrices.right_factor(right, leg);
+  return result;
+}
+
+template <class T>
+BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
+                          const std::vector<std::vector<double>>& factors) {
+  const auto place = static_cast<std::size_t>(leg);
+  BlockTensor<T> result(x.legs());
+  for (const auto& [key, block] : x.blocks()) {
+    const auto& values = factors[static_cast<std::size_t>(key[place])];
+    const std::vector<Real<T>> host(values.begin(), values.end());
+    Index outer = 1, inner = 1;
+    for (int k = 0; k < block.order(); ++k) (k < leg ? outer : inner) *= block.extent(k);
+    const Index own = block.extent(leg);
+    inner /= own;
+    Tensor<T> scaled = block;
+    T* elements = scaled.mutable_data();
+    if (inner == 1)
+      backend::scale_columns(backend::queue(), outer, own, host.data(), elements);
+    else
+      for (Index i = 0; i < outer; ++i)
+        backend::scale_rows(backend::queue(), own, inner, host.data(), elements + i * own * inner);
+    result.set_block(key, std::move(scaled));
+  }
+  return result;
+}
+
+#define METATT_BLOCK_DECOMPOSITIONS(T)                                    \
+  template BlockQr<T> qr(const BlockTensor<T>&, int);                     \
+  template BlockLq<T> lq(const BlockTensor<T>&, int);                     \
+  template TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>&, int, \
+                                              const TruncationPolicy&);   \
+  template BlockTensor<T> leg_scaled(BlockTensor<T>, int, const std::vector<std::vector<double>>&);
+METATT_BLOCK_DECOMPOSITIONS(float)
+METATT_BLOCK_DECOMPOSITIONS(double)
+METATT_BLOCK_DECOMPOSITIONS(std::complex<float>)
+METATT_BLOCK_DECOMPOSITIONS(std::complex<double>)
+#undef METATT_BLOCK_DECOMPOSITIONS
+
+}  // namespace metatt::tn

@@ -1,0 +1,48 @@
+#pragma once
+/// Factorisations of block tensors as matrices: the first legs are the rows, the others the
+/// columns. Each charge has a matrix of its own. The new leg between the factors leaves the left
+/// one (out), enters the right one (in), and lists every charge once, ascending. All throw Error on
+/// NaN or infinite elements, unless there are legs on both sides, and if the charges allow no
+/// block.
+
+#include <metatt/tn/decompositions.hpp>
+#include <metatt/tn/symmetry/block_tensor.hpp>
+
+namespace metatt::tn {
+
+template <class T>
+struct BlockQr {
+  BlockTensor<T> q;  ///< (row legs, new leg), orthonormal columns
+  BlockTensor<T> r;  ///< (new leg, column legs)
+};
+template <class T>
+BlockQr<T> qr(const BlockTensor<T>& x, int row_legs);
+
+template <class T>
+struct BlockLq {
+  BlockTensor<T> l;  ///< (row legs, new leg)
+  BlockTensor<T> q;  ///< (new leg, column legs), orthonormal rows
+};
+template <class T>
+BlockLq<T> lq(const BlockTensor<T>& x, int row_legs);
+
+template <class T>
+struct TruncatedBlockSvd {
+  BlockTensor<T> u;                                  ///< (row legs, new leg)
+  BlockTensor<T> vh;                                 ///< (new leg, column legs)
+  std::vector<std::vector<double>> singular_values;  ///< those kept, for each sector of the new leg
+  std::vector<double> spectrum;                      ///< all values of all charges, descending
+  Truncation truncation;
+};
+
+/// One policy for the values of all charges together.
+template <class T>
+TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
+                                   const TruncationPolicy& policy);
+
+/// x with index i of sector s of a leg multiplied by factors[s][i].
+template <class T>
+BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
+                          const std::vector<std::vector<double>>& factors);
+
+}  // namespace metatt::tn
