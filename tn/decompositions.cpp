@@ -26,15 +26,6 @@ Tensor<T> adjoint(const Tensor<T>& matrix) {
   return result;
 }
 
-template <class T>
-Tensor<T> leading_columns(const Tensor<T>& matrix, Index count) {
-  if (count == matrix.extent(1)) return matrix;
-  Tensor<T> result({matrix.extent(0), count});
-  backend::copy_matrix(backend::queue(), matrix.extent(0), count, matrix.data(), matrix.extent(1),
-                       result.mutable_data(), count);
-  return result;
-}
-
 }  // namespace
 
 template <class T>

@@ -9,12 +9,6 @@ namespace metatt::tn {
 
 namespace {
 
-/// matrix · core on the left bond.
-template <class T>
-BlockTensor<T> multiply_left(const BlockTensor<T>& matrix, const BlockTensor<T>& core) {
-  return contract("ab,bsc->asc", matrix, core);
-}
-
 /// The train A = G_0 · … as seen from the right: `cores[k]` has orthonormal rows for k > 0, and the
 /// product of the original cores k+1, …, d−1 is factors[k] · cores[k+1] · … · cores[d−1].
 template <class T>
@@ -68,8 +62,9 @@ SweepReport<T> rounding_sweep(std::vector<BlockTensor<T>>& cores,
     bond.expand = leg_scaled(contract("or,nr->on", canonical.factors[k], conjugate(cut.vh)), 1,
                              inverses(cut));
     bond.reduce = contract("lsn,lso->no", conjugate(cut.u), reduced);
-    reduced = multiply_left(bond.reduce, cores[k + 1]);
-    center = multiply_left(leg_scaled(cut.vh, 0, cut.singular_values), canonical.cores[k + 1]);
+    reduced = contract("ab,bsc->asc", bond.reduce, cores[k + 1]);
+    center =
+        contract("ab,bsc->asc", leg_scaled(cut.vh, 0, cut.singular_values), canonical.cores[k + 1]);
     cores[k] = std::move(cut.u);
     squares += cut.truncation.discarded_norm * cut.truncation.discarded_norm;
     bond.spectrum = std::move(cut.spectrum);

@@ -156,6 +156,18 @@ Tensor<To> converted(const Tensor<From>& in) {
 }
 
 template <class T>
+Tensor<T> leading_columns(const Tensor<T>& matrix, Index count) {
+  if (matrix.order() != 2 || count < 0 || count > matrix.extent(1))
+    fail("leading_columns: expected at most the columns of a matrix, found ", count, " of ",
+         shape_text(matrix.shape()));
+  if (count == matrix.extent(1)) return matrix;
+  Tensor<T> result({matrix.extent(0), count});
+  backend::copy_matrix(backend::queue(), matrix.extent(0), count, matrix.data(), matrix.extent(1),
+                       result.mutable_data(), count);
+  return result;
+}
+
+template <class T>
 Tensor<T> identity(Index rows, Index columns) {
   Tensor<T> result = Tensor<T>::zeros({rows, columns});
   const Index diagonal = std::min(rows, columns);
@@ -171,6 +183,7 @@ Tensor<T> identity(Index rows, Index columns) {
 #define METATT_INSTANTIATE(T)                                               \
   template class Tensor<T>;                                                 \
   template Tensor<T> random_normal<T>(Shape, std::uint64_t, std::uint64_t); \
+  template Tensor<T> leading_columns(const Tensor<T>&, Index);              \
   template Tensor<T> identity<T>(Index, Index);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

@@ -100,6 +100,10 @@ Tensor<T> random_normal(Shape shape, std::uint64_t seed, std::uint64_t stream = 
 template <class To, class From>
 Tensor<To> converted(const Tensor<From>& in);
 
+/// The first `count` columns of a matrix. Shares memory if these are all.
+template <class T>
+Tensor<T> leading_columns(const Tensor<T>& matrix, Index count);
+
 /// rows × columns with ones on the diagonal.
 template <class T>
 Tensor<T> identity(Index rows, Index columns);

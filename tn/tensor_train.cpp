@@ -48,33 +48,6 @@ void check_same_modes(const char* function, const TensorTrain<T>& a, const Tenso
            leg_text(b.core(k).leg(1)), ") in the other");
 }
 
-/// Writes a core into a block of a larger one: behind the first rows[charge] indices of the left
-/// bond and columns[charge] of the right one.
-template <class T>
-void place_core(const BlockTensor<T>& core, const std::map<Charge, Index>& rows,
-                const std::map<Charge, Index>& columns, BlockTensor<T>& sum) {
-  const auto offset = [](const std::map<Charge, Index>& offsets, const Charge& charge) {
-    const auto place = offsets.find(charge);
-    return place == offsets.end() ? 0 : place->second;
-  };
-  for (const auto& [key, block] : core.blocks()) {
-    const Charge left = core.leg(0).sector(key[0]).charge,
-                 right = core.leg(2).sector(key[2]).charge;
-    Tensor<T>& target =
-        sum.writable_block({*sum.leg(0).find(left), key[1], *sum.leg(2).find(right)});
-    const Index mode = block.extent(1), width = target.extent(2);
-    backend::copy_matrix(
-        backend::queue(), block.extent(0) * mode, block.extent(2), block.data(), block.extent(2),
-        target.mutable_data() + offset(rows, left) * mode * width + offset(columns, right), width);
-  }
-}
-
-std::map<Charge, Index> dimensions(const Leg& leg) {
-  std::map<Charge, Index> result;
-  for (const Sector& sector : leg.sectors()) result[sector.charge] = sector.dimension;
-  return result;
-}
-
 }  // namespace
 
 std::vector<Index> maximal_ranks(std::span<const Index> modes) {
@@ -339,24 +312,13 @@ TensorTrain<T> operator+(const TensorTrain<T>& a, const TensorTrain<T>& b) {
   if (first_bond != b.core(0).leg(0) || last_bond != b.core(last).leg(2))
     fail("operator+: the tensor trains have the charges ", first_bond.symmetry().text(a.charge()),
          " and ", first_bond.symmetry().text(b.charge()));
-  std::vector<BlockTensor<T>> cores;
-  Leg left = first_bond;
-  if (last == 0) {
-    cores.push_back(a.core(0));
-    add_scaled(T(1), b.core(0), cores[0]);
-    return TensorTrain<T>(std::move(cores));
-  }
   // b's blocks stand below a's and to the right of them, except where the outer bond is one.
-  std::map<Charge, Index> rows;
+  std::vector<BlockTensor<T>> cores;
   for (Index k = 0; k <= last; ++k) {
-    const Leg right = k == last ? last_bond : direct_sum(a.core(k).leg(2), b.core(k).leg(2));
-    BlockTensor<T> sum({left, a.core(k).leg(1), right});
-    const auto columns = k == last ? std::map<Charge, Index>() : dimensions(a.core(k).leg(2));
-    place_core(a.core(k), {}, {}, sum);
-    place_core(b.core(k), rows, columns, sum);
-    cores.push_back(std::move(sum));
-    left = right.reversed();
-    rows = columns;
+    std::vector<int> bonds;
+    if (k > 0) bonds.push_back(0);
+    if (k < last) bonds.push_back(2);
+    cores.push_back(direct_sum(a.core(k), b.core(k), bonds));
   }
   return TensorTrain<T>(std::move(cores));
 }

@@ -3,6 +3,7 @@
 #include <metatt/tn/chain/dmrg.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/operator_application.hpp>
 
 #include <cmath>
 #include <numbers>
@@ -222,6 +223,83 @@ BOOST_AUTO_TEST_CASE(the_same_run_gives_the_same_bits) {
   BOOST_TEST(first.energy == second.energy);
   BOOST_TEST(first.state.to_dense().to_vector() == second.state.to_dense().to_vector(),
              boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(excited_states_follow_one_by_one) {
+  // With a field every level is simple, so that each state is the next of the list.
+  OperatorSum H = heisenberg(6);
+  for (Index i = 0; i < 6; ++i) H += (0.3 + 0.1 * static_cast<double>(i)) * op("Sz", i);
+  H += 0.2 * op("Sx", 0);
+  const Sites sites = uniform_chain(6, spin_site(1));
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(exact_matrix(H, sites),
+                                                     Eigen::EigenvaluesOnly);
+  const auto mpo = matrix_product_operator<double>(H, sites);
+  std::vector<TensorTrain<double>> found;
+  for (int level = 0; level < 5; ++level) {
+    const auto start = random_state<double>(sites, 8, static_cast<std::uint64_t>(level));
+    const auto result = excited_state<double>(mpo, found, start, sweeps(30, 8, 1e-15, 8));
+    BOOST_TEST(std::abs(result.energy - solver.eigenvalues()(level)) < 1e-9);
+    BOOST_TEST(variance(mpo, result.state) < 1e-9);
+    for (const auto& lower : found) BOOST_TEST(std::abs(inner(lower, result.state)) < 1e-9);
+    found.push_back(result.state);
+  }
+  // The gap in the sector of Sz = 0 alone, from the ground state as the start.
+  const Sites conserving = uniform_chain(6, spin_site(1).conserving({"2Sz"}));
+  const auto heisenberg_mpo = matrix_product_operator<double>(heisenberg(6), conserving);
+  const std::vector<std::string> neel{"up", "down", "up", "down", "up", "down"};
+  const auto ground = dmrg(heisenberg_mpo, product_state<double>(conserving, neel), sweeps(10, 8));
+  const std::vector lower{ground.state};
+  const auto next =
+      excited_state<double>(heisenberg_mpo, lower, ground.state, sweeps(30, 8, 1e-15, 8));
+  const Eigen::SelfAdjointEigenSolver<Matrix> plain(exact_matrix(heisenberg(6), sites),
+                                                    Eigen::EigenvaluesOnly);
+  BOOST_TEST(std::abs(next.energy - plain.eigenvalues()(1)) < 1e-9);  // the triplet's Sz = 0
+}
+
+BOOST_AUTO_TEST_CASE(the_states_of_one_site_end) {
+  const Sites sites{spin_site(2)};
+  const auto mpo = matrix_product_operator<double>(op("Sz", 0), sites);
+  const auto start = random_state<double>(sites, 1, 1);
+  std::vector<TensorTrain<double>> found;
+  for (const double energy : {-1.0, 0.0, 1.0}) {
+    found.push_back(excited_state<double>(mpo, found, start, sweeps(1, 1)).state);
+    BOOST_TEST(std::abs(expectation(mpo, found.back()) - energy) < 1e-12);
+  }
+  BOOST_CHECK_THROW(excited_state<double>(mpo, found, start, sweeps(1, 1)), Error);
+}
+
+BOOST_AUTO_TEST_CASE(noise_reaches_what_two_sites_do_not) {
+  // Spins coupled to their third neighbours only: from a product state of conserved Sz no pair of
+  // neighbours can be changed by H, so that two-site DMRG without noise stays where it is.
+  OperatorSum H;
+  for (Index i = 0; i + 3 < 9; ++i) {
+    H += 0.5 * op("S+", i) * op("S-", i + 3) + 0.5 * op("S-", i) * op("S+", i + 3);
+    H += op("Sz", i) * op("Sz", i + 3);
+  }
+  const Sites sites = uniform_chain(9, spin_site(1).conserving({"2Sz"}));
+  const auto mpo = matrix_product_operator<double>(H, sites);
+  // Three chains of three sites: each has the ground state of energy −1 and spin 1/2.
+  const std::vector<std::string> names{"up", "up", "up", "down", "down", "down", "up", "up", "up"};
+  DmrgSettings settings = sweeps(6, 64, 1e-14);
+  const auto stuck = dmrg(mpo, product_state<double>(sites, names), settings);
+  BOOST_TEST(stuck.energy > -2.9);
+  for (std::size_t i = 0; i < 4; ++i) settings.sweeps[i].noise = 1e-3;
+  settings.sweeps.insert(settings.sweeps.end(), 4, settings.sweeps.back());
+  const auto result = dmrg(mpo, product_state<double>(sites, names), settings);
+  BOOST_TEST(std::abs(result.energy - -3) < 1e-10);
+}
+
+BOOST_AUTO_TEST_CASE(an_operator_that_is_not_hermitian_is_refused) {
+  const Sites sites = uniform_chain(4, spin_site(1));
+  const auto start = random_state<double>(sites, 2, 1);
+  OperatorSum H = heisenberg(4);
+  H += 0.5 * op("S+", 0) * op("S-", 2);
+  const auto mpo = matrix_product_operator<double>(H, sites);
+  BOOST_CHECK_THROW(dmrg(mpo, start, sweeps(1, 4)), Error);
+  const Matrix exact = exact_matrix(H, sites);
+  BOOST_TEST(std::abs(hermiticity_error(mpo) - (exact - exact.adjoint()).norm() / exact.norm()) <
+             1e-7);
+  BOOST_TEST(hermiticity_error(matrix_product_operator<double>(heisenberg(4), sites)) < 1e-7);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

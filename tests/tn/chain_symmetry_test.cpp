@@ -2,6 +2,7 @@
 
 #include <metatt/tn/chain/dmrg.hpp>
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/operator_application.hpp>
 
 #include <cmath>
 
@@ -176,6 +177,31 @@ BOOST_AUTO_TEST_CASE(sums_and_inner_products_are_those_of_the_elements) {
   const auto other = random_state<double>(sites, 4, 3, Names(6, "zero"));
   BOOST_TEST(inner(a, other) == 0);
   BOOST_CHECK_THROW(a + other, Error);
+}
+
+BOOST_AUTO_TEST_CASE(operators_act_on_states_as_their_matrices_do) {
+  for (const bool charged : {false, true}) {
+    const Site site = charged ? electron_site().conserving({"N", "2Sz"}) : electron_site();
+    const Sites sites = uniform_chain(4, site);
+    const auto state =
+        random_state<Complex>(sites, 9, 2, charged ? Names{"up", "down", "up", "down"} : Names());
+    const auto mpo = matrix_product_operator<Complex>(hubbard(4, 3), sites);
+    const Matrix H = exact_matrix(hubbard(4, 3), sites);
+    const auto before = state.to_dense().to_vector();
+    const Eigen::VectorXcd psi = Eigen::Map<const Eigen::VectorXcd>(before.data(), H.rows());
+    const auto exact = apply(mpo, state, {});
+    const auto after = exact.state.to_dense().to_vector();
+    BOOST_TEST((Eigen::Map<const Eigen::VectorXcd>(after.data(), H.rows()) - H * psi).norm() <
+               1e-12);
+    const auto cut = apply(mpo, state, {.maximum_rank = 6});
+    const auto less = cut.state.to_dense().to_vector();
+    const double error =
+        (Eigen::Map<const Eigen::VectorXcd>(less.data(), H.rows()) - H * psi).norm();
+    BOOST_TEST(error > 1e-3);
+    BOOST_TEST(std::abs(error - cut.error_bound) < 1e-10);
+    const double mean = (psi.adjoint() * H * psi)(0).real();
+    BOOST_TEST(std::abs(variance(mpo, state) - ((H * psi).squaredNorm() - mean * mean)) < 1e-11);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(terms_that_break_a_charge_are_named) {

@@ -25,24 +25,25 @@ std::vector<SparseEntry<T>> one_site_entries(const typename MatrixProductOperato
   return entries;
 }
 
+}  // namespace
+
 template <class T>
-void check_match(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
+void check_match(const char* function, const MatrixProductOperator<T>& mpo,
+                 const TensorTrain<T>& state) {
   if (mpo.length() != state.length())
-    fail("Environments: the operator has ", mpo.length(), " sites, the state ", state.length());
+    fail(function, ": the operator has ", mpo.length(), " sites, the state ", state.length());
   for (Index k = 0; k < mpo.length(); ++k)
     if (mpo.site_leg(k) != state.core(k).leg(1))
-      fail("Environments: site ", k, " of the operator is (", leg_text(mpo.site_leg(k)),
+      fail(function, ": site ", k, " of the operator is (", leg_text(mpo.site_leg(k)),
            "), that of the state (", leg_text(state.core(k).leg(1)), ")");
 }
-
-}  // namespace
 
 template <class T>
 Environments<T>::Environments(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state)
     : mpo_(mpo),
       left_(static_cast<std::size_t>(mpo.length())),
       right_(static_cast<std::size_t>(mpo.length())) {
-  check_match(mpo, state);
+  check_match("Environments", mpo, state);
   const Index last = mpo.length() - 1;
   const Leg &first_bond = state.core(0).leg(0), &last_bond = state.core(last).leg(2);
   left_.front() = BlockTensor<T>({mpo.bond_leg(0).reversed(), first_bond, first_bond.reversed()});
@@ -165,8 +166,9 @@ T expectation(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) 
   return contract("btg,btef->gef", conjugate(state.core(last)), applied).item();
 }
 
-#define METATT_INSTANTIATE(T)     \
-  template class Environments<T>; \
+#define METATT_INSTANTIATE(T)                                                                     \
+  template void check_match(const char*, const MatrixProductOperator<T>&, const TensorTrain<T>&); \
+  template class Environments<T>;                                                                 \
   template T expectation(const MatrixProductOperator<T>&, const TensorTrain<T>&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

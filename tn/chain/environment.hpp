@@ -6,6 +6,12 @@
 
 namespace metatt::tn {
 
+/// Throws Error naming `function` if operator and state differ in length, dimensions or conserved
+/// charges.
+template <class T>
+void check_match(const char* function, const MatrixProductOperator<T>& mpo,
+                 const TensorTrain<T>& state);
+
 /// Environments of a state and an operator, kept for every bond and brought up to date by the
 /// caller where cores change. left(k) is what stands left of site k, with the legs
 /// (operator bond: out, bra bond: in, ket bond: out); right(k) what stands right of it, with the
@@ -13,7 +19,7 @@ namespace metatt::tn {
 template <class T>
 class Environments {
  public:
-  /// Throws Error if state and operator differ in length, dimensions or conserved charges.
+  /// Throws Error as check_match.
   Environments(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state);
 
   const MatrixProductOperator<T>& mpo() const { return mpo_; }

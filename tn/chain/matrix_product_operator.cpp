@@ -1,7 +1,9 @@
 #include <metatt/tn/chain/matrix_product_operator.hpp>
 #include <metatt/tn/contract.hpp>
+#include <metatt/tn/tensor_train.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace metatt::tn {
@@ -164,6 +166,48 @@ std::optional<Index> MatrixProductOperator<T>::identities_right_of(Index k) cons
   return index;
 }
 
+namespace {
+
+template <class T>
+T conjugated(T value) {
+  if constexpr (std::is_same_v<T, Real<T>>)
+    return value;
+  else
+    return std::conj(value);
+}
+
+/// H (or H†) as a train over the elements of the site operators, divided by √d on every site so
+/// that its norm stays finite.
+template <class T>
+TensorTrain<T> as_train(const MatrixProductOperator<T>& mpo, bool adjoint) {
+  std::vector<Tensor<T>> cores;
+  for (Index k = 0; k < mpo.length(); ++k) {
+    const auto& core = mpo.core(k);
+    const Index d = core.dimension, right = core.right_bond;
+    const T weight = T(1 / std::sqrt(static_cast<Real<T>>(d)));
+    std::vector<T> values(static_cast<std::size_t>(core.left_bond * d * d * right));
+    for (const auto& entry : core.entries)
+      for (Index i = 0; i < d; ++i)
+        for (Index j = 0; j < d; ++j) {
+          const T value = weight * entry.matrix[static_cast<std::size_t>(i * d + j)];
+          const Index place = adjoint ? j * d + i : i * d + j;
+          values[static_cast<std::size_t>((entry.left * d * d + place) * right + entry.right)] +=
+              adjoint ? conjugated(value) : value;
+        }
+    cores.push_back(Tensor<T>::from({core.left_bond, d * d, right}, std::span<const T>(values)));
+  }
+  return TensorTrain<T>(std::move(cores));
+}
+
+}  // namespace
+
+template <class T>
+double hermiticity_error(const MatrixProductOperator<T>& mpo) {
+  const TensorTrain<T> H = as_train(mpo, false), adjoint = as_train(mpo, true);
+  const double square = std::real(inner(H, H)), overlap = std::real(inner(adjoint, H));
+  return square > 0 ? std::sqrt(std::max(0.0, 2 * (square - overlap) / square)) : 0;
+}
+
 template <class T>
 Tensor<T> dense_matrix(const MatrixProductOperator<T>& mpo) {
   constexpr Index largest = Index{1} << 28;
@@ -181,8 +225,9 @@ Tensor<T> dense_matrix(const MatrixProductOperator<T>& mpo) {
   return whole.reshaped({dimension, dimension});
 }
 
-#define METATT_INSTANTIATE(T)              \
-  template class MatrixProductOperator<T>; \
+#define METATT_INSTANTIATE(T)                                         \
+  template class MatrixProductOperator<T>;                            \
+  template double hermiticity_error(const MatrixProductOperator<T>&); \
   template Tensor<T> dense_matrix(const MatrixProductOperator<T>&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

@@ -129,15 +129,6 @@ class Matrices {
   std::map<Charge, Group> groups_;
 };
 
-template <class T>
-Tensor<T> leading_columns(const Tensor<T>& matrix, Index count) {
-  if (count == matrix.extent(1)) return matrix;
-  Tensor<T> result({matrix.extent(0), count});
-  backend::copy_matrix(backend::queue(), matrix.extent(0), count, matrix.data(), matrix.extent(1),
-                       result.mutable_data(), count);
-  return result;
-}
-
 /// How many values of each spectrum are among the `kept` largest of all.
 std::vector<Index> shares(const std::vector<std::vector<double>>& spectra, Index kept) {
   std::vector<std::pair<double, std::size_t>> all;

@@ -37,23 +37,27 @@ bool advance(std::span<const Leg> legs, BlockKey& key) {
   return false;
 }
 
-/// Calls row(place in the dense tensor, place in the block, count) for each contiguous row of a
-/// block.
+/// A box of these extents in a larger row-major tensor: calls row(place in the larger tensor, place in
+/// the box, count) for each contiguous row of the box.
 template <class Row>
-void for_each_row(const std::vector<Leg>& legs, const BlockKey& key, const Row& row) {
-  const std::size_t last = legs.size() - 1;
-  Shape extents;
-  for (std::size_t k = 0; k <= last; ++k) extents.push_back(legs[k].sector(key[k]).dimension);
+void for_each_row(const Shape& larger, const Shape& offsets, const Shape& extents, const Row& row) {
+  const std::size_t last = extents.size() - 1;
   const Index length = extents[last], rows = element_count(extents) / length;
   for (Index i = 0; i < rows; ++i) {
-    Index rest = i, stride = legs[last].dimension(), place = legs[last].offset(key[last]);
+    Index rest = i, stride = larger[last], place = offsets[last];
     for (std::size_t k = last; k-- > 0;) {
-      place += (legs[k].offset(key[k]) + rest % extents[k]) * stride;
+      place += (offsets[k] + rest % extents[k]) * stride;
       rest /= extents[k];
-      stride *= legs[k].dimension();
+      stride *= larger[k];
     }
     row(place, i * length, length);
   }
+}
+
+Shape block_offsets(const std::vector<Leg>& legs, const BlockKey& key) {
+  Shape offsets;
+  for (std::size_t k = 0; k < legs.size(); ++k) offsets.push_back(legs[k].offset(key[k]));
+  return offsets;
 }
 
 }  // namespace
@@ -88,7 +92,7 @@ BlockTensor<T> BlockTensor<T>::from_dense(const Tensor<T>& dense, std::vector<Le
   do {
     Tensor<T> block(result.block_shape(key));
     T* elements = block.mutable_data();
-    for_each_row(result.legs_, key, [&](Index from, Index to, Index count) {
+    for_each_row(dense.shape(), block_offsets(result.legs_, key), block.shape(), [&](Index from, Index to, Index count) {
       backend::copy(backend::queue(), count, dense.data() + from, elements + to);
     });
     if (result.allowed(key))
@@ -157,7 +161,7 @@ Tensor<T> BlockTensor<T>::to_dense() const {
   Tensor<T> dense = Tensor<T>::zeros(shape());
   T* elements = dense.mutable_data();
   for (const auto& [key, block] : blocks_)
-    for_each_row(legs_, key, [&](Index to, Index from, Index count) {
+    for_each_row(dense.shape(), block_offsets(legs_, key), block.shape(), [&](Index to, Index from, Index count) {
       backend::copy(backend::queue(), count, block.data() + from, elements + to);
     });
   return dense;
@@ -301,6 +305,42 @@ BlockTensor<T> contract(std::string_view indices, const BlockTensor<T>& a,
 }
 
 template <class T>
+BlockTensor<T> direct_sum(const BlockTensor<T>& a, const BlockTensor<T>& b,
+                          std::span<const int> summed) {
+  std::vector<Leg> legs = a.legs();
+  std::vector<bool> grows(legs.size());
+  for (const int k : summed) {
+    if (k < 0 || k >= a.order() || k >= b.order() || !a.leg(k).unique() || !b.leg(k).unique())
+      fail("direct_sum: leg ", k, " must exist and list every charge once");
+    grows[static_cast<std::size_t>(k)] = true;
+    legs[static_cast<std::size_t>(k)] = direct_sum(a.leg(k), b.leg(k));
+  }
+  for (std::size_t k = 0; k < legs.size(); ++k)
+    if (a.order() != b.order() || (!grows[k] && a.legs()[k] != b.legs()[k]))
+      fail("direct_sum: the legs ", legs_text(a.legs()), " and ", legs_text(b.legs()), " differ");
+  BlockTensor<T> result(legs);
+  for (const BlockTensor<T>* x : {&a, &b})
+    for (const auto& [own_key, block] : x->blocks()) {
+      BlockKey key = own_key;
+      Shape offsets(key.size());
+      for (std::size_t k = 0; k < key.size(); ++k) {
+        if (!grows[k]) continue;
+        const Charge charge = x->legs()[k].sector(own_key[k]).charge;
+        key[k] = *legs[k].find(charge);
+        if (const auto before = a.legs()[k].find(charge); x == &b && before)
+          offsets[k] = a.legs()[k].sector(*before).dimension;
+      }
+      Tensor<T>& target = result.writable_block(key);
+      T* elements = target.mutable_data();
+      const T* values = block.data();
+      for_each_row(target.shape(), offsets, block.shape(), [&](Index to, Index from, Index count) {
+        backend::add_scaled(backend::queue(), count, T(1), values + from, elements + to);
+      });
+    }
+  return result;
+}
+
+template <class T>
 Real<T> norm(const BlockTensor<T>& x) {
   Real<T> sum = 0;
   for (const auto& [key, block] : x.blocks())
@@ -348,6 +388,7 @@ bool all_finite(const BlockTensor<T>& x) {
   template BlockTensor<T> permute(const BlockTensor<T>&, std::span<const int>);          \
   template BlockTensor<T> contract(std::string_view, const BlockTensor<T>&,              \
                                    const BlockTensor<T>&);                               \
+  template BlockTensor<T> direct_sum(const BlockTensor<T>&, const BlockTensor<T>&, std::span<const int>); \
   template Real<T> norm(const BlockTensor<T>&);                                          \
   template T dot(const BlockTensor<T>&, const BlockTensor<T>&);                          \
   template void scale(BlockTensor<T>&, T);                                               \

@@ -83,6 +83,13 @@ BlockTensor<T> permute(const BlockTensor<T>& x, std::span<const int> order);
 template <class T>
 BlockTensor<T> contract(std::string_view indices, const BlockTensor<T>& a, const BlockTensor<T>& b);
 
+/// a and b as the two blocks of a larger tensor along the legs `summed`, b behind a; along the others
+/// they lie on each other, so that with no leg summed this is a + b. Throws Error if the other legs
+/// differ, and if a summed one lists a charge twice or differs in direction.
+template <class T>
+BlockTensor<T> direct_sum(const BlockTensor<T>& a, const BlockTensor<T>& b,
+                          std::span<const int> summed);
+
 /// Frobenius norm.
 template <class T>
 Real<T> norm(const BlockTensor<T>& x);

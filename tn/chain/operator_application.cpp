@@ -1,0 +1,62 @@
+#include <metatt/tn/chain/environment.hpp>
+#include <metatt/tn/chain/operator_application.hpp>
+#include <metatt/tn/symmetry/block_decompositions.hpp>
+
+#include <cmath>
+#include <complex>
+
+namespace metatt::tn {
+
+template <class T>
+AppliedState<T> apply(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state,
+                      const TruncationPolicy& policy) {
+  check_match("apply", mpo, state);
+  // What the cores made so far leave over: (their last bond, operator bond, state bond).
+  const Leg& first = state.core(0).leg(0);
+  BlockTensor<T> rest({first, mpo.bond_leg(0).reversed(), first.reversed()});
+  rest.set_block({0, 0, 0}, Tensor<T>::from({1, 1, 1}, {T(1)}));
+  std::vector<BlockTensor<T>> cores;
+  for (Index k = 0; k < state.length(); ++k) {
+    const auto ket = contract("xwl,lsr->xwsr", rest, state.core(k));
+    auto factors = qr(contract("xwsr,wtsv->xtvr", ket, mpo.block_core(k)), 2);
+    cores.push_back(std::move(factors.q));
+    rest = std::move(factors.r);
+  }
+  scale(cores.back(), rest.item());
+  AppliedState<T> result{TensorTrain<T>(std::move(cores)), 0};
+  result.error_bound = sweep(result.state, policy, SweepMode::rounding).error_bound;
+  return result;
+}
+
+template <class T>
+double variance(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
+  check_match("variance", mpo, state);
+  const Leg& first = state.core(0).leg(0);
+  const Leg bond = mpo.bond_leg(0).reversed();
+  // (bond of the second operator, of the first, bra bond, ket bond).
+  BlockTensor<T> environment({bond, bond, first, first.reversed()});
+  environment.set_block({0, 0, 0, 0}, Tensor<T>::from({1, 1, 1, 1}, {T(1)}));
+  for (Index k = 0; k < state.length(); ++k) {
+    const BlockTensor<T> W = mpo.block_core(k);
+    const auto ket = contract("vwbk,ksr->vwbsr", environment, state.core(k));
+    const auto once = contract("vwbsr,wtsx->vbtrx", ket, W);
+    const auto twice = contract("vbtrx,vuty->yxbur", once, W);
+    environment = contract("yxbur,buc->yxcr", twice, conjugate(state.core(k)));
+  }
+  const double square = std::real(environment.item());
+  const double weight = std::real(inner(state, state));
+  const double mean = std::real(expectation(mpo, state)) / weight;
+  return square / weight - mean * mean;
+}
+
+#define METATT_INSTANTIATE(T)                                                            \
+  template AppliedState<T> apply(const MatrixProductOperator<T>&, const TensorTrain<T>&, \
+                                 const TruncationPolicy&);                               \
+  template double variance(const MatrixProductOperator<T>&, const TensorTrain<T>&);
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+METATT_INSTANTIATE(std::complex<float>)
+METATT_INSTANTIATE(std::complex<double>)
+#undef METATT_INSTANTIATE
+
+}  // namespace metatt::tn
