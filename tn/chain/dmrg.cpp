@@ -48,14 +48,6 @@ class OrthogonalSpace {
   std::vector<Tensor<T>> excluded_;
 };
 
-template <class T>
-void check_hermitian(const MatrixProductOperator<T>& mpo) {
-  const double error = hermiticity_error(mpo);
-  if (error > 100 * std::sqrt(static_cast<double>(std::numeric_limits<Real<T>>::epsilon())))
-    fail("dmrg: expected a Hermitian operator, found one that differs from its adjoint by ", error,
-         " of its norm");
-}
-
 /// The state of one call of dmrg() on a chain of two sites or more.
 template <class T>
 class Optimisation {
@@ -236,7 +228,7 @@ DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
                             const DmrgSettings& settings,
                             const std::function<void(const DmrgSweepReport&)>& observer) {
   if (settings.sweeps.empty()) fail("dmrg: expected at least one sweep, found none");
-  check_hermitian(mpo);
+  check_hermitian("dmrg", mpo);
   if (mpo.length() == 1) return single_site(mpo, lower_states, start);
   Optimisation<T> run(mpo, lower_states, std::move(start));
   std::vector<DmrgSweepReport> reports;

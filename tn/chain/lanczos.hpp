@@ -1,8 +1,10 @@
 #pragma once
-/// The lowest eigenpair of a Hermitian operator that is known by its products only.
+/// Krylov spaces of a Hermitian operator that is known by its products only: its lowest eigenpair,
+/// and its exponential.
 
 #include <metatt/tn/tensor.hpp>
 
+#include <complex>
 #include <functional>
 
 namespace metatt::tn {
@@ -26,5 +28,25 @@ struct LanczosResult {
 template <class T>
 LanczosResult<T> lowest_eigenpair(const std::function<Tensor<T>(const Tensor<T>&)>& apply,
                                   const Tensor<T>& start, const LanczosSettings& settings);
+
+struct ExponentialSettings {
+  Index steps = 40;          ///< products at most
+  double tolerance = 1e-12;  ///< of the result's last component, relative to the start
+};
+
+template <class T>
+struct ExponentialResult {
+  Tensor<T> vector;
+  double error = 0;  ///< estimate of ‖vector − exp(zA)·start‖ / ‖start‖
+  Index products = 0;
+};
+
+/// exp(z·A)·start in the Krylov space of A and start (Park and Light 1986, doi:10.1063/1.451548),
+/// which grows until the estimated error, the component that leads out of it, falls below the
+/// tolerance. Throws Error as lowest_eigenpair, and if T is real and z is not.
+template <class T>
+ExponentialResult<T> exponential(const std::function<Tensor<T>(const Tensor<T>&)>& apply,
+                                 std::complex<double> z, const Tensor<T>& start,
+                                 const ExponentialSettings& settings);
 
 }  // namespace metatt::tn

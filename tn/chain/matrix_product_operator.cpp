@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace metatt::tn {
@@ -209,6 +210,14 @@ double hermiticity_error(const MatrixProductOperator<T>& mpo) {
 }
 
 template <class T>
+void check_hermitian(const char* function, const MatrixProductOperator<T>& mpo) {
+  const double error = hermiticity_error(mpo);
+  if (error > 100 * std::sqrt(static_cast<double>(std::numeric_limits<Real<T>>::epsilon())))
+    fail(function, ": expected a Hermitian operator, found one that differs from its adjoint by ",
+         error, " of its norm");
+}
+
+template <class T>
 Tensor<T> dense_matrix(const MatrixProductOperator<T>& mpo) {
   constexpr Index largest = Index{1} << 28;
   Index dimension = 1;
@@ -225,9 +234,10 @@ Tensor<T> dense_matrix(const MatrixProductOperator<T>& mpo) {
   return whole.reshaped({dimension, dimension});
 }
 
-#define METATT_INSTANTIATE(T)                                         \
-  template class MatrixProductOperator<T>;                            \
-  template double hermiticity_error(const MatrixProductOperator<T>&); \
+#define METATT_INSTANTIATE(T)                                                  \
+  template class MatrixProductOperator<T>;                                     \
+  template double hermiticity_error(const MatrixProductOperator<T>&);          \
+  template void check_hermitian(const char*, const MatrixProductOperator<T>&); \
   template Tensor<T> dense_matrix(const MatrixProductOperator<T>&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

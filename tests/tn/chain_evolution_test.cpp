@@ -1,0 +1,174 @@
+#include "chain_testing.hpp"
+
+#include <metatt/tn/chain/lanczos.hpp>
+#include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/tdvp.hpp>
+#include <metatt/tn/chain/tebd.hpp>
+
+#include <cmath>
+
+using namespace metatt::tn;
+using namespace metatt::tn::testing;
+
+namespace {
+
+using Complex = std::complex<double>;
+using Vector = Eigen::VectorXcd;
+
+template <class T>
+Vector as_vector(const TensorTrain<T>& state) {
+  const auto elements = state.to_dense().to_vector();
+  Vector result(static_cast<Eigen::Index>(elements.size()));
+  for (std::size_t i = 0; i < elements.size(); ++i)
+    result(static_cast<Eigen::Index>(i)) = elements[i];
+  return result;
+}
+
+/// exp(z·H)·ψ of norm one, by the eigenvectors of H.
+Vector exact_evolution(const OperatorSum& H, const Sites& sites, Complex z, const Vector& psi) {
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(exact_matrix(H, sites));
+  const Vector phases = (z * solver.eigenvalues().cast<Complex>()).array().exp();
+  const Vector result =
+      solver.eigenvectors() * (phases.asDiagonal() * (solver.eigenvectors().adjoint() * psi));
+  return result.normalized();
+}
+
+/// XXZ chain with a field that differs from site to site.
+OperatorSum chain(Index n) {
+  OperatorSum H;
+  for (Index i = 0; i + 1 < n; ++i) {
+    H += 0.5 * op("S+", i) * op("S-", i + 1) + 0.5 * op("S-", i) * op("S+", i + 1);
+    H += 0.7 * op("Sz", i) * op("Sz", i + 1);
+  }
+  for (Index i = 0; i < n; ++i) H += (0.2 + 0.15 * static_cast<double>(i * i % 5)) * op("Sz", i);
+  return H;
+}
+
+const std::vector<std::string> neel{"up", "down", "up", "down", "up", "down"};
+
+/// Distance from the exact state after time 0.8 in so many steps.
+template <class Evolution>
+double error_after(Evolution evolution, int steps, const Vector& exact) {
+  for (int i = 0; i < steps; ++i) evolution.step(Complex(0, -0.8 / steps));
+  return (as_vector(evolution.state()) - exact).norm();
+}
+
+BOOST_AUTO_TEST_SUITE(chain_evolution)
+
+BOOST_AUTO_TEST_CASE(the_exponential_is_that_of_the_matrix) {
+  const Sites sites = uniform_chain(5, spin_site(1));
+  const Matrix H = exact_matrix(chain(5), sites);
+  const auto n = static_cast<Index>(H.rows());
+  const auto apply = [&](const Tensor<Complex>& x) {
+    const auto values = x.to_vector();
+    const Vector y = H * Eigen::Map<const Vector>(values.data(), H.rows());
+    return Tensor<Complex>::from({n},
+                                 std::span<const Complex>(y.data(), static_cast<std::size_t>(n)));
+  };
+  const auto start = random_normal<Complex>({n}, 4);
+  for (const Complex z : {Complex(0, -1.3), Complex(-0.9, 0), Complex(0.2, 0.7)}) {
+    const auto result = exponential<Complex>(apply, z, start, {});
+    const auto values = start.to_vector();
+    const Vector exact =
+        exact_evolution(chain(5), sites, z, Eigen::Map<const Vector>(values.data(), H.rows()));
+    const auto own = result.vector.to_vector();
+    const Vector found = Eigen::Map<const Vector>(own.data(), H.rows());
+    BOOST_TEST((found.normalized() - exact).norm() < 1e-11);
+    BOOST_TEST(result.products < 32);
+  }
+  const std::function<Tensor<double>(const Tensor<double>&)> identity =
+      [](const Tensor<double>& x) { return x; };
+  BOOST_CHECK_THROW(exponential<double>(identity, Complex(0, 1), random_normal<double>({3}, 1), {}),
+                    Error);
+}
+
+BOOST_AUTO_TEST_CASE(time_evolution_has_the_order_of_its_error) {
+  for (const bool charged : {false, true}) {
+    const Sites sites = uniform_chain(6, charged ? spin_site(1).conserving({"2Sz"}) : spin_site(1));
+    const auto start = product_state<Complex>(sites, neel);
+    const auto mpo = matrix_product_operator<Complex>(chain(6), sites);
+    const Vector exact = exact_evolution(chain(6), sites, Complex(0, -0.8), as_vector(start));
+    const auto tebd = [&](int order, int steps) {
+      return error_after(Tebd<Complex>(chain(6), sites, start, {.order = order}), steps, exact);
+    };
+    const double second = tebd(2, 8) / tebd(2, 16), fourth = tebd(4, 4) / tebd(4, 8);
+    BOOST_TEST(std::abs(std::log2(second) - 2) < 0.1);
+    BOOST_TEST(std::abs(std::log2(fourth) - 4) < 0.2);
+    BOOST_TEST(tebd(4, 32) < 1e-7);
+    const auto tdvp = [&](int steps) {
+      return error_after(Tdvp<Complex>(mpo, start, {.cutoff = 1e-24}), steps, exact);
+    };
+    BOOST_TEST(tdvp(16) < 2e-3);
+    BOOST_TEST(tdvp(64) < tdvp(16) / 8);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(long_range_couplings_are_evolved_by_tdvp) {
+  OperatorSum H = chain(6);
+  H += 0.4 * op("Sz", 0) * op("Sz", 4);
+  H += 0.3 * op("S+", 1) * op("S-", 5) + 0.3 * op("S-", 1) * op("S+", 5);
+  const Sites sites = uniform_chain(6, spin_site(1).conserving({"2Sz"}));
+  const auto mpo = matrix_product_operator<Complex>(H, sites);
+  const auto start = random_state<Complex>(sites, 8, 5, neel);
+  const Vector exact = exact_evolution(H, sites, Complex(0, -0.8), as_vector(start));
+  // Bonds of 8 hold every state of six spins, and then the splitting has no error whatever the
+  // step.
+  for (const Index count : {1, 2})
+    for (const int steps : {2, 16})
+      BOOST_TEST(error_after(Tdvp<Complex>(mpo, start, {.sites = count}), steps, exact) < 1e-9);
+  BOOST_CHECK_THROW(Tebd<Complex>(H, sites, start, {}), Error);
+}
+
+BOOST_AUTO_TEST_CASE(single_site_tdvp_conserves_energy_norm_and_bonds) {
+  const Sites sites = uniform_chain(10, spin_site(1));
+  const auto mpo = matrix_product_operator<Complex>(chain(10), sites);
+  Tdvp<Complex> evolution(mpo, random_state<Complex>(sites, 6, 8), {.sites = 1});
+  const double energy = expectation(mpo, evolution.state()).real();
+  const auto bonds = evolution.state().ranks();
+  for (int i = 0; i < 10; ++i)
+    BOOST_TEST(std::abs(evolution.step(Complex(0, -0.1)).norm - 1) < 1e-9);
+  BOOST_TEST(std::abs(expectation(mpo, evolution.state()).real() - energy) < 1e-9);
+  BOOST_TEST(evolution.state().ranks() == bonds, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(imaginary_time_finds_the_ground_state_of_the_sector) {
+  const Sites sites = uniform_chain(6, spin_site(1).conserving({"2Sz"}));
+  const auto mpo = matrix_product_operator<double>(chain(6), sites);
+  const auto start = product_state<double>(sites, neel);
+  const Vector exact = exact_evolution(chain(6), sites, -40.0, as_vector(start));
+  const double energy = (exact.adjoint() * exact_matrix(chain(6), sites) * exact)(0).real();
+  Tdvp<double> tdvp(mpo, start, {.cutoff = 1e-20});
+  Tebd<double> tebd(chain(6), sites, start, {.order = 4, .cutoff = 1e-20});
+  for (int i = 0; i < 80; ++i) {
+    tdvp.step(-0.5);
+    tebd.step(-0.25);
+  }
+  BOOST_TEST(std::abs(expectation(mpo, tdvp.state()) - energy) < 1e-8);
+  BOOST_TEST(std::abs(expectation(mpo, tebd.state()) - energy) < 1e-5);
+  BOOST_TEST(std::abs(std::log(tdvp.step(-0.5).norm) + 0.5 * energy) < 1e-7);
+}
+
+BOOST_AUTO_TEST_CASE(fermions_hop_with_their_signs) {
+  const Sites sites = uniform_chain(4, electron_site().conserving({"N", "2Sz"}));
+  const std::vector<std::string> names{"both", "up", "empty", "down"};
+  const auto start = product_state<Complex>(sites, names);
+  const Vector exact = exact_evolution(hubbard(4, 2), sites, Complex(0, -0.8), as_vector(start));
+  BOOST_TEST(error_after(Tebd<Complex>(hubbard(4, 2), sites, start, {.order = 4}), 32, exact) <
+             1e-5);
+  const auto mpo = matrix_product_operator<Complex>(hubbard(4, 2), sites);
+  BOOST_TEST(error_after(Tdvp<Complex>(mpo, start, {.cutoff = 1e-24}), 128, exact) < 1e-3);
+}
+
+BOOST_AUTO_TEST_CASE(settings_that_make_no_sense_are_refused) {
+  const Sites sites = uniform_chain(4, spin_site(1));
+  const auto start = random_state<double>(sites, 2, 1);
+  const auto mpo = matrix_product_operator<double>(chain(4), sites);
+  BOOST_CHECK_THROW(Tdvp<double>(mpo, start, {.sites = 3}), Error);
+  BOOST_CHECK_THROW(Tebd<double>(chain(4), sites, start, {.order = 3}), Error);
+  BOOST_CHECK_THROW(Tebd<double>(chain(4), sites, start, {}).step(Complex(0, 1)), Error);
+  BOOST_CHECK_THROW(Tdvp<double>(mpo, start, {}).step(Complex(0, 1)), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
