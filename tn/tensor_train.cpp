@@ -92,6 +92,8 @@ void TensorTrain<T>::check_cores() const {
       fail("TensorTrain: core ", k, " must have left bond ",
            k == 0 ? "1" : bond_text(cores_[k - 1].leg(2)), ", found ", bond_text(left));
   }
+  if (const Leg& left = cores_.front().leg(0); left.sector(0).charge != Charge{})
+    fail("TensorTrain: the first bond must have charge zero, found ", bond_text(left));
   if (const Leg& right = cores_.back().leg(2); right.dimension() != 1)
     fail("TensorTrain: the last core must have right bond 1, found ", bond_text(right));
 }
@@ -216,8 +218,7 @@ std::vector<Index> TensorTrain<T>::modes() const {
 
 template <class T>
 Charge TensorTrain<T>::charge() const {
-  const Leg &left = cores_.front().leg(0), &right = cores_.back().leg(2);
-  return left.symmetry().difference(right.sector(0).charge, left.sector(0).charge);
+  return cores_.back().leg(2).sector(0).charge;
 }
 
 template <class T>

@@ -69,7 +69,7 @@ class TensorTrain {
   void set_pair(Index k, BlockTensor<T> left, BlockTensor<T> right, Index center);
   std::vector<Index> ranks() const;  ///< of the inner bonds, length() − 1 numbers
   std::vector<Index> modes() const;
-  Index parameter_count() const;  ///< elements of all cores that the charges allow
+  Index parameter_count() const;  ///< elements that the cores store
   Charge charge() const;          ///< of the tensor
 
   /// Mixed canonical form: cores left of `center` get orthonormal columns, those right of it

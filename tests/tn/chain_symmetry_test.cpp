@@ -204,6 +204,55 @@ BOOST_AUTO_TEST_CASE(operators_act_on_states_as_their_matrices_do) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(random_states_exist_in_every_sector) {
+  const Site sites_of[] = {
+      spin_site(1).conserving({"2Sz"}),         spin_site(2).conserving({"2Sz"}),
+      electron_site().conserving({"N", "2Sz"}), boson_site(3).conserving({"N"}),
+      fermion_site().conserving({"parity"}),    spin_site(3)};
+  const std::vector<Names> states{
+      {"up", "down"},       {"up", "zero", "down"}, {"empty", "up", "down", "both"},
+      {"0", "1", "2", "3"}, {"empty", "full"},      {"0", "1", "2", "3"}};
+  std::uint64_t chance = 1;
+  for (std::size_t kind = 0; kind < states.size(); ++kind)
+    for (int round = 0; round < 40; ++round) {
+      const Index n = 2 + round % 19;
+      Names like;
+      for (Index i = 0; i < n; ++i) {
+        chance = chance * 6364136223846793005U + 1442695040888963407U;
+        like.push_back(states[kind][(chance >> 33) % states[kind].size()]);
+      }
+      const Sites sites = uniform_chain(n, sites_of[kind]);
+      const auto state = random_state<double>(sites, 1 + round % 8, 2, like);
+      BOOST_TEST((state.charge() == product_state<double>(sites, like).charge()));
+      for (const Index rank : state.ranks()) BOOST_TEST(rank <= 1 + round % 8);
+    }
+  const auto ranks = random_state<double>(uniform_chain(1100, electron_site()), 4, 1).ranks();
+  BOOST_TEST(ranks == std::vector<Index>(1099, 4), boost::test_tools::per_element());
+  const Sites hundred = uniform_chain(100, electron_site().conserving({"N", "2Sz"}));
+  Names alternating;
+  for (Index i = 0; i < 100; ++i) alternating.push_back(i % 2 ? "down" : "up");
+  const auto bonds = random_state<double>(hundred, 16, 1, alternating).ranks();
+  BOOST_TEST(bonds[50] > 12);
+}
+
+BOOST_AUTO_TEST_CASE(operators_of_the_user_are_cleaned_or_refused) {
+  const Sites sites = uniform_chain(2, spin_site(1).conserving({"2Sz"}));
+  using Core = MatrixProductOperator<double>::Core;
+  const std::vector<double> identity{1, 0, 0, 1}, raising{0, 1, 0, 0}, zero(4);
+  // Index 1 of the bond leads nowhere, so what follows it has no charge.
+  const MatrixProductOperator<double> mpo({Core{1, 2, 2, {{0, 0, identity}, {0, 1, zero}}},
+                                           Core{2, 2, 1, {{0, 0, identity}, {1, 0, raising}}}},
+                                          sites);
+  const auto state = random_state<double>(sites, 2, 1, Names{"up", "down"});
+  BOOST_TEST(std::abs(expectation(mpo, state) - 1) < 1e-14);
+  BOOST_CHECK_THROW(
+      MatrixProductOperator<double>(
+          {Core{1, 2, 1, {{0, 0, raising}}}, Core{1, 2, 1, {{0, 0, identity}}}}, sites),
+      Error);
+  const OperatorSum scan = heisenberg(2) + 0.0 * op("S+", 1);
+  BOOST_TEST(matrix_product_operator<double>(scan, sites).length() == 2);
+}
+
 BOOST_AUTO_TEST_CASE(terms_that_break_a_charge_are_named) {
   const Sites sites = uniform_chain(3, spin_site(1).conserving({"2Sz"}));
   const auto refusal = [&](const OperatorSum& H) {

@@ -93,6 +93,9 @@ BOOST_AUTO_TEST_CASE(an_element_that_breaks_the_charge_is_named) {
                x.set_block({0, 1}, Tensor<double>::zeros({1, 1}));
              }) == "BlockTensor: a block of charge (N = -1) is not allowed");
   BOOST_CHECK_THROW(x.set_block({0, 0}, Tensor<double>::zeros({2, 1})), Error);
+  BOOST_CHECK_THROW(x.set_block({0}, Tensor<double>::zeros({1})), Error);
+  BOOST_CHECK_THROW(x.set_block({7, 0}, Tensor<double>::zeros({1, 1})), Error);
+  BOOST_TEST(!Leg(Symmetry({{"parity", 2}}), {{{{0}}, 1}, {{{2}}, 1}}).unique());
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(contractions_are_those_of_the_dense_tensors, T, Types) {

@@ -186,6 +186,7 @@ DmrgResult<T> single_site(const MatrixProductOperator<T>& mpo,
                           std::span<const TensorTrain<T>> lower_states,
                           const TensorTrain<T>& start) {
   check_match("dmrg", mpo, start);
+  if (!(start.norm() > 0)) fail("dmrg: expected a start state, found one of norm ", start.norm());
   const BlockTensor<T>& core = start.core(0);
   std::vector<Index> states;
   for (const BlockKey& key : allowed_keys(core.legs()))

@@ -1,6 +1,7 @@
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/panels.hpp>
 
+#include <algorithm>
 #include <optional>
 
 namespace metatt::tn {
@@ -22,17 +23,20 @@ std::vector<SparseEntry<T>> product_entries(const MatrixProductOperator<T>& mpo,
     const auto& core = mpo.core(site);
     const Index d = core.dimension;
     std::vector<SparseEntry<T>> longer;
+    std::vector<std::vector<const typename MatrixProductOperator<T>::Entry*>> from(
+        static_cast<std::size_t>(core.left_bond));
+    for (const auto& entry : core.entries)
+      from[static_cast<std::size_t>(entry.left)].push_back(&entry);
     for (const auto& before : entries)
-      for (const auto& entry : core.entries) {
-        if (before.row / modes != entry.left) continue;
+      for (const auto* entry : from[static_cast<std::size_t>(before.row / modes)]) {
         const Index out = before.row % modes, left = before.column / modes,
                     in = before.column % modes;
         for (Index i = 0; i < d; ++i)
           for (Index j = 0; j < d; ++j) {
-            const T value = before.value * entry.matrix[static_cast<std::size_t>(i * d + j)];
+            const T value = before.value * entry->matrix[static_cast<std::size_t>(i * d + j)];
             if (value != T(0))
               longer.push_back(
-                  {(entry.right * modes + out) * d + i, (left * modes + in) * d + j, value});
+                  {(entry->right * modes + out) * d + i, (left * modes + in) * d + j, value});
           }
       }
     entries = sorted(std::move(longer));
@@ -44,9 +48,7 @@ std::vector<SparseEntry<T>> product_entries(const MatrixProductOperator<T>& mpo,
 /// The sector of an index and its place there.
 std::optional<std::pair<Index, Index>> position(const Leg& leg, std::optional<Index> index) {
   if (!index) return std::nullopt;
-  Index sector = 0;
-  while (leg.offset(sector) + leg.sector(sector).dimension <= *index) ++sector;
-  return std::pair(sector, *index - leg.offset(sector));
+  return leg.find_index(*index);
 }
 
 /// A block of a state: group of basis states of the sites, sectors of both bonds.
@@ -245,10 +247,13 @@ void EffectiveHamiltonian<T>::Plan::for_each_matrix(const StateBlock& block,
 template <class T>
 EffectiveHamiltonian<T>::EffectiveHamiltonian(const Environments<T>& environments, Index k,
                                               Index sites) {
-  if (sites < 0 || sites > 2 || k < 0 || k + sites > environments.mpo().length() ||
-      (sites == 0 && k == 0))
+  if (sites < 0 || sites > 2 || k < 0 ||
+      k + std::max<Index>(1, sites) > environments.mpo().length() || (sites == 0 && k == 0))
     fail("EffectiveHamiltonian: expected 0 to 2 sites of the chain, found ", sites, " from site ",
          k, " on");
+  if (environments.left(k).order() != 3 || environments.right(k + sites - 1).order() != 3)
+    fail("EffectiveHamiltonian: the environments around ", sites, " sites from site ", k,
+         " on have not been made");
   plan_ = std::make_unique<const Plan>(environments, k, sites);
 }
 

@@ -46,46 +46,50 @@ void MatrixProductOperator<T>::check_cores() const {
 }
 
 /// The charge of an index of a bond is that of an index left of it and what the operator between
-/// them changes.
+/// them changes. Entries that are zero or that nothing leads to are dropped.
 template <class T>
 void MatrixProductOperator<T>::assign_charges(const Sites& sites) {
   const Symmetry& symmetry = site_legs_.front().symmetry();
   bond_legs_.assign(1, Leg(symmetry, {{}}));
-  std::vector<Charge> left(1);
+  std::vector<std::optional<Charge>> left{Charge{}};
   for (std::size_t k = 0; k < cores_.size(); ++k) {
     if (site_legs_[k].symmetry() != symmetry)
       fail("MatrixProductOperator: sites 0 and ", k, " conserve different quantities");
     std::vector<std::optional<Charge>> right(static_cast<std::size_t>(cores_[k].right_bond));
-    for (const Entry& entry : cores_[k].entries) {
+    std::erase_if(cores_[k].entries, [&](const Entry& entry) {
+      const auto& before = left[static_cast<std::size_t>(entry.left)];
       const std::vector<Complex> elements(entry.matrix.begin(), entry.matrix.end());
       const auto change = sites[k].charge_change({cores_[k].dimension, elements, false});
-      if (!change) continue;
+      if (!before || !change) return true;
       auto& charge = right[static_cast<std::size_t>(entry.right)];
-      const Charge here = symmetry.sum(left[static_cast<std::size_t>(entry.left)], *change);
+      const Charge here = symmetry.sum(*before, *change);
       if (charge && *charge != here)
         fail("MatrixProductOperator: index ", entry.right, " of the bond right of site ", k,
              " has the charges ", symmetry.text(*charge), " and ", symmetry.text(here));
       charge = here;
-    }
-    left.clear();
-    for (const auto& charge : right) left.push_back(charge.value_or(Charge{}));
-    sort_bond(k, symmetry, left);
-    std::ranges::stable_sort(left);
+      return false;
+    });
+    sort_bond(k, symmetry, right);
+    left = std::move(right);
   }
+  if (const Charge change = left.front().value_or(Charge{}); change != Charge{})
+    fail("MatrixProductOperator: the operator changes the conserved charge by ",
+         symmetry.text(change));
 }
 
 /// Sorts the indices of the bond right of site k by their charges.
 template <class T>
 void MatrixProductOperator<T>::sort_bond(std::size_t k, const Symmetry& symmetry,
-                                         const std::vector<Charge>& charges) {
+                                         std::vector<std::optional<Charge>>& charges) {
+  const auto charge_of = [&](std::size_t i) { return charges[i].value_or(Charge{}); };
   std::vector<std::size_t> order(charges.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return charges[i]; });
+  std::ranges::stable_sort(order, {}, charge_of);
   std::vector<Index> places(order.size());
   std::vector<Sector> sectors;
   for (std::size_t i = 0; i < order.size(); ++i) {
     places[order[i]] = static_cast<Index>(i);
-    const Charge& charge = charges[order[i]];
+    const Charge charge = charge_of(order[i]);
     if (!sectors.empty() && sectors.back().charge == charge)
       ++sectors.back().dimension;
     else
@@ -96,6 +100,9 @@ void MatrixProductOperator<T>::sort_bond(std::size_t k, const Symmetry& symmetry
   if (k + 1 < cores_.size())
     for (Entry& entry : cores_[k + 1].entries)
       entry.left = places[static_cast<std::size_t>(entry.left)];
+  std::vector<std::optional<Charge>> sorted;
+  for (const std::size_t i : order) sorted.push_back(charges[i]);
+  charges = std::move(sorted);
   bond_legs_.emplace_back(symmetry, std::move(sectors));
 }
 

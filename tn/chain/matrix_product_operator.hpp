@@ -27,7 +27,8 @@ class MatrixProductOperator {
 
   /// On sites that conserve charges the bonds get them too, and their indices are sorted by charge.
   /// Throws Error unless there is a core for each site, bonds match, the outer ones are one,
-  /// entries lie within them, and every index of a bond has one charge only.
+  /// entries lie within them, and every index of a bond has one charge only, and the whole changes
+  /// none.
   MatrixProductOperator(std::vector<Core> cores, const Sites& sites);
 
   Index length() const { return static_cast<Index>(cores_.size()); }
@@ -48,7 +49,8 @@ class MatrixProductOperator {
  private:
   void check_cores() const;
   void assign_charges(const Sites& sites);
-  void sort_bond(std::size_t k, const Symmetry& symmetry, const std::vector<Charge>& charges);
+  void sort_bond(std::size_t k, const Symmetry& symmetry,
+                 std::vector<std::optional<Charge>>& charges);
 
   std::vector<Core> cores_;
   std::vector<Leg> bond_legs_, site_legs_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 namespace metatt::tn {
 
@@ -100,41 +101,79 @@ std::vector<Complex> correlations_to_the_right(const TensorTrain<T>& state, cons
   return values;
 }
 
-/// Bond legs of a state of the given total charge with dimensions of at most `bond`: to every
-/// charge its share of the paths that lead through it.
-std::vector<Leg> random_bonds(const Sites& sites, const Charge& total, Index bond) {
+using Dimensions = std::map<Charge, Index>;
+
+/// Charges that each bond can have beside those of `path`, one for each bond, at most `most` for a
+/// bond: first those that differ from it by what two neighbouring sites can exchange, then those
+/// that differ from these, and so on.
+std::vector<std::vector<Charge>> charges_around(const std::vector<Charge>& path, const Sites& sites,
+                                                Index most) {
+  const Symmetry& symmetry = sites.front().leg().symmetry();
+  std::vector<std::vector<Charge>> found;
+  std::vector<std::set<Charge>> known;
+  for (const Charge& charge : path) {
+    found.push_back({charge});
+    known.push_back({charge});
+  }
+  const auto leads_on = [&](std::size_t k, const Charge& charge) {
+    return std::ranges::any_of(sites[k].leg().sectors(), [&](const Sector& s) {
+      return known[k + 1].count(symmetry.sum(charge, s.charge)) > 0;
+    });
+  };
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (std::size_t k = 1; k < sites.size(); ++k)
+      for (std::size_t i = 0; i < found[k - 1].size(); ++i)
+        for (const Sector& s : sites[k - 1].leg().sectors()) {
+          const Charge charge = symmetry.sum(found[k - 1][i], s.charge);
+          if (static_cast<Index>(found[k].size()) >= most || known[k].count(charge) ||
+              !leads_on(k, charge))
+            continue;
+          known[k].insert(charge);
+          found[k].push_back(charge);
+          grown = true;
+        }
+  }
+  return found;
+}
+
+/// Bond legs of a state with the charges of a product state, of dimension at most `bond`: one index
+/// for every charge, and the rest in shares of what the sites left and right of it can make of it.
+std::vector<Leg> random_bonds(const Sites& sites, const std::vector<Charge>& path, Index bond) {
   const Symmetry& symmetry = sites.front().leg().symmetry();
   const auto n = sites.size();
-  using Paths = std::map<Charge, double>;
-  std::vector<Paths> left(n + 1), right(n + 1);
-  left[0] = {{Charge{}, 1}};
-  right[n] = {{total, 1}};
-  for (std::size_t k = 0; k < n; ++k) {
-    for (const auto& [charge, paths] : left[k])
-      for (const Sector& s : sites[k].leg().sectors())
-        left[k + 1][symmetry.sum(charge, s.charge)] += paths * static_cast<double>(s.dimension);
-    const std::size_t j = n - 1 - k;
-    for (const auto& [charge, paths] : right[j + 1])
-      for (const Sector& s : sites[j].leg().sectors())
-        right[j][symmetry.difference(charge, s.charge)] += paths * static_cast<double>(s.dimension);
-  }
+  const auto charges = charges_around(path, sites, bond);
+  const Index enough = std::min<Index>(bond, Index{1} << 40);  // nothing overflows below it
+  std::vector<Dimensions> left(n + 1), right(n + 1);
+  left[0][path[0]] = right[n][path[n]] = 1;
+  for (std::size_t k = 0; k < n; ++k)
+    for (const Sector& s : sites[k].leg().sectors())
+      for (const Charge& charge : charges[k]) {
+        Index& sum = left[k + 1][symmetry.sum(charge, s.charge)];
+        sum = std::min(enough, sum + left[k][charge] * s.dimension);
+      }
+  for (std::size_t k = n; k-- > 0;)
+    for (const Sector& s : sites[k].leg().sectors())
+      for (const Charge& charge : charges[k]) {
+        const auto after = right[k + 1].find(symmetry.sum(charge, s.charge));
+        if (after == right[k + 1].end()) continue;
+        Index& sum = right[k][charge];
+        sum = std::min(enough, sum + after->second * s.dimension);
+      }
   std::vector<Leg> legs;
   for (std::size_t k = 0; k <= n; ++k) {
-    Paths most;
-    double sum = 0;
-    for (const auto& [charge, paths] : left[k])
-      if (right[k].count(charge)) sum += most[charge] = std::min(paths, right[k][charge]);
+    Dimensions possible;
+    Index all = 0;
+    for (const Charge& charge : charges[k])
+      all += possible[charge] = std::min(left[k][charge], right[k][charge]);
+    const Index rest = std::max<Index>(0, bond - static_cast<Index>(possible.size()));
     std::vector<Sector> sectors;
-    for (const auto& [charge, paths] : most) {
-      const double share =
-          sum > static_cast<double>(bond) ? paths / sum * static_cast<double>(bond) : paths;
-      if (share >= 1 || most.size() == 1) sectors.push_back({charge, static_cast<Index>(share)});
+    for (const auto& [charge, most] : possible) {
+      const double share = static_cast<double>(most) / static_cast<double>(std::max<Index>(1, all));
+      const Index dimension =
+          all <= bond ? most : 1 + static_cast<Index>(share * static_cast<double>(rest));
+      if (most > 0) sectors.push_back({charge, std::min(most, dimension)});
     }
-    // Where there are more charges than indices, the most likely ones have one each.
-    if (sectors.empty() && !most.empty())
-      sectors.push_back({std::ranges::max_element(most, {}, &Paths::value_type::second)->first, 1});
-    if (sectors.empty())
-      fail("random_state: no state of the chain has the charge ", symmetry.text(total));
     legs.emplace_back(symmetry, std::move(sectors));
   }
   return legs;
@@ -161,14 +200,12 @@ TensorTrain<T> product_state(const Sites& sites, std::span<const std::string> na
   Charge charge;
   for (std::size_t k = 0; k < sites.size(); ++k) {
     const Leg& mode = sites[k].leg();
-    const Index state = sites[k].find_state(names[k]);
-    Index sector = 0;
-    while (mode.offset(sector) + mode.sector(sector).dimension <= state) ++sector;
+    const auto [sector, place] = mode.find_index(sites[k].find_state(names[k]));
     const Leg left(mode.symmetry(), {{charge, 1}});
     charge = mode.add_to(charge, sector);
     BlockTensor<T> core({left, mode, Leg(mode.symmetry(), {{charge, 1}}, Direction::out)});
     std::vector<T> values(static_cast<std::size_t>(mode.sector(sector).dimension));
-    values[static_cast<std::size_t>(state - mode.offset(sector))] = T(1);
+    values[static_cast<std::size_t>(place)] = T(1);
     core.set_block({0, sector, 0}, Tensor<T>::from({1, mode.sector(sector).dimension, 1},
                                                    std::span<const T>(values)));
     cores.push_back(std::move(core));
@@ -185,12 +222,19 @@ TensorTrain<T> random_state(const Sites& sites, Index bond, std::uint64_t seed,
     fail(
         "random_state: the sites conserve charges; expected the names of a product state that has "
         "those wanted, found none");
-  const Charge total = like.empty() ? Charge{} : product_state<T>(sites, like).charge();
-  const std::vector<Leg> bonds = random_bonds(sites, total, bond);
+  std::vector<Charge> path(sites.size() + 1);
+  if (!like.empty()) {
+    const auto product = product_state<T>(sites, like);
+    for (Index k = 0; k < product.length(); ++k)
+      path[static_cast<std::size_t>(k + 1)] = product.core(k).leg(2).sector(0).charge;
+  }
+  const std::vector<Leg> bonds = random_bonds(sites, path, bond);
   std::vector<BlockTensor<T>> cores;
   for (std::size_t k = 0; k < sites.size(); ++k) {
     cores.push_back(random_blocks<T>({bonds[k], sites[k].leg(), bonds[k + 1].reversed()}, seed, k));
-    scale(cores.back(), T(1 / std::sqrt(Real<T>(bonds[k].dimension()))));
+    // Keeps the norm near one, however long the chain.
+    const Index terms = bonds[k].dimension() * sites[k].dimension();
+    scale(cores.back(), T(1 / std::sqrt(static_cast<Real<T>>(terms))));
   }
   TensorTrain<T> state(std::move(cores));
   state.orthogonalise(0);

@@ -313,6 +313,7 @@ namespace {
 void check_conservation(const OperatorSum& sum, const Sites& sites) {
   const Symmetry& symmetry = sites.front().leg().symmetry();
   for (const auto& term : sum.terms()) {
+    if (term.coefficient == 0.0) continue;
     Charge change;
     bool zero = false;
     for (const auto& [site, matrix] : local_product(term, sites).factors) {
@@ -335,6 +336,7 @@ void check_conservation(const OperatorSum& sum, const Sites& sites) {
 template <class T>
 MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites) {
   if (sum.terms().empty()) fail("matrix_product_operator: the sum has no term");
+  if (sites.empty()) fail("matrix_product_operator: expected at least one site, found none");
   check_conservation(sum, sites);
   const TermTable table(sum, sites);
   return MatrixProductOperator<T>(MpoBuilder<T>(table, sites).build(), sites);

@@ -81,13 +81,6 @@ class Panels {
   Index offset(const Panel& panel, Index bond_group, Index mode_group) const {
     return panel.offset + panel.numbers.at({bond_group, mode_group}) * panel.block();
   }
-  /// Number of a matrix in its panel, or -1 where there is none.
-  Index number(const Panel& panel, Index bond_index, Index mode) const {
-    const auto b = static_cast<std::size_t>(bond_index), m = static_cast<std::size_t>(mode);
-    const auto found = panel.numbers.find({bond_.group[b], modes_.group[m]});
-    if (found == panel.numbers.end()) return -1;
-    return found->second + bond_.place[b] * modes_.size_of(modes_.group[m]) + modes_.place[m];
-  }
 
  private:
   Grouping bond_, modes_;
@@ -119,17 +112,29 @@ class PanelOperator {
   /// likewise before.
   PanelOperator(const Panels& before, const Panels& after,
                 const std::vector<SparseEntry<T>>& entries) {
-    const Index from_modes = before.modes().count(), to_modes = after.modes().count();
+    // The entries by the groups they lead to and come from, numbered within them.
+    std::map<Groups, std::map<Groups, std::vector<SparseEntry<T>>>> buckets;
+    for (const auto& entry : entries) {
+      const auto [to, row] = located(after, entry.row);
+      const auto [from, column] = located(before, entry.column);
+      buckets[to][from].push_back({row, column, entry.value});
+    }
     for (const auto& [sectors, to] : after.all()) {
       std::vector<SparseEntry<T>> own;
       const Panel* from = before.find(sectors);
-      for (const auto& entry : from ? entries : std::vector<SparseEntry<T>>()) {
-        const Index row = after.number(to, entry.row / to_modes, entry.row % to_modes);
-        const Index column =
-            before.number(*from, entry.column / from_modes, entry.column % from_modes);
-        if (row >= 0 && column >= 0) own.push_back({row, column, entry.value});
+      for (const auto& [groups, first_row] : to.numbers) {
+        const auto bucket = buckets.find(groups);
+        if (!from || bucket == buckets.end()) continue;
+        for (const auto& [source, inside] : bucket->second) {
+          const auto first_column = from->numbers.find(source);
+          if (first_column == from->numbers.end()) continue;
+          for (const auto& entry : inside)
+            own.push_back(
+                {first_row + entry.row, first_column->second + entry.column, entry.value});
+        }
       }
-      steps_.push_back({to.count, to.block(), from ? from->offset : 0, to.offset, sorted(own)});
+      steps_.push_back(
+          {to.count, to.block(), from ? from->offset : 0, to.offset, sorted(std::move(own))});
     }
   }
 
@@ -140,6 +145,17 @@ class PanelOperator {
   }
 
  private:
+  using Groups = std::pair<Index, Index>;  ///< of the bond, of the modes
+
+  static std::pair<Groups, Index> located(const Panels& panels, Index number) {
+    const Index modes = panels.modes().count();
+    const auto b = static_cast<std::size_t>(number / modes),
+               m = static_cast<std::size_t>(number % modes);
+    const Index group = panels.modes().group[m];
+    return {{panels.bond().group[b], group},
+            panels.bond().place[b] * panels.modes().size_of(group) + panels.modes().place[m]};
+  }
+
   struct Step {
     Index rows, block, from, to;
     std::vector<SparseEntry<T>> entries;

@@ -209,24 +209,24 @@ template <class T>
 BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
                           const std::vector<std::vector<double>>& factors) {
   const auto place = static_cast<std::size_t>(leg);
-  BlockTensor<T> result(x.legs());
-  for (const auto& [key, block] : x.blocks()) {
+  std::vector<BlockKey> keys;
+  for (const auto& [key, block] : x.blocks()) keys.push_back(key);
+  for (const BlockKey& key : keys) {
+    Tensor<T>& block = x.writable_block(key);
     const auto& values = factors[static_cast<std::size_t>(key[place])];
     const std::vector<Real<T>> host(values.begin(), values.end());
     Index outer = 1, inner = 1;
-    for (int k = 0; k < block.order(); ++k) (k < leg ? outer : inner) *= block.extent(k);
+    for (int k = 0; k < leg; ++k) outer *= block.extent(k);
+    for (int k = leg + 1; k < block.order(); ++k) inner *= block.extent(k);
     const Index own = block.extent(leg);
-    inner /= own;
-    Tensor<T> scaled = block;
-    T* elements = scaled.mutable_data();
+    T* elements = block.mutable_data();
     if (inner == 1)
       backend::scale_columns(backend::queue(), outer, own, host.data(), elements);
     else
       for (Index i = 0; i < outer; ++i)
         backend::scale_rows(backend::queue(), own, inner, host.data(), elements + i * own * inner);
-    result.set_block(key, std::move(scaled));
   }
-  return result;
+  return x;
 }
 
 #define METATT_BLOCK_DECOMPOSITIONS(T)                                    \

@@ -2,8 +2,7 @@
 /// Factorisations of block tensors as matrices: the first legs are the rows, the others the
 /// columns. Each charge has a matrix of its own. The new leg between the factors leaves the left
 /// one (out), enters the right one (in), and lists every charge once, ascending. All throw Error on
-/// NaN or infinite elements, unless there are legs on both sides, and if the charges allow no
-/// block.
+/// NaN or infinite elements, if all legs are rows or none is, and if the charges allow no block.
 
 #include <metatt/tn/decompositions.hpp>
 #include <metatt/tn/symmetry/block_tensor.hpp>

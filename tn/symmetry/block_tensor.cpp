@@ -37,8 +37,8 @@ bool advance(std::span<const Leg> legs, BlockKey& key) {
   return false;
 }
 
-/// A box of these extents in a larger row-major tensor: calls row(place in the larger tensor, place in
-/// the box, count) for each contiguous row of the box.
+/// A box of these extents in a larger row-major tensor: calls row(place in the larger tensor, place
+/// in the box, count) for each contiguous row of the box.
 template <class Row>
 void for_each_row(const Shape& larger, const Shape& offsets, const Shape& extents, const Row& row) {
   const std::size_t last = extents.size() - 1;
@@ -92,9 +92,10 @@ BlockTensor<T> BlockTensor<T>::from_dense(const Tensor<T>& dense, std::vector<Le
   do {
     Tensor<T> block(result.block_shape(key));
     T* elements = block.mutable_data();
-    for_each_row(dense.shape(), block_offsets(result.legs_, key), block.shape(), [&](Index from, Index to, Index count) {
-      backend::copy(backend::queue(), count, dense.data() + from, elements + to);
-    });
+    for_each_row(dense.shape(), block_offsets(result.legs_, key), block.shape(),
+                 [&](Index from, Index to, Index count) {
+                   backend::copy(backend::queue(), count, dense.data() + from, elements + to);
+                 });
     if (result.allowed(key))
       result.blocks_.emplace(key, std::move(block));
     else if (backend::norm(backend::queue(), block.size(), block.data()) != 0)
@@ -131,6 +132,12 @@ bool BlockTensor<T>::allowed(const BlockKey& key) const {
 
 template <class T>
 void BlockTensor<T>::set_block(const BlockKey& key, Tensor<T> block) {
+  bool exists = key.size() == legs_.size();
+  for (std::size_t k = 0; exists && k < key.size(); ++k)
+    exists = key[k] >= 0 && key[k] < legs_[k].sector_count();
+  if (!exists)
+    fail("BlockTensor: expected a sector of each of the legs ", legs_text(legs_), ", found ",
+         shape_text(key));
   if (!allowed(key))
     fail("BlockTensor: a block of charge ", symmetry_of(legs_).text(total_charge(legs_, key)),
          " is not allowed");
@@ -161,9 +168,10 @@ Tensor<T> BlockTensor<T>::to_dense() const {
   Tensor<T> dense = Tensor<T>::zeros(shape());
   T* elements = dense.mutable_data();
   for (const auto& [key, block] : blocks_)
-    for_each_row(dense.shape(), block_offsets(legs_, key), block.shape(), [&](Index to, Index from, Index count) {
-      backend::copy(backend::queue(), count, block.data() + from, elements + to);
-    });
+    for_each_row(dense.shape(), block_offsets(legs_, key), block.shape(),
+                 [&](Index to, Index from, Index count) {
+                   backend::copy(backend::queue(), count, block.data() + from, elements + to);
+                 });
   return dense;
 }
 
@@ -388,7 +396,8 @@ bool all_finite(const BlockTensor<T>& x) {
   template BlockTensor<T> permute(const BlockTensor<T>&, std::span<const int>);          \
   template BlockTensor<T> contract(std::string_view, const BlockTensor<T>&,              \
                                    const BlockTensor<T>&);                               \
-  template BlockTensor<T> direct_sum(const BlockTensor<T>&, const BlockTensor<T>&, std::span<const int>); \
+  template BlockTensor<T> direct_sum(const BlockTensor<T>&, const BlockTensor<T>&,       \
+                                     std::span<const int>);                              \
   template Real<T> norm(const BlockTensor<T>&);                                          \
   template T dot(const BlockTensor<T>&, const BlockTensor<T>&);                          \
   template void scale(BlockTensor<T>&, T);                                               \

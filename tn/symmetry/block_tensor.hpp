@@ -40,7 +40,8 @@ class BlockTensor {
   Shape block_shape(const BlockKey& key) const;
   /// Whether the charges of these sectors add up to zero.
   bool allowed(const BlockKey& key) const;
-  /// Throws Error if the charges do not allow the block or its shape is wrong.
+  /// Throws Error if there are no such sectors, the charges do not allow the block, or its shape is
+  /// wrong.
   void set_block(const BlockKey& key, Tensor<T> block);
   /// The block for writing, zeros if it was absent. Throws Error if the charges do not allow it.
   Tensor<T>& writable_block(const BlockKey& key);
@@ -83,9 +84,9 @@ BlockTensor<T> permute(const BlockTensor<T>& x, std::span<const int> order);
 template <class T>
 BlockTensor<T> contract(std::string_view indices, const BlockTensor<T>& a, const BlockTensor<T>& b);
 
-/// a and b as the two blocks of a larger tensor along the legs `summed`, b behind a; along the others
-/// they lie on each other, so that with no leg summed this is a + b. Throws Error if the other legs
-/// differ, and if a summed one lists a charge twice or differs in direction.
+/// a and b as the two blocks of a larger tensor along the legs `summed`, b behind a; along the
+/// others they lie on each other, so that with no leg summed this is a + b. Throws Error if the
+/// other legs differ, and if a summed one lists a charge twice or differs in direction.
 template <class T>
 BlockTensor<T> direct_sum(const BlockTensor<T>& a, const BlockTensor<T>& b,
                           std::span<const int> summed);

@@ -16,7 +16,8 @@ Leg::Leg(Symmetry symmetry, std::vector<Sector> sectors, Direction direction)
       offsets_{0},
       direction_(direction) {
   if (sectors_.empty()) fail("Leg: expected at least one sector, found none");
-  for (const Sector& sector : sectors_) {
+  for (Sector& sector : sectors_) {
+    sector.charge = symmetry_.sum(sector.charge, {});
     if (sector.dimension < 1)
       fail("Leg: sector ", symmetry_.text(sector.charge), " has dimension ", sector.dimension,
            ", expected at least 1");
@@ -28,6 +29,14 @@ std::optional<Index> Leg::find(const Charge& charge) const {
   const auto place = std::ranges::find(sectors_, charge, &Sector::charge);
   if (place == sectors_.end()) return std::nullopt;
   return place - sectors_.begin();
+}
+
+std::pair<Index, Index> Leg::find_index(Index index) const {
+  if (index < 0 || index >= dimension())
+    fail("Leg: expected an index below ", dimension(), ", found ", index);
+  Index sector = 0;
+  while (offset(sector) + this->sector(sector).dimension <= index) ++sector;
+  return {sector, index - offset(sector)};
 }
 
 bool Leg::unique() const {

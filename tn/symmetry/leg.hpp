@@ -4,6 +4,7 @@
 #include <metatt/tn/symmetry/charge.hpp>
 
 #include <optional>
+#include <utility>
 
 namespace metatt::tn {
 
@@ -24,7 +25,8 @@ class Leg {
  public:
   /// One sector without a charge: a mode of a dense tensor. Throws Error on a dimension below one.
   explicit Leg(Index dimension, Direction direction = Direction::in);
-  /// Throws Error without a sector and on a dimension below one.
+  /// Charges are reduced modulo the groups of the symmetry. Throws Error without a sector and on a
+  /// dimension below one.
   Leg(Symmetry symmetry, std::vector<Sector> sectors, Direction direction = Direction::in);
 
   const Symmetry& symmetry() const { return symmetry_; }
@@ -32,6 +34,8 @@ class Leg {
   const std::vector<Sector>& sectors() const { return sectors_; }
   const Sector& sector(Index k) const { return sectors_[static_cast<std::size_t>(k)]; }
   Index sector_count() const { return static_cast<Index>(sectors_.size()); }
+  /// In which sector an index is, and at which place there. Throws Error outside the leg.
+  std::pair<Index, Index> find_index(Index index) const;
   /// First index of sector k.
   Index offset(Index k) const { return offsets_[static_cast<std::size_t>(k)]; }
   Index dimension() const { return offsets_.back(); }
