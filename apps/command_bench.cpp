@@ -257,10 +257,11 @@ void add_bench(CLI::App& program) {
       ->delimiter(',')
       ->check(number_between(0, 0.99));
   command->add_option("--samples", o->samples, "Steps measured")->transform(whole_number(1));
-  command->add_option("--batch_size", o->batch, "Sequences a step")->transform(whole_number(1));
+  command->add_option("--batch_size", o->batch, "Sequences a step")
+      ->transform(whole_number(1, 4096));
   command->add_option("--max_seq_length", o->tokens, "Tokens a sequence")
       ->transform(whole_number(1, 512));
-  command->add_option("--rank", o->rank, "Rank of the adapters")->transform(whole_number(1));
+  command->add_option("--rank", o->rank, "Rank of the adapters")->transform(whole_number(1, 384));
   command->add_option("--json", o->json, "The same as JSON");
   command->callback([o] { bench_step(*o); });
 }

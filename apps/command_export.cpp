@@ -35,8 +35,9 @@ void add_common(CLI::App& command, ExportOptions& o) {
 
 template <class Write>
 void convert(const ExportOptions& o, Results kind, Write&& write) {
-  const AdapterRecord record = read_adapter_record(o.adapter);
+  AdapterRecord record = read_adapter_record(o.adapter);
   check_results_folder(o.output, kind, {o.adapter, o.model.empty() ? record.base_model : o.model});
+  if (!o.model.empty()) record.base_model = o.model;  // where other programs will look for it
   const GlueTask& task = find_glue_task(record.task);
   const auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
   if (kind == Results::peft_adapter && !model->adapter())

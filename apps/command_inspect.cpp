@@ -8,7 +8,6 @@
 
 #include <iomanip>
 #include <iostream>
-#include <optional>
 #include <sstream>
 
 namespace metatt::apps {
@@ -31,17 +30,15 @@ Train read_train(const SafetensorsFile& file) {
     const std::string name = MetaTT4D<double>::core_name(k);
     cores.push_back(file.read<double>(name, file.entry(name).shape));
   }
-  try {
-    return train_of_cores(std::move(cores));
-  } catch (const tn::Error& error) {
-    tn::fail(file.path().string(), ": ", error.what());
-  }
+  return train_of_cores(std::move(cores));
 }
 
-void print_spectra(Train train) {
-  std::cout << "tensor train: modes " << tn::shape_text(train.modes()) << ", ranks "
-            << tn::shape_text(train.ranks()) << ", " << train.parameter_count()
-            << " parameters, norm " << train.norm() << "\n";
+/// Everything is computed before anything is printed.
+std::string spectra_text(Train train) {
+  std::ostringstream out;
+  out << "tensor train: modes " << tn::shape_text(train.modes()) << ", ranks "
+      << tn::shape_text(train.ranks()) << ", " << train.parameter_count() << " parameters, norm "
+      << train.norm() << "\n";
   const auto names = {"input | layer", "layer | matrix type", "matrix type | output"};
   // A sweep that may keep everything only brings the train into canonical form and reads off the
   // values.
@@ -49,16 +46,25 @@ void print_spectra(Train train) {
   const auto report = tn::sweep(train, keep_all, tn::SweepMode::rounding);
   auto name = names.begin();
   for (const auto& bond : report.bonds) {
-    std::cout << "spectrum " << *name++ << ":";
-    for (const double value : bond.spectrum) std::cout << " " << std::setprecision(4) << value;
-    std::cout << "\n";
+    out << "spectrum " << *name++ << ":";
+    for (const double value : bond.spectrum) out << " " << std::setprecision(4) << value;
+    out << "\n";
+  }
+  return out.str();
+}
+
+/// Nothing is printed of a damaged file.
+std::string train_text(const SafetensorsFile& file) {
+  try {
+    return spectra_text(read_train(file));
+  } catch (const tn::Error& error) {
+    tn::fail(file.path().string(), ": ", error.what());
   }
 }
 
 void inspect(const std::string& path) {
   const SafetensorsFile file(path);
-  std::optional<Train> train;
-  if (holds_train(file)) train = read_train(file);  // nothing is printed of a damaged file
+  const std::string spectra = holds_train(file) ? train_text(file) : "";
   std::size_t width = 4;
   for (const auto& name : file.names()) width = std::max(width, printable(name).size());
   Index total = 0;
@@ -73,7 +79,7 @@ void inspect(const std::string& path) {
   std::cout << file.names().size() << " tensors, " << total << " parameters\n";
   for (const auto& [key, value] : file.metadata())
     std::cout << "metadata " << printable(key) << ": " << printable(value) << "\n";
-  if (train) print_spectra(std::move(*train));
+  std::cout << spectra;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/transformer/pretraining.hpp>
 
@@ -21,6 +22,7 @@ struct PretrainOptions {
 };
 
 void run_pretrain(PretrainOptions o) {
+  check_results_folder(o.output, Results::model, {});
   print_backend();
   const auto lines = read_corpus(o.corpus);
   const WordPiece tokenizer = WordPiece::from_file(o.vocabulary, {});

@@ -1,6 +1,7 @@
 /// metatt suite: writes the built-in language suite.
 
 #include <metatt/apps/commands.hpp>
+#include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/transformer/file.hpp>
 #include <metatt/transformer/language_suite.hpp>
@@ -26,6 +27,7 @@ void add_suite(CLI::App& program) {
   command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty")
       ->check(true_or_false());
   command->callback([o] {
+    check_results_folder(o->output, Results::language_suite, {});
     const auto folder = transformer::prepare_output_folder(o->output, o->overwrite);
     transformer::write_language_suite(folder.path, o->seed);
     std::cout << "language suite with seed " << o->seed << " in " << folder.path.string()

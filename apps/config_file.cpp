@@ -4,6 +4,7 @@
 #include <metatt/transformer/file.hpp>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <sstream>
 
@@ -128,20 +129,28 @@ void check_value(const std::string& path, const Setting& setting) {
 
 }  // namespace
 
-std::vector<std::string> with_config_file(CLI::App& program, std::vector<std::string> words) {
+ConfiguredWords with_config_file(CLI::App& program, std::vector<std::string> words) {
   CLI::App& command = find_command(program, words);
   const auto path = config_path(words);
-  if (!path || command.get_option_no_throw("--config") == nullptr) return words;
+  if (!path || command.get_option_no_throw("--config") == nullptr) return {std::move(words), {}};
   std::vector<Setting> settings = read_settings(*path, command);
   std::erase_if(settings, [&](const Setting& setting) { return overridden(setting, words); });
   std::vector<Setting> taken;
+  std::map<std::string, std::string> places;
   for (const Setting& setting : settings) {
     check_excludes_none(*path, taken, setting);
     check_value(*path, setting);
     taken.push_back(setting);
     words.push_back("--" + setting.key + "=" + setting.value);
+    for (const auto& name : setting.option->get_lnames())
+      places[name] = *path + ": line " + std::to_string(setting.line) + ": ";
   }
-  return words;
+  return {std::move(words), std::move(places)};
+}
+
+std::string ConfiguredWords::located(const std::string& message) const {
+  const auto place = places.find(message.substr(0, message.find(':')));
+  return place == places.end() ? message : place->second + message;
 }
 
 }  // namespace metatt::apps

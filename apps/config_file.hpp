@@ -3,10 +3,20 @@
 
 #include <CLI/CLI.hpp>
 
+#include <map>
 #include <string>
 #include <vector>
 
 namespace metatt::apps {
+
+/// The words of a command line with those of its config file.
+struct ConfiguredWords {
+  std::vector<std::string> words;
+  std::map<std::string, std::string> places;  ///< "FILE: line N: " of each setting from the file
+
+  /// An error "KEY: …" about a setting from the file, with its place in front; others as they are.
+  std::string located(const std::string& message) const;
+};
 
 /// `words` (the command line without the program's name) with the settings of the file after
 /// --config put behind them: lines KEY = VALUE named as the command's options, a flag with true or
@@ -14,6 +24,6 @@ namespace metatt::apps {
 /// same setting and over one that cannot stand beside it. Throws Error naming file and line on a
 /// key that the command does not have, with the nearest one, on a key that is there twice and on a
 /// value that the option does not take.
-std::vector<std::string> with_config_file(CLI::App& program, std::vector<std::string> words);
+ConfiguredWords with_config_file(CLI::App& program, std::vector<std::string> words);
 
 }  // namespace metatt::apps

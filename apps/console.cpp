@@ -23,22 +23,38 @@ std::string escaped(unsigned char byte) {
   return {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
 }
 
+/// Bytes of the UTF-8 character that begins at `place`; 0 if none does.
+std::size_t utf8_length(const std::string& text, std::size_t place) {
+  const auto byte = static_cast<unsigned char>(text[place]);
+  const std::size_t length = byte < 0x80                   ? 1
+                             : byte >= 0xc2 && byte < 0xe0 ? 2
+                             : byte >= 0xe0 && byte < 0xf0 ? 3
+                             : byte >= 0xf0 && byte < 0xf5 ? 4
+                                                           : 0;
+  if (place + length > text.size()) return 0;
+  for (std::size_t i = 1; i < length; ++i)
+    if ((static_cast<unsigned char>(text[place + i]) & 0xc0) != 0x80) return 0;
+  return length;
+}
+
 }  // namespace
 
 std::string printable(const std::string& text) {
+  constexpr std::size_t longest = 2000;
   std::string line;
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = 0; i < text.size();) {
+    if (line.size() > longest) return line + "…";
+    const std::size_t length = utf8_length(text, i);
     const auto byte = static_cast<unsigned char>(text[i]);
-    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
-    if (byte == '\n') {
-      line += ' ';
-    } else if (is_control(byte)) {
-      line += escaped(byte);
-    } else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {  // UTF-8 of U+0080 to U+009F
-      line += escaped(byte) + escaped(next);
-      ++i;
-    } else {
-      line += text[i];
+    // U+0080 to U+009F, c2 80 to c2 9f in UTF-8, control a terminal as well.
+    const bool control = length < 2
+                             ? is_control(byte) || byte >= 0x80
+                             : byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    for (std::size_t end = i + std::max<std::size_t>(1, length); i < end; ++i) {
+      if (text[i] == '\n')
+        line += ' ';
+      else
+        line += control ? escaped(static_cast<unsigned char>(text[i])) : std::string(1, text[i]);
     }
   }
   return line;

@@ -11,6 +11,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -29,10 +31,14 @@ std::string explain(CLI::App& program, const std::vector<std::string>& words,
   CLI::App& command = find_command(program, words);
   const std::string typed = unknown.front().substr(0, unknown.front().find('='));
   std::vector<std::string> known;
-  if (typed[0] != '-')
+  if (!typed.starts_with("-"))
     for (const auto* sub : command.get_subcommands([](CLI::App*) { return true; }))
       known.push_back(sub->get_name());
+  if (known.empty() && !typed.starts_with("-"))
+    return "unexpected argument \"" + typed + "\"; every value belongs to a flag";
   if (known.empty()) known = option_names(command);
+  if (std::ranges::find(known, typed) != known.end())
+    return "unexpected argument \"" + typed + "\" behind \"--\"";
   return "unknown argument \"" + typed + "\"; did you mean \"" + nearest(typed, known) + "\"?";
 }
 
@@ -70,14 +76,18 @@ int run_program(int argc, char** argv) {
   add_suite(program);
   add_bench(program);
   std::vector<std::string> words(argv + 1, argv + argc);
+  ConfiguredWords all;
   try {
-    const auto all = with_config_file(program, words);
-    program.parse(std::vector<std::string>(all.rbegin(), all.rend()));  // CLI11 takes them reversed
-  } catch (const CLI::Success& request) {                               // --help and --version
+    all = with_config_file(program, words);
+    // CLI11 takes them reversed.
+    program.parse(std::vector<std::string>(all.words.rbegin(), all.words.rend()));
+  } catch (const CLI::Success& request) {  // --help and --version
     return program.exit(request);
   } catch (const CLI::ParseError& error) {
     print_error(explain(program, words, error));
     return 2;
+  } catch (const tn::Error& error) {
+    tn::fail(all.located(error.what()));
   }
   return 0;
 }
@@ -86,6 +96,7 @@ int run_program(int argc, char** argv) {
 /// std::cout throws nothing.
 int run(int argc, char** argv) {
   restart_with_better_defaults(argv);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is then an error of write
   const int exit_code = run_program(argc, argv);
   if (exit_code == 0 && !std::cout.flush()) tn::fail("standard output could not be written");
   return exit_code;

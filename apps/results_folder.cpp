@@ -16,6 +16,7 @@ constexpr Kind kinds[] = {
     {Results::adapter, transformer::adapter_file_name, "an adapter"},
     {Results::model, "model.safetensors", "a model"},
     {Results::peft_adapter, "adapter_model.safetensors", "a PEFT adapter"},
+    {Results::language_suite, "corpus.txt", "a language suite"},
 };
 
 }  // namespace

@@ -45,9 +45,13 @@ std::vector<std::string> option_names(const CLI::App& command) {
 }
 
 std::string nearest(const std::string& typed, const std::vector<std::string>& known) {
-  return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(typed, a) < edit_distance(typed, b);
-  });
+  // A part of a name ("--batch_size", "--warmup") says more than the number of letters that differ.
+  const std::string part = typed.substr(std::min(typed.find_first_not_of('-'), typed.size()));
+  const auto unlikeness = [&](const std::string& name) {
+    const bool within = part.size() >= 3 && name.find(part) != std::string::npos;
+    return std::pair(within ? std::size_t{1} : edit_distance(typed, name), name.size());
+  };
+  return *std::ranges::min_element(known, {}, unlikeness);
 }
 
 }  // namespace metatt::apps

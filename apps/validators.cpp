@@ -15,9 +15,8 @@ std::string mismatch(const std::string& expected, const std::string& found) {
 }
 
 std::string text_of(double value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
 /// The number that the whole text is.

@@ -71,6 +71,30 @@ nlohmann::json peft_targets(const AdapterSettings& settings) {
   return ".*\\.layer\\.\\d+\\.(" + expression + ")";
 }
 
+/// What metatt_config.json says of a train against the train itself.
+template <class T>
+void check_record(const AdapterRecord& record, const MetaTT4D<T>& train) {
+  const auto differs = [](const char* field, const auto& expected, const auto& found) {
+    tn::fail(adapter_config_name, ": ", field, ": expected ", expected, ", as ", adapter_file_name,
+             " has it, found ", found);
+  };
+  const auto ranks = train.ranks(), modes = train.train().modes();
+  if (const Index rank = std::ranges::max(ranks); rank != record.method.adapter.rank)
+    differs("rank", rank, record.method.adapter.rank);
+  if (!record.ranks.empty() && record.ranks != ranks)
+    differs("ranks", tn::shape_text(ranks), tn::shape_text(record.ranks));
+  if (!record.modes.empty() && record.modes != modes)
+    differs("modes", tn::shape_text(modes), tn::shape_text(record.modes));
+}
+
+/// Finite factors may have a product that is not.
+template <class T>
+void check_finite(const char* function, const std::vector<NamedTensor<T>>& tensors) {
+  for (const auto& [name, tensor] : tensors)
+    if (!tn::backend::all_finite(tn::backend::queue(), tensor.size(), tensor.data()))
+      tn::fail(function, ": \"", name, "\" would have infinite elements");
+}
+
 }  // namespace
 
 template <class T>
@@ -124,6 +148,8 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
     tn::fail(source, ": adapter: a fully fine-tuned model is a model folder, not an adapter");
   if (record.method.kind == Method::Kind::adapter)
     record.method.adapter = read_settings(json, source);
+  record.modes = optional_or<std::vector<std::int64_t>>(json, "modes", {}, source);
+  record.ranks = optional_or<std::vector<std::int64_t>>(json, "ranks", {}, source);
   return record;
 }
 
@@ -140,10 +166,7 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
                                                       HeadSource::fresh, 0, adapter_shapes(file),
                                                       record.pooler_trained);
     load_own_tensors(*model, file);
-    if (const auto* train = model->train())
-      if (const Index rank = std::ranges::max(train->ranks()); rank != record.method.adapter.rank)
-        tn::fail(adapter_config_name, ": rank: expected ", rank, ", as ", adapter_file_name,
-                 " has it, found ", record.method.adapter.rank);
+    if (const auto* train = model->train()) check_record(record, *train);
     return model;
   } catch (const tn::Error& error) {
     // What does not fit may be a file of either folder.
@@ -177,6 +200,7 @@ void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& mode
     if (own.name.starts_with("pooler."))
       tensors.push_back({prefix + "bert." + own.name, own.tensor});
   }
+  check_finite("export", tensors);
   write_safetensors<T>(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
   write_json(folder / "adapter_config.json", {{"peft_type", "LORA"},
                                               {"task_type", "SEQ_CLS"},
@@ -212,6 +236,7 @@ void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& mo
     tensors.push_back({"bert." + weights.name(id), weights.value(id)});
   for (const auto id : model.classifier().head_ids())
     tensors.push_back({weights.name(id), weights.value(id)});
+  check_finite("merge", tensors);
   write_safetensors<T>(folder / "model.safetensors", tensors, {{"format", "pt"}});
 
   nlohmann::json json = model_config_json(model.config());

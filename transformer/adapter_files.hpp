@@ -19,6 +19,8 @@ struct AdapterRecord {
   Index max_seq_length = 128;
   Method method;
   bool pooler_trained = false;
+  std::vector<Index> modes = {},
+                     ranks = {};  ///< of a train, for reading only: what the file says of it
 };
 
 /// Writes metatt_adapter.safetensors (adapter and head) and metatt_config.json.

@@ -1,5 +1,7 @@
 #include <metatt/transformer/encoder_files.hpp>
 
+#include <algorithm>
+
 namespace metatt::transformer {
 
 namespace {
@@ -24,6 +26,15 @@ Index layer_of(const std::string& name) {
   return std::stoll(name.substr(prefix.size()));
 }
 
+/// The first BERT checkpoints call weight and bias of a layer norm gamma and beta.
+std::string older_name(const std::string& name) {
+  const std::pair<std::string, std::string> changes[] = {{"LayerNorm.weight", "LayerNorm.gamma"},
+                                                         {"LayerNorm.bias", "LayerNorm.beta"}};
+  for (const auto& [now, before] : changes)
+    if (name.ends_with(now)) return name.substr(0, name.size() - now.size()) + before;
+  return name;
+}
+
 }  // namespace
 
 template <class T>
@@ -32,12 +43,17 @@ EncoderReader<T>::EncoderReader(const std::filesystem::path& file)
 
 template <class T>
 bool EncoderReader<T>::contains(const std::string& name) const {
-  return file_->contains("bert." + name) || file_->contains(name);
+  return file_->contains(stored_name(name));
 }
 
 template <class T>
 std::string EncoderReader<T>::stored_name(const std::string& name) const {
-  return file_->contains("bert." + name) ? "bert." + name : name;
+  for (const std::string& known : {name, older_name(name)})
+    for (const char* prefix : {"bert.", ""})
+      if (file_->contains(prefix + known)) return prefix + known;
+  const bool prefixed = std::ranges::any_of(
+      file_->names(), [](const std::string& other) { return other.starts_with("bert."); });
+  return prefixed ? "bert." + name : name;
 }
 
 template <class T>

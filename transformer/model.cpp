@@ -42,7 +42,15 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
   if (static_cast<Index>(tokenizer_.vocabulary().size()) > config_.vocab_size)
     tn::fail((base / "vocab.txt").string(), ": ", tokenizer_.vocabulary().size(),
              " entries, but config.json says vocab_size ", config_.vocab_size);
+  // Vocabularies are padded to a multiple of up to 128; what misses more has been cut off.
+  if (static_cast<Index>(tokenizer_.vocabulary().size()) + 128 <= config_.vocab_size)
+    tn::fail((base / "vocab.txt").string(), ": expected the ", config_.vocab_size,
+             " entries of config.json's vocab_size, found ", tokenizer_.vocabulary().size());
   const EncoderReader<T> reader(base / "model.safetensors");
+  const std::string further = "encoder.layer." + std::to_string(config_.num_hidden_layers);
+  if (reader.contains(further + ".attention.self.query.weight"))
+    tn::fail((base / "config.json").string(), ": num_hidden_layers is ", config_.num_hidden_layers,
+             ", but model.safetensors has more layers (", further, ")");
   encoder_ = std::make_unique<Encoder<T>>(config_, weights_, reader);
   const bool new_pooler = source == HeadSource::fresh && !reader.contains("pooler.dense.weight");
   pooler_trained_ = pooler_trained.value_or(new_pooler);

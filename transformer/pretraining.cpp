@@ -148,7 +148,10 @@ double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
 }
 
 std::vector<std::string> read_corpus(const std::filesystem::path& file) {
-  std::vector<std::string> lines = split_lines(read_file(file));
+  const std::string text = read_file(file);
+  if (const auto place = text.find('\0'); place != std::string::npos)
+    tn::fail(file.string(), ": expected text, found a zero at byte ", place);
+  std::vector<std::string> lines = split_lines(text);
   std::erase_if(lines, [](const std::string& line) {
     return line.find_first_not_of(" \t\v\f") == std::string::npos;
   });
@@ -168,6 +171,9 @@ void write_pretrained(const OutputFolder& folder, const MaskedLanguageModel<floa
   std::string vocabulary;
   for (const auto& entry : tokenizer.vocabulary()) vocabulary += entry + "\n";
   write_file_atomically(folder / "vocab.txt", vocabulary);
+  write_json(folder / "tokenizer_config.json",
+             {{"do_lower_case", true},
+              {"model_max_length", model.encoder().config().max_position_embeddings}});
 }
 
 }  // namespace metatt::transformer

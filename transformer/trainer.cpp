@@ -151,9 +151,9 @@ void check_number(const char* name, double value, double least, double most) {
 
 void check_numbers(const TrainSettings& settings) {
   constexpr double many = 1e9;
-  check_number("num_train_epochs", static_cast<double>(settings.epochs), 1, 1e6);
-  check_number("per_device_train_batch_size", static_cast<double>(settings.batch_size), 1, 1e6);
-  check_number("per_device_eval_batch_size", static_cast<double>(settings.eval_batch_size), 1, 1e6);
+  check_number("num_train_epochs", static_cast<double>(settings.epochs), 1, 1e5);
+  check_number("per_device_train_batch_size", static_cast<double>(settings.batch_size), 1, 1e5);
+  check_number("per_device_eval_batch_size", static_cast<double>(settings.eval_batch_size), 1, 1e5);
   check_number("max_steps", static_cast<double>(settings.max_steps), 0, many);
   check_number("logging_steps", static_cast<double>(settings.logging_steps), 1, many);
   check_number("warmup_ratio", settings.warmup_ratio, 0, 1);

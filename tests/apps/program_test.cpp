@@ -86,6 +86,11 @@ BOOST_AUTO_TEST_CASE(unknown_words_get_the_nearest_known_one) {
   check_refused("finetune --lerning_rate 1", "did you mean \"--learning_rate\"");
   check_refused("bench stp", "did you mean \"step\"");
   check_refused("bench step --sample 3", "did you mean \"--samples\"");
+  check_refused("finetune --batch_size 3", "did you mean \"--per_device_eval_batch_size\"");
+  check_refused("finetune --warmup 3", "did you mean \"--warmup_ratio\"");
+  check_refused("finetune --target query", "did you mean \"--target_modules\"");
+  check_refused("finetune --overwrite_output_dir True", "unexpected argument \"True\"");
+  check_refused("finetune -- --rank", "unexpected argument \"--rank\" behind \"--\"");
 }
 
 BOOST_AUTO_TEST_CASE(a_config_file_gives_settings_that_the_command_line_overrides) {
@@ -172,6 +177,22 @@ BOOST_AUTO_TEST_CASE(an_error_in_a_config_file_names_its_line) {
                      "run.conf: line 1: \"config\" can be given on the command line only");
 }
 
+BOOST_AUTO_TEST_CASE(a_setting_that_is_wrong_for_the_run_is_found_in_its_file) {
+  const SmallModel small;
+  for (const auto& [line, fragment] :
+       {std::pair("rank_schedule = 0:8,1:9", "run.conf: line 2: rank_schedule: "),
+        std::pair("task = foo", "run.conf: line 2: task: "),
+        std::pair("target_modules = foo", "run.conf: line 2: target_modules: ")}) {
+    const auto config = small.folder.write("run.conf", "seed = 1\n" + std::string(line) + "\n");
+    const Run result = run("finetune --config " + config.string() + " --adapter metatt4d --model " +
+                           small.encoder + " --data " + small.suite + " --output_dir " +
+                           (small.folder / "never").string() +
+                           (std::string(line).starts_with("task") ? "" : " --task cola"));
+    BOOST_TEST(result.exit_code == 2);
+    BOOST_CHECK_MESSAGE(result.has(fragment), result.output);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_byte_order_mark_before_the_first_setting_is_skipped) {
   check_file_refused("\xEF\xBB\xBFseed = x\n", "run.conf: line 1: seed: expected a whole number");
 }
@@ -190,6 +211,9 @@ BOOST_AUTO_TEST_CASE(lost_output_is_an_error) {
 BOOST_AUTO_TEST_CASE(control_characters_do_not_reach_the_terminal) {
   check_file_refused("\x1b[31mé…\x7f\xc2\x9b = 1\n", "\"\\x1b[31mé…\\x7f\\xc2\\x9b\"");
   check_file_refused("a\rb = 1\n", "\"a\\x0db\"");
+  check_file_refused("a\x9b\xc3 = 1\n", "\"a\\x9b\\xc3\"");
+  const Run result = run("finetune --" + std::string(5000, 'x'));
+  BOOST_TEST(result.output.size() < 2100);
 }
 
 BOOST_AUTO_TEST_CASE(a_config_file_with_an_unknown_setting_is_refused_by_line) {
@@ -291,6 +315,8 @@ BOOST_AUTO_TEST_CASE(pretraining_refuses_what_it_cannot_learn_from_before_it_wri
   for (const auto& [arguments, fragment] : {
            std::pair(command(blank.string(), suite + "/vocab.txt"), "blank.txt: expected lines"),
            std::pair(command(suite + "/corpus.txt", no_mask.string()), "[MASK]"),
+           std::pair(command(small.encoder + "/model.safetensors", suite + "/vocab.txt"),
+                     "expected text, found a zero"),
            std::pair(command(suite + "/corpus.txt", gap.string()), "gap.txt"),
        }) {
     const Run result = run(arguments);

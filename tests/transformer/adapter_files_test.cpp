@@ -224,6 +224,8 @@ BOOST_AUTO_TEST_CASE(fields_that_are_missing_or_wrong_are_named_with_their_file)
   check("rank", 3.5);
   check("rank", 0);
   check("rank", 1000000000);
+  check("ranks", std::vector<int>{1, 2, 3});
+  check("modes", std::vector<int>{1, 2, 3, 4});
   check("alpha", -1);
   check("target_modules", std::vector<std::string>{"query", "qkv"});
   check("target_modules", std::vector<std::string>{"value", "query"});
@@ -293,6 +295,27 @@ BOOST_AUTO_TEST_CASE(an_adapter_whose_base_is_gone_says_where_it_was) {
   written.write();
   std::filesystem::remove_all(written.folder / "base");
   check_error([&] { written.read(); }, {(written.folder / "base").string()});
+}
+
+BOOST_AUTO_TEST_CASE(an_update_that_overflows_is_not_written) {
+  const WrittenAdapter<float> written("metatt4d");
+  auto& weights = written.model->weights();
+  const auto& train = *written.model->train();
+  std::vector<Weights<float>::Replacement> cores;
+  for (int k = 0; k < 4; ++k) {
+    const Shape shape = weights.shape(train.core(k));
+    Tensor<float> large(shape);
+    tn::backend::fill(tn::backend::queue(), large.size(), 1e30F, large.mutable_data());
+    cores.push_back({train.core(k), large, {}, {}});
+  }
+  weights.replace(cores);
+  const OutputFolder folder =
+      prepare_output_folder((written.output.path / "never").string(), false);
+  check_error([&] { export_peft_lora(folder, *written.model, written.record()); },
+              {"export", "infinite"});
+  check_error([&] { write_merged_model(folder, *written.model, find_glue_task("cola"), 16); },
+              {"merge", "infinite"});
+  BOOST_TEST(std::filesystem::is_empty(folder.path));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -98,6 +98,43 @@ BOOST_AUTO_TEST_CASE(weights_of_another_shape_than_the_configuration_says_are_re
               {(folder / "model.safetensors").string(), "intermediate.dense.weight", "13", "12"});
 }
 
+BOOST_AUTO_TEST_CASE(layers_and_words_that_would_be_left_out_are_refused) {
+  const ModelFolder folder;
+  ModelConfig config = small_config();
+  config.num_hidden_layers = 1;
+  write_json(folder / "config.json", model_config_json(config));
+  check_error([&] { folder.open(); },
+              {(folder / "config.json").string(), "num_hidden_layers is 1", "encoder.layer.1"});
+  config = small_config();
+  config.vocab_size = 24 + 128;
+  write_json(folder / "config.json", model_config_json(config));
+  check_error([&] { folder.open(); }, {(folder / "vocab.txt").string(), "152", "found 24"});
+}
+
+BOOST_AUTO_TEST_CASE(layer_norms_of_the_first_checkpoints_are_found) {
+  const ModelFolder folder;
+  const Model before(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
+  std::vector<NamedTensor<float>> renamed;
+  for (NamedTensor<float> tensor : encoder_tensors(before.encoder())) {
+    const auto replace = [&](const std::string& now, const std::string& old) {
+      if (tensor.name.ends_with(now))
+        tensor.name.replace(tensor.name.size() - now.size(), now.size(), old);
+    };
+    replace("LayerNorm.weight", "LayerNorm.gamma");
+    replace("LayerNorm.bias", "LayerNorm.beta");
+    renamed.push_back(std::move(tensor));
+  }
+  write_safetensors<float>(folder / "model.safetensors", renamed, {});
+  const Model after(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
+  for (const auto id : before.encoder().ids()) {
+    const std::string& name = before.encoder().weights().name(id);
+    const auto& weights = after.encoder().weights();
+    BOOST_TEST(weights.value(weights.find(name)).to_vector() ==
+                   before.encoder().weights().value(id).to_vector(),
+               boost::test_tools::per_element());
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_layer_that_the_file_does_not_have_is_named) {
   const ModelFolder folder;
   ModelConfig config = small_config();
