@@ -167,11 +167,13 @@ Tensor<T> BlockTensor<T>::to_dense() const {
     return blocks_.begin()->second;
   Tensor<T> dense = Tensor<T>::zeros(shape());
   T* elements = dense.mutable_data();
-  for (const auto& [key, block] : blocks_)
-    for_each_row(dense.shape(), block_offsets(legs_, key), block.shape(),
+  for (const auto& entry : blocks_) {
+    const T* values = entry.second.data();
+    for_each_row(dense.shape(), block_offsets(legs_, entry.first), entry.second.shape(),
                  [&](Index to, Index from, Index count) {
-                   backend::copy(backend::queue(), count, block.data() + from, elements + to);
+                   backend::copy(backend::queue(), count, values + from, elements + to);
                  });
+  }
   return dense;
 }
 
