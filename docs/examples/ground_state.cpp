@@ -2,6 +2,7 @@
 //     g++ -std=c++20 ground_state.cpp $(pkg-config --cflags --libs metatt-tn) -o ground_state
 #include <metatt/tn/chain/dmrg.hpp>
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/measurement.hpp>
 
 #include <iomanip>
 #include <iostream>

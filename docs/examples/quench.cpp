@@ -2,6 +2,7 @@
 // the error that the truncations make.
 //     g++ -std=c++20 quench.cpp $(pkg-config --cflags --libs metatt-tn) -o quench
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/tebd.hpp>
 
 #include <cmath>

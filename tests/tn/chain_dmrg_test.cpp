@@ -3,6 +3,7 @@
 #include <metatt/tn/chain/dmrg.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 
 #include <cmath>

@@ -2,6 +2,7 @@
 
 #include <metatt/tn/chain/dmrg.hpp>
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 
 #include <cmath>
@@ -154,6 +155,39 @@ BOOST_AUTO_TEST_CASE(measurements_are_those_of_the_state_without_charges) {
   BOOST_TEST(std::abs(state.element(place) -
                       elements[static_cast<std::size_t>((((1 * 4 + 2) * 4 + 3) * 4 + 1) * 4)]) <
              1e-14);
+}
+
+BOOST_AUTO_TEST_CASE(density_matrices_are_partial_traces) {
+  const Sites sites = uniform_chain(5, spin_site(2).conserving({"2Sz"}));
+  const auto state = random_state<Complex>(sites, 9, 6, Names{"up", "zero", "down", "up", "zero"});
+  const auto elements = state.to_dense().to_vector();  // 3 · 9 · 9 basis states
+  const auto density = reduced_density_matrix(state, 1, 2).to_vector();
+  for (std::size_t i = 0; i < 9; ++i)
+    for (std::size_t j = 0; j < 9; ++j) {
+      Complex sum = 0;
+      for (std::size_t before = 0; before < 3; ++before)
+        for (std::size_t after = 0; after < 9; ++after)
+          sum += elements[(before * 9 + i) * 9 + after] *
+                 std::conj(elements[(before * 9 + j) * 9 + after]);
+      BOOST_TEST(std::abs(density[i * 9 + j] - sum) < 1e-13);
+    }
+  BOOST_CHECK_THROW(reduced_density_matrix(state, 4, 2), Error);
+}
+
+BOOST_AUTO_TEST_CASE(samples_come_as_often_as_the_state_says) {
+  const Sites sites = uniform_chain(4, spin_site(1).conserving({"2Sz"}));
+  const auto state = random_state<Complex>(sites, 4, 7, Names{"up", "down", "up", "down"});
+  const auto elements = state.to_dense().to_vector();
+  const Index count = 40000;
+  std::vector<double> seen(16);
+  for (const auto& states : sample(state, count, 3))
+    seen[static_cast<std::size_t>(((states[0] * 2 + states[1]) * 2 + states[2]) * 2 + states[3])] +=
+        1;
+  for (std::size_t i = 0; i < 16; ++i) {
+    const double expected = static_cast<double>(count) * std::norm(elements[i]);
+    BOOST_TEST(std::abs(seen[i] - expected) <= 4 * std::sqrt(expected));
+  }
+  BOOST_TEST((sample(state, 5, 3) == sample(state, 5, 3)));
 }
 
 BOOST_AUTO_TEST_CASE(sums_and_inner_products_are_those_of_the_elements) {

@@ -1,7 +1,7 @@
 #include <metatt/tn/chain/dmrg.hpp>
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
-#include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>

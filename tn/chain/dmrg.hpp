@@ -22,7 +22,7 @@ struct DmrgSweep {
 };
 
 struct DmrgSettings {
-  std::vector<DmrgSweep> sweeps;
+  std::vector<DmrgSweep> sweeps = {};
   /// Ends before the last sweep once |ΔE| of a sweep is at most this, with the settings of the last
   /// sweep reached; 0 never does.
   double energy_tolerance = 0;

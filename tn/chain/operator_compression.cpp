@@ -1,4 +1,5 @@
 #include <metatt/tn/chain/matrix_product_operator.hpp>
+#include <metatt/tn/interpolation.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -85,64 +86,6 @@ class TermTable {
   std::vector<Index> identity_rests_;
   std::map<Index, Complex> coefficients_;
 };
-
-/// A block of the coefficient matrix at a bond, dense on the host.
-struct Block {
-  std::size_t rows, columns;
-  std::vector<Complex> elements;
-  Complex& at(std::size_t i, std::size_t j) { return elements[i * columns + j]; }
-  Complex at(std::size_t i, std::size_t j) const { return elements[i * columns + j]; }
-};
-
-/// block = weights · (some of its rows).
-struct Interpolation {
-  std::vector<std::size_t> kept;  ///< rows
-  Block weights;                  ///< rows × kept
-};
-
-/// By Gaussian elimination with complete pivoting, up to relative pivots of 1e-13.
-Interpolation interpolate(Block block) {
-  constexpr double tolerance = 1e-13;
-  const std::size_t rows = block.rows, columns = block.columns;
-  std::vector<std::size_t> row_order(rows), column_order(columns);
-  std::iota(row_order.begin(), row_order.end(), 0);
-  std::iota(column_order.begin(), column_order.end(), 0);
-  double largest_pivot = 0;
-  std::size_t rank = 0;
-  for (; rank < std::min(rows, columns); ++rank) {
-    std::size_t p = rank, q = rank;
-    double best = -1;
-    for (std::size_t i = rank; i < rows; ++i)
-      for (std::size_t j = rank; j < columns; ++j)
-        if (const double a = std::abs(block.at(row_order[i], column_order[j])); a > best)
-          best = a, p = i, q = j;
-    largest_pivot = std::max(largest_pivot, best);
-    if (best <= tolerance * largest_pivot) break;
-    std::swap(row_order[rank], row_order[p]);
-    std::swap(column_order[rank], column_order[q]);
-    const Complex pivot = block.at(row_order[rank], column_order[rank]);
-    for (std::size_t i = rank + 1; i < rows; ++i) {
-      Complex& factor = block.at(row_order[i], column_order[rank]);
-      factor /= pivot;
-      if (factor == 0.0) continue;
-      for (std::size_t j = rank + 1; j < columns; ++j)
-        block.at(row_order[i], column_order[j]) -=
-            factor * block.at(row_order[rank], column_order[j]);
-    }
-  }
-  // Below the diagonal now stands L; the rows that are not kept are L₂·L₁⁻¹ times those that are.
-  Interpolation result{{row_order.begin(), row_order.begin() + static_cast<std::ptrdiff_t>(rank)},
-                       {rows, rank, std::vector<Complex>(rows * rank)}};
-  for (std::size_t i = 0; i < rank; ++i) result.weights.at(row_order[i], i) = 1;
-  for (std::size_t i = rank; i < rows; ++i)
-    for (std::size_t j = rank; j-- > 0;) {
-      Complex weight = block.at(row_order[i], column_order[j]);
-      for (std::size_t m = j + 1; m < rank; ++m)
-        weight -= result.weights.at(row_order[i], m) * block.at(row_order[m], column_order[j]);
-      result.weights.at(row_order[i], j) = weight;
-    }
-  return result;
-}
 
 /// What is left to do at a bond: the index `left` of the bond, times everything that `rest` says,
 /// times a coefficient.
@@ -251,23 +194,25 @@ class MpoBuilder {
       local[i] = members.size();
       members.push_back(i < rows.size() ? i : i - rows.size());
     }
-    std::vector<Block> blocks;
+    std::vector<HostMatrix<Complex>> blocks;
     for (std::size_t p = 0; p < part_rows.size(); ++p)
       blocks.push_back({part_rows[p].size(), part_columns[p].size(),
                         std::vector<Complex>(part_rows[p].size() * part_columns[p].size())});
     for (const auto& [row, column, value] : elements)
       blocks[part_numbers.at(parts.find(row))].at(local[row], local[rows.size() + column]) += value;
     for (std::size_t p = 0; p < blocks.size(); ++p) {
-      const Interpolation part = interpolate(blocks[p]);
+      const double largest = std::abs(*std::ranges::max_element(
+          blocks[p].elements, {}, [](const Complex& value) { return std::abs(value); }));
+      const auto part = interpolate(blocks[p], 1e-13 * largest);
       for (std::size_t i = 0; i < blocks[p].rows; ++i)
-        for (std::size_t j = 0; j < part.kept.size(); ++j)
+        for (std::size_t j = 0; j < part.rows.size(); ++j)
           add_entry(row_of[part_rows[p][i]].first, count + static_cast<Index>(j),
                     row_of[part_rows[p][i]].second, part.weights.at(i, j));
-      for (std::size_t j = 0; j < part.kept.size(); ++j)
+      for (std::size_t j = 0; j < part.rows.size(); ++j)
         for (std::size_t c = 0; c < blocks[p].columns; ++c)
-          if (const Complex value = blocks[p].at(part.kept[j], c); value != 0.0)
+          if (const Complex value = blocks[p].at(part.rows[j], c); value != 0.0)
             next.push_back({count + static_cast<Index>(j), rest_of[part_columns[p][c]], value});
-      count += static_cast<Index>(part.kept.size());
+      count += static_cast<Index>(part.rows.size());
     }
   }
 

@@ -1,0 +1,275 @@
+#include <metatt/tn/chain/measurement.hpp>
+#include <metatt/tn/contract.hpp>
+
+#include <cmath>
+#include <map>
+#include <random>
+
+namespace metatt::tn {
+
+namespace {
+
+using Complex = std::complex<double>;
+
+template <class T>
+T scalar_of(Complex value, const char* function) {
+  if constexpr (std::is_same_v<T, Real<T>>) {
+    if (value.imag() != 0) fail(function, ": the operator is complex, the state is not");
+    return static_cast<T>(value.real());
+  } else {
+    return T(static_cast<Real<T>>(value.real()), static_cast<Real<T>>(value.imag()));
+  }
+}
+
+void check_sites(const Sites& sites, Index length, const char* function) {
+  if (static_cast<Index>(sites.size()) != length)
+    fail(function, ": the state has ", length, " sites, found ", sites.size());
+}
+
+/// An operator as the core of an MPO whose bonds have dimension one: legs (left bond, out, in,
+/// right bond). The left bond has the charge `left`, the right one what the operator makes of it.
+template <class T>
+BlockTensor<T> operator_core(const Site& site, const LocalOperator& op, const Charge& left,
+                             const char* function) {
+  const Symmetry& symmetry = site.leg().symmetry();
+  const Charge right = symmetry.sum(left, site.charge_change(op).value_or(Charge{}));
+  std::vector<T> elements;
+  for (const Complex value : op.elements) elements.push_back(scalar_of<T>(value, function));
+  return BlockTensor<T>::from_dense(
+      Tensor<T>::from({1, op.dimension, op.dimension, 1}, std::span<const T>(elements)),
+      {Leg(symmetry, {{left, 1}}), site.leg(), site.leg().reversed(),
+       Leg(symmetry, {{right, 1}}, Direction::out)});
+}
+
+/// What stands left of the centre of a canonical form: legs as Environments::left.
+template <class T>
+BlockTensor<T> left_of_center(const BlockTensor<T>& core) {
+  const Leg& bond = core.leg(0);
+  BlockTensor<T> result({Leg(bond.symmetry(), {{}}, Direction::out), bond, bond.reversed()});
+  for (Index s = 0; s < bond.sector_count(); ++s) {
+    const Index n = bond.sector(s).dimension;
+    result.set_block({0, s, s}, identity<T>(n, n).reshaped({1, n, n}));
+  }
+  return result;
+}
+
+/// ⟨A|O|A⟩ over a core: the next left environment.
+template <class T>
+BlockTensor<T> transfer(const BlockTensor<T>& left, const BlockTensor<T>& core,
+                        const BlockTensor<T>& op) {
+  const BlockTensor<T> ket = contract("wbk,ksr->wbsr", left, core);
+  const BlockTensor<T> applied = contract("wbsr,wtsv->vbtr", ket, op);
+  return contract("btc,vbtr->vcr", conjugate(core), applied);
+}
+
+/// The environment closed by a right-canonical rest: its trace over the bond, zero if the operators
+/// changed a charge.
+template <class T>
+Complex trace_of(const BlockTensor<T>& environment) {
+  Complex sum = 0;
+  for (const auto& [key, block] : environment.blocks()) {
+    if (key[1] != key[2]) continue;
+    const auto values = block.to_vector();
+    const Index n = block.extent(1);
+    for (Index i = 0; i < n; ++i) sum += Complex(values[static_cast<std::size_t>(i * (n + 1))]);
+  }
+  return sum;
+}
+
+/// ⟨ψ|X_i Y_j|ψ⟩ for all j > i, for a state with its centre at site i: one environment that holds
+/// X_i (and the parity operators behind it, if it is fermionic) moves to the right and is closed by
+/// Y.
+template <class T>
+std::vector<Complex> correlations_to_the_right(const TensorTrain<T>& state, const Sites& sites,
+                                               std::size_t i, const LocalOperator& X,
+                                               const std::string& Y) {
+  constexpr const char* name = "correlation_matrix";
+  const LocalOperator first = X.fermionic ? X * sites[i].find_operator("F") : X;
+  const Charge charge = sites[i].charge_change(first).value_or(Charge{});
+  const BlockTensor<T>& center = state.core(static_cast<Index>(i));
+  BlockTensor<T> environment =
+      transfer(left_of_center(center), center, operator_core<T>(sites[i], first, {}, name));
+  std::vector<Complex> values(sites.size());
+  for (std::size_t j = i + 1; j < sites.size(); ++j) {
+    const BlockTensor<T>& core = state.core(static_cast<Index>(j));
+    const auto op = [&](const std::string& between) {
+      return operator_core<T>(sites[j], sites[j].find_operator(between), charge, name);
+    };
+    values[j] = trace_of(transfer(environment, core, op(Y)));
+    environment = transfer(environment, core, op(X.fermionic ? "F" : "Id"));
+  }
+  return values;
+}
+
+template <class T>
+Tensor<T> conjugated(Tensor<T> x) {
+  backend::conjugate(backend::queue(), x.size(), x.mutable_data());
+  return x;
+}
+
+/// One measurement of all sites, of a state of norm one with its centre at site 0.
+template <class T>
+std::vector<Index> sampled(const TensorTrain<T>& state, std::mt19937_64& chance) {
+  std::vector<Index> result;
+  // What the sites so far leave of the state: a row vector in one sector of the bond.
+  Tensor<T> row = Tensor<T>::from({1, 1}, {T(1)});
+  Index sector = 0;
+  for (Index k = 0; k < state.length(); ++k) {
+    struct Outcome {
+      Index state, sector;
+      double weight;
+      Tensor<T> row;
+    };
+    std::vector<Outcome> outcomes;
+    double total = 0;
+    for (const auto& [key, block] : state.core(k).blocks()) {
+      if (key[0] != sector) continue;
+      const Index d = block.extent(1), right = block.extent(2);
+      const Tensor<T> rows =
+          matrix_product(row, block.reshaped({block.extent(0), d * right})).reshaped({d, right});
+      for (Index s = 0; s < d; ++s) {
+        const Tensor<T> own = rows.slice(s, s + 1);
+        const double norm = static_cast<double>(backend::norm(backend::queue(), right, own.data()));
+        total += norm * norm;
+        outcomes.push_back({state.core(k).leg(1).offset(key[1]) + s, key[2], norm * norm, own});
+      }
+    }
+    double left = total * static_cast<double>(chance() >> 11) * 0x1p-53;
+    std::size_t chosen = 0;
+    while (chosen + 1 < outcomes.size() && left >= outcomes[chosen].weight)
+      left -= outcomes[chosen++].weight;
+    const Outcome& outcome = outcomes[chosen];
+    result.push_back(outcome.state);
+    sector = outcome.sector;
+    row = outcome.row;
+    backend::scale(backend::queue(), row.size(),
+                   static_cast<T>(static_cast<Real<T>>(1 / std::sqrt(outcome.weight))),
+                   row.mutable_data());
+  }
+  return result;
+}
+
+}  // namespace
+
+double entropy(std::span<const double> singular_values) {
+  double weight = 0;
+  for (const double value : singular_values) weight += value * value;
+  double sum = 0;
+  for (const double value : singular_values)
+    if (const double p = value * value / weight; p > 0) sum -= p * std::log(p);
+  return sum;
+}
+
+template <class T>
+std::vector<std::vector<double>> entanglement_spectra(const TensorTrain<T>& state) {
+  TensorTrain<T> copy = state;
+  const auto report = sweep(copy, TruncationPolicy{}, SweepMode::rounding);
+  const double norm = static_cast<double>(copy.norm());
+  std::vector<std::vector<double>> spectra;
+  for (const auto& bond : report.bonds) {
+    spectra.push_back(bond.spectrum);
+    for (double& value : spectra.back()) value /= norm;
+  }
+  return spectra;
+}
+
+template <class T>
+std::vector<Complex> local_expectations(const TensorTrain<T>& state, const Sites& sites,
+                                        const std::string& name) {
+  check_sites(sites, state.length(), "local_expectations");
+  TensorTrain<T> moving = state;
+  moving.orthogonalise(0);
+  const double weight = std::pow(static_cast<double>(moving.norm()), 2);
+  std::vector<Complex> values;
+  for (Index k = 0; k < state.length(); ++k) {
+    const LocalOperator& op = sites[static_cast<std::size_t>(k)].find_operator(name);
+    if (op.fermionic)
+      fail("local_expectations: \"", name, "\" is fermionic, so its mean value is zero");
+    moving.orthogonalise(k);
+    const BlockTensor<T>& core = moving.core(k);
+    const auto W =
+        operator_core<T>(sites[static_cast<std::size_t>(k)], op, {}, "local_expectations");
+    values.push_back(trace_of(transfer(left_of_center(core), core, W)) / weight);
+  }
+  return values;
+}
+
+template <class T>
+std::vector<std::vector<Complex>> correlation_matrix(const TensorTrain<T>& state,
+                                                     const Sites& sites, const std::string& A,
+                                                     const std::string& B) {
+  constexpr const char* name = "correlation_matrix";
+  check_sites(sites, state.length(), name);
+  const auto n = sites.size();
+  TensorTrain<T> moving = state;
+  moving.orthogonalise(0);
+  const double weight = std::pow(static_cast<double>(moving.norm()), 2);
+  std::vector<std::vector<Complex>> result(n, std::vector<Complex>(n));
+  const bool odd = sites[0].find_operator(A).fermionic;
+  for (const Site& site : sites)
+    if (site.find_operator(A).fermionic != odd || site.find_operator(B).fermionic != odd)
+      fail(name, ": expected \"", A, "\" and \"", B,
+           "\" both fermionic or both not, on every site");
+  for (std::size_t i = 0; i < n; ++i) {
+    moving.orthogonalise(static_cast<Index>(i));
+    const BlockTensor<T>& core = moving.core(static_cast<Index>(i));
+    const LocalOperator &a = sites[i].find_operator(A), &b = sites[i].find_operator(B);
+    const auto both = operator_core<T>(sites[i], a * b, {}, name);
+    result[i][i] = trace_of(transfer(left_of_center(core), core, both)) / weight;
+    const auto later_B = correlations_to_the_right(moving, sites, i, a, B);
+    const auto later_A = correlations_to_the_right(moving, sites, i, b, A);
+    for (std::size_t j = i + 1; j < n; ++j) {
+      result[i][j] = later_B[j] / weight;
+      result[j][i] = (odd ? -1.0 : 1.0) * later_A[j] / weight;  // A_j B_i = ∓ B_i A_j
+    }
+  }
+  return result;
+}
+
+template <class T>
+Tensor<T> reduced_density_matrix(const TensorTrain<T>& state, Index first, Index count) {
+  if (first < 0 || count < 1 || first + count > state.length())
+    fail("reduced_density_matrix: expected sites of 0 … ", state.length() - 1, ", found ", count,
+         " from ", first, " on");
+  TensorTrain<T> moving = state;
+  moving.orthogonalise(first);
+  Tensor<T> block = moving.dense_core(first);  // (left bond, basis states, right bond)
+  for (Index k = first + 1; k < first + count; ++k) {
+    const Tensor<T> core = moving.dense_core(k);
+    block = contract("lim,msr->lisr", block, core)
+                .reshaped({block.extent(0), block.extent(1) * core.extent(1), core.extent(2)});
+  }
+  Tensor<T> density = contract("lir,ljr->ij", block, conjugated(block));
+  const Real<T> norm = moving.norm();
+  backend::scale(backend::queue(), density.size(), T(1 / (norm * norm)), density.mutable_data());
+  return density;
+}
+
+template <class T>
+std::vector<std::vector<Index>> sample(const TensorTrain<T>& state, Index count,
+                                       std::uint64_t seed) {
+  TensorTrain<T> canonical = state;
+  canonical.orthogonalise(0);
+  if (!(canonical.norm() > 0)) fail("sample: expected a state, found one of norm zero");
+  canonical.scale(T(1 / canonical.norm()));
+  std::mt19937_64 chance(seed);
+  std::vector<std::vector<Index>> samples;
+  for (Index i = 0; i < count; ++i) samples.push_back(sampled(canonical, chance));
+  return samples;
+}
+
+#define METATT_INSTANTIATE(T)                                                            \
+  template std::vector<std::vector<double>> entanglement_spectra(const TensorTrain<T>&); \
+  template std::vector<Complex> local_expectations(const TensorTrain<T>&, const Sites&,  \
+                                                   const std::string&);                  \
+  template std::vector<std::vector<Complex>> correlation_matrix(                         \
+      const TensorTrain<T>&, const Sites&, const std::string&, const std::string&);      \
+  template Tensor<T> reduced_density_matrix(const TensorTrain<T>&, Index, Index);        \
+  template std::vector<std::vector<Index>> sample(const TensorTrain<T>&, Index, std::uint64_t);
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+METATT_INSTANTIATE(std::complex<float>)
+METATT_INSTANTIATE(std::complex<double>)
+#undef METATT_INSTANTIATE
+
+}  // namespace metatt::tn

@@ -1,0 +1,43 @@
+#pragma once
+/// Contractions of any number of tensors, two at a time in the best order.
+
+#include <metatt/tn/contract.hpp>
+
+#include <initializer_list>
+#include <utility>
+
+namespace metatt::tn {
+
+/// One step after the other: the tensors at these two places are replaced by their product, which
+/// goes to the end of the list.
+struct ContractionOrder {
+  struct Step {
+    std::size_t first, second;
+    std::string indices;  ///< for contract() of two tensors
+  };
+  std::vector<Step> steps;
+  double operations = 0;       ///< multiplications and additions of all steps
+  double largest_product = 0;  ///< elements of the largest product on the way
+};
+
+/// The order with the fewest operations: exactly, over all orders, for up to eight tensors; beyond
+/// that by always taking the pair whose product grows the memory least. Outer products count like
+/// any others. `indices` as in contract(). Errors as contract().
+ContractionOrder contraction_order(std::string_view indices, std::span<const Shape> shapes);
+
+/// contract("ab,bcd,dc->a", {x, y, z}): sums over all indices that the result does not have. An
+/// index may stand in more than two tensors. Throws Error on an index that stands in one tensor
+/// only and not in the result, on one that occurs twice in a tensor, and on extents that differ.
+template <class T>
+Tensor<T> contract(std::string_view indices, std::span<const Tensor<T>> tensors);
+template <class T>
+Tensor<T> contract(std::string_view indices, std::initializer_list<Tensor<T>> tensors) {
+  return contract(indices, std::span<const Tensor<T>>(tensors.begin(), tensors.size()));
+}
+
+/// Sums over the diagonal of two modes of equal extent: the result has the other modes. Throws
+/// Error unless they are two modes of equal extent.
+template <class T>
+Tensor<T> trace(const Tensor<T>& tensor, int first, int second);
+
+}  // namespace metatt::tn
