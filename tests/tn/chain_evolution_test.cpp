@@ -2,6 +2,7 @@
 
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/tdvp.hpp>
 #include <metatt/tn/chain/tebd.hpp>
 
@@ -157,6 +158,51 @@ BOOST_AUTO_TEST_CASE(fermions_hop_with_their_signs) {
              1e-5);
   const auto mpo = matrix_product_operator<Complex>(hubbard(4, 2), sites);
   BOOST_TEST(error_after(Tdvp<Complex>(mpo, start, {.cutoff = 1e-24}), 128, exact) < 1e-3);
+}
+
+BOOST_AUTO_TEST_CASE(purifications_have_the_thermal_mean_values) {
+  struct Case {
+    const char* name;
+    Index n;
+    Site site;
+    const char* measured;
+  };
+  const Case cases[] = {{"spins", 5, spin_site(1).conserving({"2Sz"}), "Sz"},
+                        {"electrons", 3, electron_site().conserving({"N", "2Sz"}), "N"},
+                        {"electrons without charges", 3, electron_site(), "N"}};
+  for (const Case& c : cases) BOOST_TEST_CONTEXT(c.name) {
+      const Sites physical = uniform_chain(c.n, c.site);
+      const bool spins = c.n == 5;
+      const auto hamiltonian = [&](Index step) {  // on every step-th site
+        OperatorSum H;
+        const OperatorSum plain = spins ? chain(c.n) : hubbard(c.n, 3) + 0.3 * op("Nup", 0);
+        for (OperatorProduct term : plain.terms()) {
+          for (auto& factor : term.factors) factor.site *= step;
+          H += term;
+        }
+        return H;
+      };
+      const double beta = 1.2;
+      const Eigen::SelfAdjointEigenSolver<Matrix> solver(exact_matrix(hamiltonian(1), physical));
+      const Eigen::VectorXd weights = (-beta * solver.eigenvalues().array()).exp();
+      const auto mean = [&](const Matrix& X) {
+        const Matrix rotated = solver.eigenvectors().adjoint() * X * solver.eigenvectors();
+        return rotated.diagonal().real().dot(weights) / weights.sum();
+      };
+      const Sites sites = purification_sites(physical);
+      const auto mpo = matrix_product_operator<double>(hamiltonian(2), sites);
+      Tdvp<double> cooling(mpo, infinite_temperature_state<double>(physical), {.cutoff = 1e-20});
+      double logarithm = 0;
+      for (int i = 0; i < 12; ++i) logarithm += 2 * std::log(cooling.step(-beta / 24).norm);
+      BOOST_TEST(std::abs(expectation(mpo, cooling.state()) -
+                          mean(exact_matrix(hamiltonian(1), physical))) < 1e-3);
+      const auto values = local_expectations(cooling.state(), sites, c.measured);
+      for (Index k = 0; k < c.n; ++k)
+        BOOST_TEST(std::abs(values[static_cast<std::size_t>(2 * k)].real() -
+                            mean(exact_matrix(op(c.measured, k), physical))) < 1e-3);
+      const double states = static_cast<double>(weights.size());
+      BOOST_TEST(std::abs(logarithm - std::log(weights.sum() / states)) < 1e-3);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(settings_that_make_no_sense_are_refused) {

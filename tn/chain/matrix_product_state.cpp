@@ -1,4 +1,5 @@
 #include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -141,7 +142,36 @@ TensorTrain<T> random_state(const Sites& sites, Index bond, std::uint64_t seed,
   return state;
 }
 
+Sites purification_sites(const Sites& physical) {
+  Sites sites;
+  for (const Site& site : physical) {
+    sites.push_back(site);
+    sites.push_back(site.ancilla());
+  }
+  return sites;
+}
+
+template <class T>
+TensorTrain<T> infinite_temperature_state(const Sites& physical) {
+  if (physical.empty()) fail("infinite_temperature_state: expected at least one site, found none");
+  std::vector<BlockTensor<T>> cores;
+  for (const Site& site : physical) {
+    const Leg &mode = site.leg(), partner = site.ancilla().leg();
+    const Leg outer(mode.symmetry(), {{}});
+    const Index d = mode.dimension();
+    // Σ_s |s⟩|s⟩ / √d is one matrix, cut between the two.
+    const auto pair = BlockTensor<T>::from_dense(identity<T>(d, d).reshaped({1, d, d, 1}),
+                                                 {outer, mode, partner, outer.reversed()});
+    auto parts = qr(pair, 2);
+    scale(parts.r, T(1 / std::sqrt(static_cast<Real<T>>(d))));
+    cores.push_back(std::move(parts.q));
+    cores.push_back(std::move(parts.r));
+  }
+  return TensorTrain<T>(std::move(cores));
+}
+
 #define METATT_INSTANTIATE(T)                                                        \
+  template TensorTrain<T> infinite_temperature_state(const Sites&);                  \
   template TensorTrain<T> product_state(const Sites&, std::span<const std::string>); \
   template TensorTrain<T> random_state(const Sites&, Index, std::uint64_t,           \
                                        std::span<const std::string>);

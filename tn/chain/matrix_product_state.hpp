@@ -23,4 +23,15 @@ template <class T>
 TensorTrain<T> random_state(const Sites& sites, Index bond, std::uint64_t seed,
                             std::span<const std::string> like = {});
 
+/// Every site followed by its ancilla: site k of the physical chain is site 2k.
+Sites purification_sites(const Sites& physical);
+
+/// The purification of a chain at infinite temperature (Verstraete, García-Ripoll and Cirac,
+/// cond-mat/0406426): every site maximally entangled with its ancilla, norm one, total charge zero,
+/// on purification_sites(physical). exp(−βH/2) on it, with H written for the sites 2k, gives the
+/// thermal state: its mean values are those at the temperature 1/β, over all sectors. The norm that
+/// the steps report multiply to √(Tr exp(−βH) / Π d_k).
+template <class T>
+TensorTrain<T> infinite_temperature_state(const Sites& physical);
+
 }  // namespace metatt::tn

@@ -149,6 +149,17 @@ Site Site::conserving(const std::vector<std::string>& quantities) const {
   return result;
 }
 
+Site Site::ancilla() const {
+  Site result = *this;
+  result.name_ += ", ancilla";
+  for (auto& [name, quantity] : result.quantities_)
+    for (int& value : quantity.second) value = -value;
+  std::vector<Sector> sectors = leg_.sectors();
+  for (Sector& sector : sectors) sector.charge = leg_.symmetry().difference({}, sector.charge);
+  result.leg_ = Leg(leg_.symmetry(), std::move(sectors));
+  return result;
+}
+
 std::optional<Charge> Site::charge_change(const LocalOperator& op) const {
   const Symmetry& symmetry = leg_.symmetry();
   std::vector<Charge> charges;

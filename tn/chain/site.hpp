@@ -51,6 +51,8 @@ class Site {
   /// The same site for a model that conserves these quantities: states and operators made of such
   /// sites store only what their charges allow. Throws Error naming the quantities there are.
   Site conserving(const std::vector<std::string>& quantities) const;
+  /// The same site with the opposite charges: the partner of a site in a purification.
+  Site ancilla() const;
   /// The basis states as an incoming leg, in their order, with the charges that are conserved.
   const Leg& leg() const { return leg_; }
   /// By how much an operator changes the charge; nothing for a zero matrix. Throws Error if its
