@@ -290,6 +290,33 @@ BOOST_AUTO_TEST_CASE(noise_reaches_what_two_sites_do_not) {
   BOOST_TEST(std::abs(result.energy - -3) < 1e-10);
 }
 
+BOOST_AUTO_TEST_CASE(single_site_sweeps_with_expansion_reach_the_same_states) {
+  const std::vector<std::string> neel{"up", "down", "up", "down", "up", "down", "up", "down"};
+  for (const bool charged : {false, true}) {
+    const Sites sites = uniform_chain(8, charged ? spin_site(1).conserving({"2Sz"}) : spin_site(1));
+    OperatorSum H = heisenberg(8);
+    for (Index i = 0; i < 8; ++i) H += 0.05 * static_cast<double>(i) * op("Sz", i);
+    const auto mpo = matrix_product_operator<double>(H, sites);
+    DmrgSettings settings{.sweeps = {}, .sites = 1};
+    for (int i = 0; i < 8; ++i) settings.sweeps.push_back({16, 1e-14, 4, 1e-3});
+    for (int i = 0; i < 8; ++i) settings.sweeps.push_back({16, 1e-15, 6});
+    const auto result = dmrg(mpo, product_state<double>(sites, neel), settings);
+    BOOST_TEST(std::abs(result.energy - ground_state_energy(H, uniform_chain(8, spin_site(1)))) <
+               1e-9);
+    // Bonds that do not grow keep the product state.
+    settings.sweeps.assign(3, {16, 1e-15, 6});
+    const auto fixed = dmrg(mpo, product_state<double>(sites, neel), settings);
+    BOOST_TEST(fixed.sweeps.back().maximum_bond == 1);
+    BOOST_TEST(fixed.energy > result.energy + 0.1);
+    const std::vector lower{result.state};
+    settings.sweeps.assign(12, {16, 1e-15, 6});
+    const auto two = excited_state<double>(mpo, lower, random_state<double>(sites, 16, 4, neel),
+                                           {.sweeps = settings.sweeps});
+    const auto one = excited_state<double>(mpo, lower, two.state, settings);
+    BOOST_TEST(std::abs(one.energy - two.energy) < 1e-9);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(an_operator_that_is_not_hermitian_is_refused) {
   const Sites sites = uniform_chain(4, spin_site(1));
   const auto start = random_state<double>(sites, 2, 1);

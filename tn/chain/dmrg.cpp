@@ -48,7 +48,7 @@ class OrthogonalSpace {
   std::vector<Tensor<T>> excluded_;
 };
 
-/// The state of one call of dmrg() on a chain of two sites or more.
+/// The state of one call of dmrg().
 template <class T>
 class Optimisation {
  public:
@@ -61,25 +61,22 @@ class Optimisation {
     if (!(norm > 0) || !std::isfinite(norm))
       fail("dmrg: expected a start state, found one of norm ", norm);
     state_.scale(T(1 / norm));
-    for (Index k = state_.length() - 1; k > 1; --k) extend_right(k);
+    for (Index k = state_.length() - 1; k > 0; --k) extend_right(k);
   }
 
-  DmrgSweepReport sweep(Index number, const DmrgSweep& settings) {
+  DmrgSweepReport sweep(Index number, Index sites, const DmrgSweep& settings) {
     const auto start = std::chrono::steady_clock::now();
     report_ = {};
     report_.sweep = number;
-    const Index last = state_.length() - 2;
-    for (Index k = 0; k < last; ++k) {
-      optimise(k, settings, k + 1);
-      extend_left(k);
-    }
-    for (Index k = last; k >= 0; --k) {
-      optimise(k, settings, k);
-      if (k > 0) extend_right(k + 1);
-    }
+    if (state_.length() == 1)
+      optimise_only_site();
+    else if (sites == 1)
+      sweep_sites(settings);
+    else
+      sweep_pairs(settings);
     if (report_.products == 0) fail("dmrg: no state is orthogonal to the lower ones");
-    const auto ranks = state_.ranks();
-    report_.maximum_bond = *std::max_element(ranks.begin(), ranks.end());
+    for (const Index rank : state_.ranks())
+      report_.maximum_bond = std::max(report_.maximum_bond, rank);
     report_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report_;
@@ -97,78 +94,163 @@ class Optimisation {
     for (auto& lower : lower_) lower.extend_right(state_, k);
   }
 
-  /// Sites k and k + 1; the centre goes to `center`, one of them.
-  void optimise(Index k, const DmrgSweep& settings, Index center) {
-    const EffectiveHamiltonian<T> hamiltonian(environments_, k, 2);
-    const auto start = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
+  void sweep_pairs(const DmrgSweep& settings) {
+    const Index last = state_.length() - 2;
+    const auto optimise = [&](Index k, Index center) {
+      const auto pair = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
+      split(k, lowest(k, 2, pair, settings.lanczos_steps), settings, center);
+    };
+    for (Index k = 0; k < last; ++k) {
+      optimise(k, k + 1);
+      extend_left(k);
+    }
+    for (Index k = last; k >= 0; --k) {
+      optimise(k, k);
+      if (k > 0) extend_right(k + 1);
+    }
+  }
+
+  void sweep_sites(const DmrgSweep& settings) {
+    const Index last = state_.length() - 1;
+    for (Index k = 0; k < last; ++k) {
+      state_.set_core(k, lowest(k, 1, state_.core(k), settings.lanczos_steps));
+      move_right(k, settings);
+      extend_left(k);
+    }
+    for (Index k = last; k > 0; --k) {
+      state_.set_core(k, lowest(k, 1, state_.core(k), settings.lanczos_steps));
+      move_left(k, settings);
+      extend_right(k);
+    }
+  }
+
+  /// A chain of one site has no bond: an eigenvector of its matrix.
+  void optimise_only_site() {
+    const auto start = random_blocks<T>(state_.core(0).legs(), 1);
+    state_.set_core(0, lowest(0, 1, start, start.extent(1)));
+  }
+
+  /// The lowest state of a few sites among those orthogonal to the lower states.
+  BlockTensor<T> lowest(Index k, Index sites, const BlockTensor<T>& start, Index steps) {
+    const EffectiveHamiltonian<T> hamiltonian(environments_, k, sites);
     OrthogonalSpace<T> space;
-    for (const auto& lower : lower_) space.exclude(hamiltonian.to_vector(lower.pair(k)));
+    for (const auto& lower : lower_) space.exclude(hamiltonian.to_vector(lower.part(k, sites)));
     Tensor<T> vector = hamiltonian.to_vector(start);
     space.project(vector);
     if (norm_of(vector) < 1e-6) {  // the start is one of the lower states
       vector = random_normal<T>(vector.shape(), 1);
       space.project(vector);
-      // Where the lower states are all there is at these two sites, nothing is left to optimise.
-      if (norm_of(vector) < 1e-6) return split(k, start, settings, center);
+      // Where the lower states are all there is at these sites, nothing is left to optimise.
+      if (norm_of(vector) < 1e-6) return start;
     }
     const auto apply = [&](const Tensor<T>& psi) {
       Tensor<T> product = hamiltonian(psi);
       space.project(product);
       return product;
     };
-    const auto pair = lowest_eigenpair<T>(apply, vector, {settings.lanczos_steps});
+    const auto pair = lowest_eigenpair<T>(apply, vector, {steps});
     report_.energy = pair.value;
     report_.residual = std::max(report_.residual, pair.residual);
     report_.products += pair.products;
-    split(k, hamiltonian.to_tensor(pair.vector), settings, center);
+    return hamiltonian.to_tensor(pair.vector);
+  }
+
+  /// x with this weight against a state of norm one.
+  static BlockTensor<T> weighted(BlockTensor<T> x, double weight) {
+    const double size = static_cast<double>(norm(x));
+    if (size > 0) scale(x, static_cast<T>(static_cast<Real<T>>(std::sqrt(weight) / size)));
+    return x;
+  }
+
+  /// The part of H·ψ, for a state of the sites from k on, that leads out of the bond behind its
+  /// first mode: as a matrix (left bond, mode, new leg); the last legs of ψ do not matter.
+  BlockTensor<T> leading_right(Index k, const BlockTensor<T>& rows, double noise) const {
+    const auto left = contract("wbl,lsm->wbsm", environments_.left(k), rows);
+    const auto part = contract("wbsm,wusv->buvm", left, environments_.mpo().block_core(k));
+    return weighted(lq(part, 2).l, noise);
+  }
+  /// Likewise to the left of the mode of site k: (new leg, mode, right bond).
+  BlockTensor<T> leading_left(Index k, const BlockTensor<T>& columns, double noise) const {
+    const auto right = contract("msr,wrb->mswb", columns, environments_.right(k));
+    const auto part = contract("mswb,vusw->mvub", right, environments_.mpo().block_core(k));
+    return weighted(qr(part, 2).r, noise);
+  }
+
+  /// The centre goes from site k to the next; with noise the bond grows first by what H·ψ needs
+  /// (subspace expansion, Hubig et al., arXiv:1501.05504), which leaves the state as it is.
+  void move_right(Index k, const DmrgSweep& settings) {
+    BlockTensor<T> own = state_.core(k), next = state_.core(k + 1);
+    if (settings.noise > 0) {
+      const BlockTensor<T> more = leading_right(k, own, settings.noise);
+      next = direct_sum(next, BlockTensor<T>({more.leg(2).reversed(), next.leg(1), next.leg(2)}),
+                        std::array{0});
+      own = direct_sum(own, more, std::array{2});
+    }
+    auto cut = truncated_svd(own, 2, policy(settings));
+    note(k, cut);
+    auto center = contract("mn,nsr->msr", leg_scaled(cut.vh, 0, cut.singular_values), next);
+    scale(center, T(1) / T(norm(center)));
+    state_.set_pair(k, std::move(cut.u), std::move(center), k + 1);
+  }
+
+  void move_left(Index k, const DmrgSweep& settings) {
+    BlockTensor<T> own = state_.core(k), next = state_.core(k - 1);
+    if (settings.noise > 0) {
+      const BlockTensor<T> more = leading_left(k, own, settings.noise);
+      next = direct_sum(next, BlockTensor<T>({next.leg(0), next.leg(1), more.leg(0).reversed()}),
+                        std::array{2});
+      own = direct_sum(own, more, std::array{0});
+    }
+    auto cut = truncated_svd(own, 1, policy(settings));
+    note(k - 1, cut);
+    auto center = contract("lsn,nm->lsm", next, leg_scaled(cut.u, 1, cut.singular_values));
+    scale(center, T(1) / T(norm(center)));
+    state_.set_pair(k - 1, std::move(center), std::move(cut.vh), k - 1);
+  }
+
+  static TruncationPolicy policy(const DmrgSweep& settings) {
+    TruncationPolicy result;
+    result.maximum_rank = settings.maximum_bond;
+    result.cutoff = settings.cutoff;
+    return result;
+  }
+
+  /// What was cut at a bond goes into the report.
+  void note(Index bond, const TruncatedBlockSvd<T>& cut) {
+    report_.discarded_weight = std::max(report_.discarded_weight, cut.truncation.discarded_weight);
+    if (bond == (state_.length() - 1) / 2)
+      report_.centre_entropy =
+          entropy(std::span(cut.spectrum).first(static_cast<std::size_t>(cut.truncation.kept)));
   }
 
   /// The two-site state split with the part of H·ψ that leads out of its bond mixed in, as columns
   /// (or rows) of small weight beside it.
-  TruncatedBlockSvd<T> split_with_noise(Index k, const BlockTensor<T>& psi, double noise,
-                                        const TruncationPolicy& policy, bool to_the_right) const {
-    const auto& mpo = environments_.mpo();
-    const auto weighted = [&](BlockTensor<T> x) {
-      const double size = static_cast<double>(norm(x));
-      if (size > 0) scale(x, static_cast<T>(static_cast<Real<T>>(std::sqrt(noise) / size)));
-      return x;
-    };
+  TruncatedBlockSvd<T> split_with_noise(Index k, const BlockTensor<T>& psi,
+                                        const DmrgSweep& settings, bool to_the_right) const {
     TruncatedBlockSvd<T> cut;
     if (to_the_right) {
-      const auto left = contract("wbl,lstr->wbstr", environments_.left(k), psi);
-      const auto part = contract("wbstr,wusv->buvtr", left, mpo.block_core(k));
-      cut = truncated_svd(direct_sum(lq(psi, 2).l, weighted(lq(part, 2).l), std::array{2}), 2,
-                          policy);
+      const BlockTensor<T> rows = lq(psi, 2).l;
+      const auto more = leading_right(k, rows, settings.noise);
+      cut = truncated_svd(direct_sum(rows, more, std::array{2}), 2, policy(settings));
       cut.vh = contract("lsm,lstr->mtr", conjugate(cut.u), psi);
     } else {
-      const auto right = contract("lstr,wrb->lstwb", psi, environments_.right(k + 1));
-      const auto part = contract("lstwb,vutw->lsvub", right, mpo.block_core(k + 1));
-      const auto row = [](const BlockTensor<T>& x, int rows) { return qr(x, rows).r; };
-      cut =
-          truncated_svd(direct_sum(row(psi, 2), weighted(row(part, 3)), std::array{0}), 1, policy);
+      const BlockTensor<T> columns = qr(psi, 2).r;
+      const auto more = leading_left(k + 1, columns, settings.noise);
+      cut = truncated_svd(direct_sum(columns, more, std::array{0}), 1, policy(settings));
       cut.u = contract("lstr,mtr->lsm", psi, conjugate(cut.vh));
     }
     return cut;
   }
 
   void split(Index k, const BlockTensor<T>& psi, const DmrgSweep& settings, Index center) {
-    TruncationPolicy policy;
-    policy.maximum_rank = settings.maximum_bond;
-    policy.cutoff = settings.cutoff;
     const bool to_the_right = center == k + 1;
-    auto parts = settings.noise > 0 ? split_with_noise(k, psi, settings.noise, policy, to_the_right)
-                                    : truncated_svd(psi, 2, policy);
-    report_.discarded_weight =
-        std::max(report_.discarded_weight, parts.truncation.discarded_weight);
-    if (k == (state_.length() - 1) / 2)
-      report_.centre_entropy =
-          entropy(std::span(parts.spectrum).first(static_cast<std::size_t>(parts.truncation.kept)));
-    if (settings.noise == 0) {
-      auto& weighted = to_the_right ? parts.vh : parts.u;
-      weighted = leg_scaled(std::move(weighted), to_the_right ? 0 : 2, parts.singular_values);
-    }
-    // Norm one again after what was discarded.
+    auto parts = settings.noise > 0 ? split_with_noise(k, psi, settings, to_the_right)
+                                    : truncated_svd(psi, 2, policy(settings));
+    note(k, parts);
     BlockTensor<T>& new_center = to_the_right ? parts.vh : parts.u;
+    if (settings.noise == 0)
+      new_center = leg_scaled(std::move(new_center), to_the_right ? 0 : 2, parts.singular_values);
+    // Norm one again after what was discarded.
     scale(new_center, T(1) / T(norm(new_center)));
     state_.set_pair(k, std::move(parts.u), std::move(parts.vh), center);
   }
@@ -179,48 +261,6 @@ class Optimisation {
   DmrgSweepReport report_;
 };
 
-/// A chain of one site has no bond: an eigenvector of its matrix among the basis states that have
-/// the charge of the start.
-template <class T>
-DmrgResult<T> single_site(const MatrixProductOperator<T>& mpo,
-                          std::span<const TensorTrain<T>> lower_states,
-                          const TensorTrain<T>& start) {
-  check_match("dmrg", mpo, start);
-  if (!(start.norm() > 0)) fail("dmrg: expected a start state, found one of norm ", start.norm());
-  const BlockTensor<T>& core = start.core(0);
-  std::vector<Index> states;
-  for (const BlockKey& key : allowed_keys(core.legs()))
-    for (Index i = 0; i < core.leg(1).sector(key[1]).dimension; ++i)
-      states.push_back(core.leg(1).offset(key[1]) + i);
-  const auto n = static_cast<Index>(states.size()), d = core.extent(1);
-  const auto matrix = dense_matrix(mpo).to_vector();
-  std::vector<T> elements;
-  for (const Index i : states)
-    for (const Index j : states) elements.push_back(matrix[static_cast<std::size_t>(i * d + j)]);
-  const auto H = Tensor<T>::from({n, n}, std::span<const T>(elements));
-  OrthogonalSpace<T> space;
-  for (const TensorTrain<T>& lower : lower_states) {
-    std::vector<T> vector;
-    for (const Index i : states) vector.push_back(lower.element(std::array{i}));
-    space.exclude(Tensor<T>::from({n, 1}, std::span<const T>(vector)));
-  }
-  auto vector = random_normal<T>({n, 1}, 1);
-  space.project(vector);
-  if (norm_of(vector) < 1e-6) fail("dmrg: no state is orthogonal to the lower ones");
-  const auto apply = [&](const Tensor<T>& psi) {
-    Tensor<T> product = matrix_product(H, psi);
-    space.project(product);
-    return product;
-  };
-  const auto pair = lowest_eigenpair<T>(apply, vector, {n});
-  std::vector<T> dense(static_cast<std::size_t>(d));
-  for (Index i = 0; i < n; ++i)
-    dense[static_cast<std::size_t>(states[static_cast<std::size_t>(i)])] = pair.vector.at({i, 0});
-  TensorTrain<T> state(std::vector<BlockTensor<T>>{BlockTensor<T>::from_dense(
-      Tensor<T>::from({1, d, 1}, std::span<const T>(dense)), core.legs())});
-  return {pair.value, std::move(state), {}, true};
-}
-
 }  // namespace
 
 template <class T>
@@ -229,13 +269,14 @@ DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
                             const DmrgSettings& settings,
                             const std::function<void(const DmrgSweepReport&)>& observer) {
   if (settings.sweeps.empty()) fail("dmrg: expected at least one sweep, found none");
+  if (settings.sites != 1 && settings.sites != 2)
+    fail("dmrg: expected 1 or 2 sites, found ", settings.sites);
   check_hermitian("dmrg", mpo);
-  if (mpo.length() == 1) return single_site(mpo, lower_states, start);
   Optimisation<T> run(mpo, lower_states, std::move(start));
   std::vector<DmrgSweepReport> reports;
   bool converged = false;
   for (std::size_t i = 0; i < settings.sweeps.size() && !converged; ++i) {
-    DmrgSweepReport report = run.sweep(static_cast<Index>(i), settings.sweeps[i]);
+    DmrgSweepReport report = run.sweep(static_cast<Index>(i), settings.sites, settings.sweeps[i]);
     report.energy_change = reports.empty() ? std::numeric_limits<double>::quiet_NaN()
                                            : report.energy - reports.back().energy;
     converged = settings.energy_tolerance > 0 &&

@@ -1,7 +1,7 @@
 #pragma once
 /// The density-matrix renormalisation group: the ground state of an MPO as a train, found by sweeps
-/// that optimise two neighbouring sites at a time (White 1992; in matrix-product form Schollwöck,
-/// arXiv:1008.3477, section 6).
+/// that optimise one or two neighbouring sites at a time (White 1992; in matrix-product form
+/// Schollwöck, arXiv:1008.3477, section 6).
 
 #include <metatt/tn/chain/environment.hpp>
 
@@ -14,7 +14,7 @@ namespace metatt::tn {
 struct DmrgSweep {
   Index maximum_bond = unlimited;
   double cutoff = 0;        ///< relative discarded weight of each truncation
-  Index lanczos_steps = 3;  ///< products at most for each pair of sites
+  Index lanczos_steps = 3;  ///< products at most for each site or pair of sites
   /// Weight of the perturbation that each split mixes in, against that of the state: it lets bonds
   /// grow by charges and states that two sites alone do not reach (White, cond-mat/0508709).
   /// Between 1e-4 and 1e-8 where it is needed; 0 in the last sweeps, or the energy stays too high.
@@ -23,6 +23,9 @@ struct DmrgSweep {
 
 struct DmrgSettings {
   std::vector<DmrgSweep> sweeps = {};
+  /// 2: two neighbouring sites at a time, whose bond is made anew. 1: one site at a time, for about
+  /// half of the cost; bonds grow only in sweeps with noise, by subspace expansion.
+  Index sites = 2;
   /// Ends before the last sweep once |ΔE| of a sweep is at most this, with the settings of the last
   /// sweep reached; 0 never does.
   double energy_tolerance = 0;
@@ -35,9 +38,9 @@ struct DmrgSweepReport {
   double energy_change = 0;     ///< against the sweep before; NaN for the first
   Index maximum_bond = 0;       ///< of the state
   double discarded_weight = 0;  ///< the largest of the sweep
-  double residual = 0;          ///< ‖H·ψ − E·ψ‖ of a pair, the largest of the sweep
-  double centre_entropy = 0;    ///< −Σ p ln p at the middle bond
-  Index products = 0;           ///< of the two-site Hamiltonian
+  double residual = 0;        ///< ‖H·ψ − E·ψ‖ of a site or pair, the largest of the sweep
+  double centre_entropy = 0;  ///< −Σ p ln p at the middle bond
+  Index products = 0;         ///< of effective Hamiltonians
   double seconds = 0;
 };
 

@@ -38,9 +38,11 @@ void Overlaps<T>::extend_right(const TensorTrain<T>& state, Index k) {
 }
 
 template <class T>
-BlockTensor<T> Overlaps<T>::pair(Index k) const {
+BlockTensor<T> Overlaps<T>::part(Index k, Index sites) const {
   const auto at = static_cast<std::size_t>(k);
-  return contract("bsm,mtc->bstc", contract("bk,ksm->bsm", left_[at], fixed_.core(k)),
+  const auto first = contract("bk,ksm->bsm", left_[at], fixed_.core(k));
+  if (sites == 1) return contract("bsm,mc->bsc", first, right_[at]);
+  return contract("bsm,mtc->bstc", first,
                   contract("mtr,rc->mtc", fixed_.core(k + 1), right_[at + 1]));
 }
 

@@ -14,9 +14,9 @@ class Overlaps {
 
   void extend_left(const TensorTrain<T>& state, Index k);
   void extend_right(const TensorTrain<T>& state, Index k);
-  /// φ on sites k and k + 1 in the basis of ψ: legs (left bond, mode, mode, right bond). Zero if
+  /// φ on one or two sites from k on in the basis of ψ: legs (left bond, modes, right bond). Zero if
   /// the states have different charges.
-  BlockTensor<T> pair(Index k) const;
+  BlockTensor<T> part(Index k, Index sites) const;
 
  private:
   TensorTrain<T> fixed_;
