@@ -5,6 +5,7 @@
 #include <metatt/tn/chain/operator_sum.hpp>
 
 #include <Eigen/Dense>
+#include <Eigen/Sparse>
 #include <boost/test/unit_test.hpp>
 
 #include <complex>
@@ -15,27 +16,36 @@ namespace metatt::tn::testing {
 
 using Matrix = Eigen::MatrixXcd;
 
-inline Matrix kronecker(const Matrix& a, const Matrix& b) {
-  Matrix result(a.rows() * b.rows(), a.cols() * b.cols());
-  for (Eigen::Index i = 0; i < a.rows(); ++i)
-    for (Eigen::Index j = 0; j < a.cols(); ++j)
-      result.block(i * b.rows(), j * b.cols(), b.rows(), b.cols()) = a(i, j) * b;
+using SparseMatrix = Eigen::SparseMatrix<std::complex<double>>;
+
+inline SparseMatrix kronecker(const SparseMatrix& a, const SparseMatrix& b) {
+  std::vector<Eigen::Triplet<std::complex<double>>> elements;
+  for (Eigen::Index i = 0; i < a.outerSize(); ++i)
+    for (SparseMatrix::InnerIterator x(a, i); x; ++x)
+      for (Eigen::Index j = 0; j < b.outerSize(); ++j)
+        for (SparseMatrix::InnerIterator y(b, j); y; ++y)
+          elements.emplace_back(x.row() * b.rows() + y.row(), x.col() * b.cols() + y.col(),
+                                x.value() * y.value());
+  SparseMatrix result(a.rows() * b.rows(), a.cols() * b.cols());
+  result.setFromTriplets(elements.begin(), elements.end());
   return result;
 }
 
 /// The matrix of one named operator on its site, with the parity of all sites left of it if it is
 /// fermionic (c_j = F_0 … F_{j−1} a_j).
-inline Matrix whole(const OperatorProduct::Factor& factor, const Sites& sites) {
-  const auto dense = [](const LocalOperator& op) {
-    return Matrix(Eigen::Map<const Eigen::Matrix<std::complex<double>, -1, -1, Eigen::RowMajor>>(
-        op.elements.data(), op.dimension, op.dimension));
+inline SparseMatrix whole(const OperatorProduct::Factor& factor, const Sites& sites) {
+  const auto sparse = [](const LocalOperator& op) {
+    return SparseMatrix(
+        Matrix(Eigen::Map<const Eigen::Matrix<std::complex<double>, -1, -1, Eigen::RowMajor>>(
+                   op.elements.data(), op.dimension, op.dimension))
+            .sparseView());
   };
   const auto& own = sites[static_cast<std::size_t>(factor.site)].find_operator(factor.name);
-  Matrix result = Matrix::Identity(1, 1);
+  SparseMatrix result = sparse(LocalOperator::identity(1));
   for (std::size_t k = 0; k < sites.size(); ++k) {
     const auto site = static_cast<Index>(k);
     const char* other = own.fermionic && site < factor.site ? "F" : "Id";
-    result = kronecker(result, dense(site == factor.site ? own : sites[k].find_operator(other)));
+    result = kronecker(result, sparse(site == factor.site ? own : sites[k].find_operator(other)));
   }
   return result;
 }
@@ -44,13 +54,14 @@ inline Matrix whole(const OperatorProduct::Factor& factor, const Sites& sites) {
 inline Matrix exact_matrix(const OperatorSum& sum, const Sites& sites) {
   Index dimension = 1;
   for (const Site& site : sites) dimension *= site.dimension();
-  Matrix result = Matrix::Zero(dimension, dimension);
+  SparseMatrix result(dimension, dimension), identity(dimension, dimension);
+  identity.setIdentity();
   for (const auto& term : sum.terms()) {
-    Matrix product = Matrix::Identity(dimension, dimension) * term.coefficient;
-    for (const auto& factor : term.factors) product = product * whole(factor, sites);
+    SparseMatrix product = identity * term.coefficient;
+    for (const auto& factor : term.factors) product = SparseMatrix(product * whole(factor, sites));
     result += product;
   }
-  return result;
+  return Matrix(result);
 }
 
 inline double lowest_eigenvalue(const Matrix& matrix) {
