@@ -14,8 +14,8 @@ class Overlaps {
 
   void extend_left(const TensorTrain<T>& state, Index k);
   void extend_right(const TensorTrain<T>& state, Index k);
-  /// φ on one or two sites from k on in the basis of ψ: legs (left bond, modes, right bond). Zero if
-  /// the states have different charges.
+  /// φ on one or two sites from k on in the basis of ψ: legs (left bond, modes, right bond). Zero
+  /// if the states have different charges.
   BlockTensor<T> part(Index k, Index sites) const;
 
  private:
