@@ -7,8 +7,9 @@
 
 namespace metatt::apps {
 
-/// The text on one line: line feeds become spaces, and other control characters, which a broken
-/// file may hold, are written as \x1b and the like so that they do not reach the terminal.
+/// The text on one line of at most about 2000 bytes: line feeds become spaces, and other control
+/// characters and bytes that are no UTF-8, which a broken file may hold, are written as \x1b and
+/// the like so that they do not reach the terminal.
 std::string printable(const std::string& text);
 
 /// "metatt: MESSAGE" on standard error, printable.

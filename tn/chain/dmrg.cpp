@@ -3,6 +3,7 @@
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
+#include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
@@ -16,11 +17,6 @@ namespace metatt::tn {
 
 namespace {
 
-template <class T>
-double norm_of(const Tensor<T>& x) {
-  return static_cast<double>(backend::norm(backend::queue(), x.size(), x.data()));
-}
-
 /// The vectors orthogonal to some others.
 template <class T>
 class OrthogonalSpace {
@@ -30,19 +26,10 @@ class OrthogonalSpace {
     project(vector);
     const double rest = norm_of(vector);
     if (rest <= 1e-10 * size || rest == 0) return;  // excluded already
-    backend::scale(backend::queue(), vector.size(), static_cast<T>(static_cast<Real<T>>(1 / rest)),
-                   vector.mutable_data());
+    scale_by(vector, 1 / rest);
     excluded_.push_back(std::move(vector));
   }
-  /// Twice, since once leaves rounding errors.
-  void project(Tensor<T>& vector) const {
-    Queue& queue = backend::queue();
-    for (int pass = 0; pass < 2; ++pass)
-      for (const Tensor<T>& v : excluded_)
-        backend::add_scaled(queue, v.size(),
-                            -backend::dot(queue, v.size(), v.data(), vector.data()), v.data(),
-                            vector.mutable_data());
-  }
+  void project(Tensor<T>& vector) const { remove_components<T>(excluded_, vector); }
 
  private:
   std::vector<Tensor<T>> excluded_;

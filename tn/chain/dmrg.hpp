@@ -56,8 +56,9 @@ struct DmrgResult {
 /// the sites conserve charges, the result has those of the start: the lowest state of that sector.
 /// A symmetry that they do not conserve keeps a start in its sector only up to rounding errors,
 /// which grow if the ground state lies in another one. Throws Error if lengths, dimensions or
-/// charges differ, without sweeps, and if the start is zero. `observer` is called after every
-/// sweep. Cost of a bond per product as EffectiveHamiltonian, and a singular value decomposition.
+/// charges differ, if H differs from its adjoint (see hermiticity_error), without sweeps, and if
+/// the start is zero. `observer` is called after every sweep. Cost of a bond per product as
+/// EffectiveHamiltonian, and a singular value decomposition.
 template <class T>
 DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
                    const DmrgSettings& settings,

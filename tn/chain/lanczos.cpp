@@ -1,4 +1,5 @@
 #include <metatt/tn/chain/lanczos.hpp>
+#include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/decompositions.hpp>
 
 #include <algorithm>
@@ -8,17 +9,6 @@
 namespace metatt::tn {
 
 namespace {
-
-template <class T>
-double norm_of(const Tensor<T>& x) {
-  return static_cast<double>(backend::norm(backend::queue(), x.size(), x.data()));
-}
-
-template <class T>
-void scale_by(Tensor<T>& x, double factor) {
-  backend::scale(backend::queue(), x.size(), static_cast<T>(static_cast<Real<T>>(factor)),
-                 x.mutable_data());
-}
 
 /// The tridiagonal matrix of the recursion.
 Eigh<double> ritz_pairs(const std::vector<double>& diagonal, const std::vector<double>& next) {
@@ -49,11 +39,7 @@ class KrylovSpace {
     rest_ = apply(basis_.back());
     diagonal_.push_back(static_cast<double>(
         std::real(backend::dot(queue, rest_.size(), basis_.back().data(), rest_.data()))));
-    for (int pass = 0; pass < 2; ++pass)
-      for (const Tensor<T>& v : basis_)
-        backend::add_scaled(queue, rest_.size(),
-                            -backend::dot(queue, rest_.size(), v.data(), rest_.data()), v.data(),
-                            rest_.mutable_data());
+    remove_components<T>(basis_, rest_);
     rest_norm_ = norm_of(rest_);
     if (!std::isfinite(rest_norm_) || !std::isfinite(diagonal_.back()))
       fail(function_, ": product ", products(), " is not finite");
@@ -97,14 +83,6 @@ class KrylovSpace {
   double start_norm_ = 0, rest_norm_ = 0;
 };
 
-template <class T>
-T scalar(std::complex<double> value) {
-  if constexpr (std::is_same_v<T, Real<T>>)
-    return static_cast<T>(value.real());
-  else
-    return T(static_cast<Real<T>>(value.real()), static_cast<Real<T>>(value.imag()));
-}
-
 }  // namespace
 
 template <class T>
@@ -117,7 +95,7 @@ LanczosResult<T> lowest_eigenpair(const std::function<Tensor<T>(const Tensor<T>&
     space.multiply(apply);
     const Index n = space.products();
     std::vector<T> weights;
-    for (Index i = 0; i < n; ++i) weights.push_back(scalar<T>(space.pairs().vectors.at({i, 0})));
+    for (Index i = 0; i < n; ++i) weights.push_back(scalar_of<T>(space.pairs().vectors.at({i, 0})));
     const double residual = std::abs(space.rest_norm() * space.pairs().vectors.at({n - 1, 0}));
     if (space.exhausted() || n >= settings.steps ||
         residual <= settings.tolerance * space.operator_norm()) {
@@ -151,7 +129,8 @@ ExponentialResult<T> exponential(const std::function<Tensor<T>(const Tensor<T>&)
     const double error = std::abs(z) * space.rest_norm() * std::abs(column.back());
     if (space.exhausted() || n >= settings.steps || error <= settings.tolerance) {
       std::vector<T> weights;
-      for (const auto& weight : column) weights.push_back(scalar<T>(space.start_norm() * weight));
+      for (const auto& weight : column)
+        weights.push_back(scalar_of<T>(space.start_norm() * weight));
       return {space.combination(weights), space.exhausted() ? 0 : error, n};
     }
     space.extend();

@@ -1,8 +1,8 @@
 #include <metatt/tn/chain/measurement.hpp>
+#include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
 
 #include <cmath>
-#include <map>
 #include <random>
 
 namespace metatt::tn {
@@ -10,16 +10,6 @@ namespace metatt::tn {
 namespace {
 
 using Complex = std::complex<double>;
-
-template <class T>
-T scalar_of(Complex value, const char* function) {
-  if constexpr (std::is_same_v<T, Real<T>>) {
-    if (value.imag() != 0) fail(function, ": the operator is complex, the state is not");
-    return static_cast<T>(value.real());
-  } else {
-    return T(static_cast<Real<T>>(value.real()), static_cast<Real<T>>(value.imag()));
-  }
-}
 
 void check_sites(const Sites& sites, Index length, const char* function) {
   if (static_cast<Index>(sites.size()) != length)
@@ -34,7 +24,11 @@ BlockTensor<T> operator_core(const Site& site, const LocalOperator& op, const Ch
   const Symmetry& symmetry = site.leg().symmetry();
   const Charge right = symmetry.sum(left, site.charge_change(op).value_or(Charge{}));
   std::vector<T> elements;
-  for (const Complex value : op.elements) elements.push_back(scalar_of<T>(value, function));
+  for (const Complex value : op.elements) {
+    if (std::is_same_v<T, Real<T>> && value.imag() != 0)
+      fail(function, ": the operator is complex, the state is not");
+    elements.push_back(scalar_of<T>(value));
+  }
   return BlockTensor<T>::from_dense(
       Tensor<T>::from({1, op.dimension, op.dimension, 1}, std::span<const T>(elements)),
       {Leg(symmetry, {{left, 1}}), site.leg(), site.leg().reversed(),

@@ -1,4 +1,5 @@
 #include <metatt/tn/chain/matrix_product_operator.hpp>
+#include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/interpolation.hpp>
 
 #include <algorithm>
@@ -231,15 +232,10 @@ class MpoBuilder {
   }
 
   static T scalar(Complex value) {
-    using Real = tn::Real<T>;
-    if constexpr (std::is_same_v<T, Real>) {
-      if (std::abs(value.imag()) > 1e-14 * std::abs(value))
-        fail("matrix_product_operator: the sum has the complex coefficient ", value,
-             "; use a complex type");
-      return static_cast<T>(value.real());
-    } else {
-      return T(static_cast<Real>(value.real()), static_cast<Real>(value.imag()));
-    }
+    if (std::is_same_v<T, Real<T>> && std::abs(value.imag()) > 1e-14 * std::abs(value))
+      fail("matrix_product_operator: the sum has the complex coefficient ", value,
+           "; use a complex type");
+    return scalar_of<T>(value);
   }
 
   const TermTable& table_;

@@ -1,4 +1,5 @@
 #include <metatt/tn/chain/tebd.hpp>
+#include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
@@ -104,12 +105,7 @@ BlockTensor<T> gate_of(const std::vector<Complex>& matrix, const Leg& first, con
                               second.offset(key[1]) + j,
                         column = (first.offset(key[2]) + k) * second.dimension() +
                                  second.offset(key[3]) + m;
-            const Complex value = matrix[static_cast<std::size_t>(row * n + column)];
-            if constexpr (std::is_same_v<T, Real<T>>)
-              values.push_back(static_cast<T>(value.real()));
-            else
-              values.push_back(
-                  T(static_cast<Real<T>>(value.real()), static_cast<Real<T>>(value.imag())));
+            values.push_back(scalar_of<T>(matrix[static_cast<std::size_t>(row * n + column)]));
           }
     gate.set_block(key, Tensor<T>::from(shape, std::span<const T>(values)));
   }
