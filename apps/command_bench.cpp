@@ -3,8 +3,8 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/validators.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/classifier.hpp>
-#include <metatt/transformer/file.hpp>
 #include <metatt/transformer/model.hpp>
 #include <metatt/transformer/optimiser.hpp>
 
@@ -216,7 +216,7 @@ void print_line(const nlohmann::json& line) {
 }
 
 void bench_step(const BenchOptions& o) {
-  std::optional<AtomicFile> json;  // a path that cannot be written is noticed before the work
+  std::optional<tn::AtomicFile> json;  // a path that cannot be written is noticed before the work
   if (!o.json.empty()) json.emplace(o.json);
   print_backend();
   std::cout << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "

@@ -42,7 +42,7 @@ void convert(const ExportOptions& o, Results kind, Write&& write) {
   const auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
   if (kind == Results::peft_adapter && !model->adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
-  const auto folder = prepare_output_folder(o.output, o.overwrite);
+  const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   write(folder, *model, record, task);
   std::cout << "result: written to " << folder.path.string() << std::endl;
 }
@@ -57,7 +57,7 @@ void add_export(CLI::App& program) {
   command->add_option("--format", e->format, "peft-lora")->check(one_of({"peft-lora"}));
   command->callback([e] {
     convert(*e, Results::peft_adapter,
-            [](const OutputFolder& folder, const ClassifierModel<float>& model,
+            [](const tn::OutputFolder& folder, const ClassifierModel<float>& model,
                const AdapterRecord& record,
                const GlueTask&) { export_peft_lora(folder, model, record); });
   });
@@ -67,7 +67,7 @@ void add_export(CLI::App& program) {
   add_common(*merge, *m);
   merge->callback([m] {
     convert(*m, Results::model,
-            [](const OutputFolder& folder, const ClassifierModel<float>& model,
+            [](const tn::OutputFolder& folder, const ClassifierModel<float>& model,
                const AdapterRecord& record, const GlueTask& task) {
               write_merged_model(folder, model, task, record.max_seq_length);
             });

@@ -33,7 +33,7 @@ void print_model(ClassifierModel<float>& model, std::size_t train, std::size_t d
 }
 
 /// Writes what the run leaves: adapter (or, for full, the model) and result files.
-void write_results(const OutputFolder& folder, const ClassifierModel<float>& model,
+void write_results(const tn::OutputFolder& folder, const ClassifierModel<float>& model,
                    const AdapterRecord& record, const GlueTask& task, const TrainResult* result) {
   if (record.method.kind == Method::Kind::full)
     write_merged_model(folder, model, task, record.max_seq_length);
@@ -126,7 +126,7 @@ nlohmann::json start_line(const FinetuneOptions& o, const TrainSettings& setting
           {"trainable_head", model.trainable_head()}};
 }
 
-void finish(const OutputFolder& folder, const ClassifierModel<float>& model,
+void finish(const tn::OutputFolder& folder, const ClassifierModel<float>& model,
             const TrainResult& result, RunLog& log) {
   log.write({{"event", "end"},
              {"steps", result.steps},
@@ -159,7 +159,7 @@ void finetune(const FinetuneOptions& o) {
     model.center_regression(labels);
   }
   const TrainPlan plan = plan_training(settings, static_cast<Index>(examples.size()));
-  const OutputFolder folder = prepare_output_folder(o.output, o.overwrite);
+  const tn::OutputFolder folder = tn::prepare_output_folder(o.output, o.overwrite);
   print_model(model, examples.size(), development.size());
 
   const AdapterRecord record{std::filesystem::absolute(o.model).lexically_normal().string(),

@@ -36,7 +36,7 @@ void run_pretrain(PretrainOptions o) {
   };
   const Encoder<float> encoder(o.config, weights, initial);
   MaskedLanguageModel<float> model(encoder, initial);
-  const auto folder = prepare_output_folder(o.output, o.overwrite);
+  const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   std::cout << "encoder: " << o.config.num_hidden_layers << " layers, width "
             << o.config.hidden_size << ", " << o.config.vocab_size << " tokens, "
             << weights.total_count() << " parameters; corpus: " << lines.size() << " lines"

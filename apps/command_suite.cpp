@@ -3,7 +3,7 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/validators.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/language_suite.hpp>
 
 #include <iostream>
@@ -28,7 +28,7 @@ void add_suite(CLI::App& program) {
       ->check(true_or_false());
   command->callback([o] {
     check_results_folder(o->output, Results::language_suite, {});
-    const auto folder = transformer::prepare_output_folder(o->output, o->overwrite);
+    const auto folder = tn::prepare_output_folder(o->output, o->overwrite);
     transformer::write_language_suite(folder.path, o->seed);
     std::cout << "language suite with seed " << o->seed << " in " << folder.path.string()
               << std::endl;

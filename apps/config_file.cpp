@@ -1,7 +1,7 @@
 #include <metatt/apps/config_file.hpp>
 #include <metatt/apps/suggestions.hpp>
 #include <metatt/tn/error.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 
 #include <algorithm>
 #include <map>
@@ -66,7 +66,7 @@ void check_not_repeated(const std::string& path, const std::vector<Setting>& bef
 
 /// All settings of a file, their values still unread.
 std::vector<Setting> read_settings(const std::string& path, CLI::App& command) {
-  std::string text = transformer::read_file(path);
+  std::string text = tn::read_file(path);
   const std::string byte_order_mark = "\xEF\xBB\xBF";
   if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   std::istringstream lines(text);

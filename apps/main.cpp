@@ -74,6 +74,7 @@ int run_program(int argc, char** argv) {
   add_inspect(program);
   add_pretrain(program);
   add_suite(program);
+  add_dmrg(program);
   add_bench(program);
   std::vector<std::string> words(argv + 1, argv + argc);
   ConfiguredWords all;

@@ -17,6 +17,7 @@ constexpr Kind kinds[] = {
     {Results::model, "model.safetensors", "a model"},
     {Results::peft_adapter, "adapter_model.safetensors", "a PEFT adapter"},
     {Results::language_suite, "corpus.txt", "a language suite"},
+    {Results::dmrg, "dmrg.h5", "states of a chain"},
 };
 
 }  // namespace

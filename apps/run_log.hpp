@@ -1,7 +1,7 @@
 #pragma once
 /// What a training run leaves for other programs: a log of JSON lines and result files.
 
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/trainer.hpp>
 
 #include <nlohmann/json_fwd.hpp>

@@ -37,6 +37,24 @@ void orthonormal_rows(std::vector<BlockTensor<T>>& cores, Index k) {
   cores[k - 1] = contract("asb,bc->asc", cores[k - 1], factors.l);
 }
 
+/// ‖matrix − 1‖ of a square matrix between a leg and its reverse.
+template <class T>
+double distance_from_identity(const BlockTensor<T>& matrix) {
+  double squares = 0;
+  for (const BlockKey& key : allowed_keys(matrix.legs())) {
+    const Tensor<T>* block = matrix.find(key);
+    Tensor<T> rest = key[0] == key[1]
+                         ? identity<T>(matrix.block_shape(key)[0], matrix.block_shape(key)[1])
+                         : Tensor<T>::zeros(matrix.block_shape(key));
+    if (block != nullptr)
+      backend::add_scaled(backend::queue(), rest.size(), T(-1), block->data(), rest.mutable_data());
+    const double norm =
+        static_cast<double>(backend::norm(backend::queue(), rest.size(), rest.data()));
+    squares += norm * norm;
+  }
+  return std::sqrt(squares);
+}
+
 template <class T>
 void check_same_modes(const char* function, const TensorTrain<T>& a, const TensorTrain<T>& b) {
   if (a.modes() != b.modes())
@@ -80,6 +98,24 @@ template <class T>
 TensorTrain<T>::TensorTrain(std::vector<BlockTensor<T>> cores, std::optional<Index> center)
     : cores_(std::move(cores)), center_(center) {
   check_cores();
+}
+
+template <class T>
+TensorTrain<T> TensorTrain<T>::canonical(std::vector<BlockTensor<T>> cores, Index center) {
+  TensorTrain train(std::move(cores), center);
+  train.check_core(center);
+  const double tolerance = std::is_same_v<Real<T>, float> ? 1e-3 : 1e-8;
+  for (Index k = 0; k < train.length(); ++k) {
+    if (k == center) continue;
+    const BlockTensor<T>& core = train.cores_[k];
+    const double error =
+        k < center ? distance_from_identity(contract("lsm,lsn->mn", conjugate(core), core))
+                   : distance_from_identity(contract("msr,nsr->mn", conjugate(core), core));
+    if (!(error <= tolerance))
+      fail("TensorTrain::canonical: core ", k, " has no orthonormal ",
+           k < center ? "columns" : "rows", ": off by ", error);
+  }
+  return train;
 }
 
 template <class T>

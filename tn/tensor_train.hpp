@@ -46,6 +46,10 @@ class TensorTrain {
   /// lists a charge twice. (A template, so that a list in braces means dense cores.)
   template <std::same_as<BlockTensor<T>> Core>
   explicit TensorTrain(std::vector<Core> cores) : TensorTrain(std::move(cores), std::nullopt) {}
+  /// Cores that are in mixed canonical form already, as orthogonalise() makes it. Also throws Error
+  /// if they are not, up to the rounding errors of a long calculation (1e-8, in single precision
+  /// 1e-3).
+  static TensorTrain canonical(std::vector<BlockTensor<T>> cores, Index center);
 
   /// Normally distributed cores, scaled so that the elements of the tensor have variance one.
   /// `ranks` are those of the inner bonds, one fewer than the modes; core k uses stream k of

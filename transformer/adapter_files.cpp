@@ -98,7 +98,7 @@ void check_finite(const char* function, const std::vector<NamedTensor<T>>& tenso
 }  // namespace
 
 template <class T>
-void write_adapter(const OutputFolder& folder, const ClassifierModel<T>& model,
+void write_adapter(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
                    const AdapterRecord& record) {
   const auto tensors = model.own_tensors();
   write_safetensors<T>(folder / adapter_file_name, tensors,
@@ -126,7 +126,7 @@ void write_adapter(const OutputFolder& folder, const ClassifierModel<T>& model,
 
 AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   const std::string source = (folder / adapter_config_name).string();
-  const auto json = parse_json(read_file(source), source);
+  const auto json = parse_json(tn::read_file(source), source);
   if (required<std::string>(json, "format", source) != "metatt" ||
       required<std::int64_t>(json, "version", source) != format_version)
     tn::fail(source, ": expected format \"metatt\", version ", format_version);
@@ -176,7 +176,7 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
 }
 
 template <class T>
-void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& model,
+void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
                       const AdapterRecord& record) {
   if (!model.adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
@@ -216,7 +216,7 @@ void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& mode
 }
 
 template <class T>
-void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& model,
+void write_merged_model(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
                         const GlueTask& task, Index max_seq_length) {
   const auto* adapter = model.adapter();
   MatrixChange<T> add_update;
@@ -252,23 +252,23 @@ void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& mo
   json["label2id"] = label2id;
   if (task.regression()) json["problem_type"] = "regression";
   write_json(folder / "config.json", json);
-  write_file_atomically(folder / "vocab.txt", read_file(model.base() / "vocab.txt"));
+  tn::write_file_atomically(folder / "vocab.txt", tn::read_file(model.base() / "vocab.txt"));
   const auto settings = model.base() / "tokenizer_config.json";
   auto tokenizer = std::filesystem::exists(settings)
-                       ? parse_json(read_file(settings), settings.string())
+                       ? parse_json(tn::read_file(settings), settings.string())
                        : nlohmann::json::object();
   tokenizer["model_max_length"] = max_seq_length;
   write_json(folder / "tokenizer_config.json", tokenizer);
 }
 
 #define METATT_INSTANTIATE(T)                                                                   \
-  template void write_adapter(const OutputFolder&, const ClassifierModel<T>&,                   \
+  template void write_adapter(const tn::OutputFolder&, const ClassifierModel<T>&,               \
                               const AdapterRecord&);                                            \
   template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                              \
       const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&, Index); \
-  template void export_peft_lora(const OutputFolder&, const ClassifierModel<T>&,                \
+  template void export_peft_lora(const tn::OutputFolder&, const ClassifierModel<T>&,            \
                                  const AdapterRecord&);                                         \
-  template void write_merged_model(const OutputFolder&, const ClassifierModel<T>&,              \
+  template void write_merged_model(const tn::OutputFolder&, const ClassifierModel<T>&,          \
                                    const GlueTask&, Index);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

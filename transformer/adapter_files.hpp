@@ -1,7 +1,7 @@
 #pragma once
 /// A trained adapter as files: our own format, PEFT's LoRA layout, and merged into the model.
 
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/glue.hpp>
 #include <metatt/transformer/model.hpp>
 
@@ -25,7 +25,7 @@ struct AdapterRecord {
 
 /// Writes metatt_adapter.safetensors (adapter and head) and metatt_config.json.
 template <class T>
-void write_adapter(const OutputFolder& folder, const ClassifierModel<T>& model,
+void write_adapter(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
                    const AdapterRecord& record);
 
 /// Reads metatt_config.json. Errors name file, field, expected and found.
@@ -43,14 +43,14 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
 /// adapter_config.json and adapter_model.safetensors as PEFT writes them for LoRA: the same rank at
 /// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD.
 template <class T>
-void export_peft_lora(const OutputFolder& folder, const ClassifierModel<T>& model,
+void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
                       const AdapterRecord& record);
 
 /// A whole model folder (config.json, model.safetensors, vocab.txt, tokenizer_config.json) as
 /// BertForSequenceClassification: base plus update, pooler and head. The tokenizer's settings are
 /// the base model's, with `max_seq_length` as model_max_length.
 template <class T>
-void write_merged_model(const OutputFolder& folder, const ClassifierModel<T>& model,
+void write_merged_model(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
                         const GlueTask& task, Index max_seq_length);
 
 }  // namespace metatt::transformer

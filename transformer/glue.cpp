@@ -1,5 +1,5 @@
 #include <metatt/tn/error.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/glue.hpp>
 #include <metatt/transformer/metrics.hpp>
 
@@ -76,10 +76,10 @@ std::vector<std::string> split_at(std::string_view text, char separator) {
 
 /// Lines without a byte order mark.
 std::vector<std::string> read_lines(const std::filesystem::path& file) {
-  const std::string contents = read_file(file);
+  const std::string contents = tn::read_file(file);
   std::string_view text = contents;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  return split_lines(text);
+  return tn::split_lines(text);
 }
 
 std::string joined(const std::vector<std::string>& words) {

@@ -1,5 +1,5 @@
 #include <metatt/tn/error.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <nlohmann/json.hpp>
 
@@ -149,7 +149,7 @@ METATT_INSTANTIATE(std::vector<std::string>);
 
 void write_json(const std::filesystem::path& path, const json& value) {
   try {
-    write_file_atomically(path, value.dump(2) + "\n");
+    tn::write_file_atomically(path, value.dump(2) + "\n");
   } catch (const json::type_error& error) {  // text that is no UTF-8, such as an odd path
     tn::fail(path.string(), ": ", error.what());
   }

@@ -1,4 +1,4 @@
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/language_grammar.hpp>
 #include <metatt/transformer/language_suite.hpp>
 
@@ -163,16 +163,16 @@ void write_language_suite(const std::filesystem::path& folder, std::uint64_t see
   std::set<std::string> withheld;
   for (const auto& task : tasks) {
     const auto task_folder = folder / task.folder;
-    prepare_output_folder(task_folder, true);
+    tn::prepare_output_folder(task_folder, true);
     auto train = make_rows(task, Fillers::train, train_rows, random);
     auto dev = make_rows(task, Fillers::dev, dev_rows, random);
-    write_file_atomically(task_folder / "train.tsv", joined_lines(task.header, train.lines));
-    write_file_atomically(task_folder / "dev.tsv", joined_lines(task.header, dev.lines));
+    tn::write_file_atomically(task_folder / "train.tsv", joined_lines(task.header, train.lines));
+    tn::write_file_atomically(task_folder / "dev.tsv", joined_lines(task.header, dev.lines));
     withheld.merge(train.texts);
     withheld.merge(dev.texts);
   }
-  write_file_atomically(folder / "vocab.txt", make_vocabulary());
-  write_file_atomically(folder / "corpus.txt", make_corpus(withheld, random));
+  tn::write_file_atomically(folder / "vocab.txt", make_vocabulary());
+  tn::write_file_atomically(folder / "corpus.txt", make_corpus(withheld, random));
 }
 
 }  // namespace metatt::transformer

@@ -1,5 +1,5 @@
 #include <metatt/tn/error.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/model_config.hpp>
 #include <nlohmann/json.hpp>
@@ -72,7 +72,7 @@ void check_model_config(const ModelConfig& config, const std::string& source_nam
 
 ModelConfig read_model_config(const std::filesystem::path& path) {
   const std::string source = path.string();
-  const json fields = parse_json(read_file(path), source);
+  const json fields = parse_json(tn::read_file(path), source);
   ModelConfig config;
   const auto extent = [&](const char* field) {
     return required<std::int64_t>(fields, field, source);

@@ -148,10 +148,10 @@ double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
 }
 
 std::vector<std::string> read_corpus(const std::filesystem::path& file) {
-  const std::string text = read_file(file);
+  const std::string text = tn::read_file(file);
   if (const auto place = text.find('\0'); place != std::string::npos)
     tn::fail(file.string(), ": expected text, found a zero at byte ", place);
-  std::vector<std::string> lines = split_lines(text);
+  std::vector<std::string> lines = tn::split_lines(text);
   std::erase_if(lines, [](const std::string& line) {
     return line.find_first_not_of(" \t\v\f") == std::string::npos;
   });
@@ -159,7 +159,7 @@ std::vector<std::string> read_corpus(const std::filesystem::path& file) {
   return lines;
 }
 
-void write_pretrained(const OutputFolder& folder, const MaskedLanguageModel<float>& model,
+void write_pretrained(const tn::OutputFolder& folder, const MaskedLanguageModel<float>& model,
                       const WordPiece& tokenizer) {
   auto tensors = encoder_tensors(model.encoder());
   const auto& weights = model.encoder().weights();
@@ -170,7 +170,7 @@ void write_pretrained(const OutputFolder& folder, const MaskedLanguageModel<floa
   write_json(folder / "config.json", json);
   std::string vocabulary;
   for (const auto& entry : tokenizer.vocabulary()) vocabulary += entry + "\n";
-  write_file_atomically(folder / "vocab.txt", vocabulary);
+  tn::write_file_atomically(folder / "vocab.txt", vocabulary);
   write_json(folder / "tokenizer_config.json",
              {{"do_lower_case", true},
               {"model_max_length", model.encoder().config().max_position_embeddings}});

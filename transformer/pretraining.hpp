@@ -1,7 +1,7 @@
 #pragma once
 /// Pretraining an encoder from scratch on the lines of a corpus.
 
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/masked_language_model.hpp>
 #include <metatt/transformer/optimiser.hpp>
 
@@ -38,7 +38,7 @@ double pretrain(MaskedLanguageModel<float>& model, const WordPiece& tokenizer,
 std::vector<std::string> read_corpus(const std::filesystem::path& file);
 
 /// config.json, model.safetensors and vocab.txt in Hugging Face layout (BertForMaskedLM).
-void write_pretrained(const OutputFolder& folder, const MaskedLanguageModel<float>& model,
+void write_pretrained(const tn::OutputFolder& folder, const MaskedLanguageModel<float>& model,
                       const WordPiece& tokenizer);
 
 }  // namespace metatt::transformer

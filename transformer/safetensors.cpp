@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/safetensors.hpp>
 #include <nlohmann/json.hpp>
@@ -290,7 +290,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t header_size = text.size();
 
-  AtomicFile file(path);
+  tn::AtomicFile file(path);
   file.write({reinterpret_cast<const char*>(&header_size), prefix_size});
   file.write(text);
   for (const auto& [name, tensor] : sorted) {

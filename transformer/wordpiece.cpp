@@ -1,6 +1,6 @@
 #include <utf8proc.h>
 #include <metatt/tn/error.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/wordpiece.hpp>
 #include <nlohmann/json.hpp>
@@ -184,7 +184,7 @@ void check_special_token(const nlohmann::json& fields, const std::string& field,
 
 WordPieceOptions read_options(const std::filesystem::path& path) {
   const std::string source = path.string();
-  const nlohmann::json fields = parse_json(read_file(path), source);
+  const nlohmann::json fields = parse_json(tn::read_file(path), source);
   WordPieceOptions options;
   options.do_lower_case = optional_or<bool>(fields, "do_lower_case", true, source);
   options.tokenize_chinese_chars =
@@ -244,7 +244,7 @@ WordPiece::WordPiece(std::vector<std::string> vocabulary, WordPieceOptions optio
 
 WordPiece WordPiece::from_file(const std::filesystem::path& vocabulary,
                                const WordPieceOptions& options) {
-  return WordPiece(split_lines(read_file(vocabulary)), options, vocabulary.string());
+  return WordPiece(tn::split_lines(tn::read_file(vocabulary)), options, vocabulary.string());
 }
 
 WordPiece WordPiece::from_folder(const std::filesystem::path& folder) {

@@ -29,7 +29,8 @@ int main() {
   auto raised = names;
   raised[static_cast<std::size_t>(n / 2)] = "up";
 
-  DmrgSettings settings{.sweeps = {{20, 1e-9, 3, 1e-5}, {60, 1e-9, 3, 1e-6}, {100, 1e-10, 3, 1e-8}}};
+  DmrgSettings settings{
+      .sweeps = {{20, 1e-9, 3, 1e-5}, {60, 1e-9, 3, 1e-6}, {100, 1e-10, 3, 1e-8}}};
   settings.sweeps.insert(settings.sweeps.end(), 4, {.maximum_bond = 100, .cutoff = 1e-10});
   double energies[2];
   for (const int sector : {0, 1}) {

@@ -27,15 +27,15 @@ int main() {
   for (const Index bond : {10, 20, 100, 100, 200})
     settings.sweeps.push_back({.maximum_bond = bond, .cutoff = 1e-10});
   std::cout << "sweep        energy      change  bond  discarded    entropy    s\n";
-  const auto result =
-      dmrg(mpo, product_state<double>(sites, neel), settings, [](const DmrgSweepReport& report) {
-        std::cout << std::setw(5) << report.sweep << std::fixed << std::setprecision(8)
-                  << std::setw(16) << report.energy << std::scientific << std::setprecision(1)
-                  << std::setw(11) << report.energy_change << std::setw(6) << report.maximum_bond
-                  << std::setw(11) << report.discarded_weight << std::fixed << std::setprecision(6)
-                  << std::setw(11) << report.centre_entropy << std::setprecision(1) << std::setw(6)
-                  << report.seconds << "\n";
-      });
+  const auto print = [](const DmrgResult<double>& so_far) {
+    const DmrgSweepReport& row = so_far.sweeps.back();
+    std::cout << std::setw(5) << row.sweep << std::fixed << std::setprecision(8) << std::setw(16)
+              << row.energy << std::scientific << std::setprecision(1) << std::setw(11)
+              << row.energy_change << std::setw(6) << row.maximum_bond << std::setw(11)
+              << row.discarded_weight << std::fixed << std::setprecision(6) << std::setw(11)
+              << row.centre_entropy << std::setprecision(1) << std::setw(6) << row.seconds << "\n";
+  };
+  const auto result = dmrg(mpo, product_state<double>(sites, neel), settings, print);
   // Bethe ansatz with open ends: −44.12773989…
   std::cout << "E = " << std::setprecision(9) << result.energy << "\n";
 

@@ -30,11 +30,9 @@ int main() {
   const auto result = quantics_interpolation<double>(f, 0, 1, bits, settings);
 
   const std::vector<std::vector<double>> weights(static_cast<std::size_t>(bits), {0.5, 0.5});
-  const double integral =
-      weighted_sum(result.train, std::span<const std::vector<double>>(weights));
+  const double integral = weighted_sum(result.train, std::span<const std::vector<double>>(weights));
   const double exact =
-      std::sin(40.0) / 40 +
-      1e-4 * (std::atan((1 - centre) / width) - std::atan(-centre / width));
+      std::sin(40.0) / 40 + 1e-4 * (std::atan((1 - centre) / width) - std::atan(-centre / width));
   std::cout << std::setprecision(12) << "integral " << integral << "\nexact    " << exact << "\n"
             << result.evaluations << " values of the function, " << result.train.parameter_count()
             << " numbers in the train, error of an element at most about " << std::setprecision(1)

@@ -1,5 +1,5 @@
-// A quench: the Néel state under the XX chain. The magnetisation and the growth of entanglement, with
-// the error that the truncations make.
+// A quench: the Néel state under the XX chain. The magnetisation and the growth of entanglement,
+// with the error that the truncations make.
 //     g++ -std=c++20 quench.cpp $(pkg-config --cflags --libs metatt-tn) -o quench
 #include <metatt/tn/chain/matrix_product_state.hpp>
 #include <metatt/tn/chain/measurement.hpp>
@@ -29,12 +29,14 @@ int main() {
     const EvolutionReport report = evolution.step(Complex(0, -step));
     if (i % 5 != 0) continue;
     const auto magnetisation = local_expectations(evolution.state(), sites, "Sz");
-    const auto spectrum = entanglement_spectra(evolution.state())[static_cast<std::size_t>(n / 2 - 1)];
+    const auto spectrum =
+        entanglement_spectra(evolution.state())[static_cast<std::size_t>(n / 2 - 1)];
     // Far from the ends free fermions give J0(2t)/2 on every other site.
     std::cout << std::setprecision(1) << std::setw(4) << i * step << std::setprecision(5)
-              << std::setw(9) << magnetisation[static_cast<std::size_t>(n / 2)].real() << std::setw(9)
-              << std::cyl_bessel_j(0, 2 * i * step) / 2 << std::setw(9) << entropy(spectrum)
-              << std::setw(6) << report.maximum_bond << std::scientific << std::setprecision(1)
-              << std::setw(11) << report.discarded_weight << std::fixed << "\n";
+              << std::setw(9) << magnetisation[static_cast<std::size_t>(n / 2)].real()
+              << std::setw(9) << std::cyl_bessel_j(0, 2 * i * step) / 2 << std::setw(9)
+              << entropy(spectrum) << std::setw(6) << report.maximum_bond << std::scientific
+              << std::setprecision(1) << std::setw(11) << report.discarded_weight << std::fixed
+              << "\n";
   }
 }

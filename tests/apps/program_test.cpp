@@ -1,6 +1,6 @@
 /// The program as its users meet it: started as a process, judged by exit code and output.
 
-#include "../transformer/file_testing.hpp"
+#include "../file_testing.hpp"
 
 #include <sys/wait.h>
 
@@ -99,11 +99,10 @@ BOOST_AUTO_TEST_CASE(a_config_file_gives_settings_that_the_command_line_override
       "run.conf", "# a run\nlearning_rate = 0.002\nseed=7\ntarget_modules = key,value\n");
   const Run result = run(small.finetune("out") + "--config " + config.string() + " --seed 8");
   BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
-  const std::string log = metatt::transformer::read_file(small.folder / "out/log.jsonl");
+  const std::string log = metatt::tn::read_file(small.folder / "out/log.jsonl");
   BOOST_TEST(log.find("\"learning_rate\":0.002") != std::string::npos);
   BOOST_TEST(log.find("\"seed\":8") != std::string::npos);
-  const std::string record =
-      metatt::transformer::read_file(small.folder / "out/metatt_config.json");
+  const std::string record = metatt::tn::read_file(small.folder / "out/metatt_config.json");
   BOOST_TEST(record.find("\"key\"") != std::string::npos);
 }
 
@@ -158,7 +157,7 @@ BOOST_AUTO_TEST_CASE(a_whole_number_may_have_a_point_and_a_seed_all_64_bits) {
   BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
   BOOST_TEST(result.has("epoch 1: "));
   BOOST_TEST(!result.has("epoch 2: "));
-  const std::string log = metatt::transformer::read_file(small.folder / "out/log.jsonl");
+  const std::string log = metatt::tn::read_file(small.folder / "out/log.jsonl");
   BOOST_TEST(log.find("\"seed\":18446744073709551615") != std::string::npos);
 }
 
@@ -229,7 +228,7 @@ BOOST_AUTO_TEST_CASE(training_evaluation_export_and_merging_agree) {
   BOOST_REQUIRE_MESSAGE(trained.exit_code == 0, trained.output);
   const std::string adapter = (small.folder / "out").string();
   const auto results = [&](const std::string& name) {
-    return metatt::transformer::read_file(small.folder / name);
+    return metatt::tn::read_file(small.folder / name);
   };
   const auto loss = [&](const std::string& name) {
     const std::string text = results(name), key = "\"eval_loss\": ";
@@ -293,10 +292,10 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_of_evaluation) {
   const SmallModel small;
   BOOST_REQUIRE(run(small.full("whole")).exit_code == 0);
   const auto weights = small.folder / "whole/model.safetensors";
-  std::string bytes = metatt::transformer::read_file(weights);
+  std::string bytes = metatt::tn::read_file(weights);
   for (std::size_t i = bytes.size() - 1024; i < bytes.size(); i += 4)  // 2¹²⁷ each
     bytes.replace(i, 4, std::string("\0\0\0\x7f", 4));
-  metatt::transformer::write_file_atomically(weights, bytes);
+  metatt::tn::write_file_atomically(weights, bytes);
   const Run result = run("eval --task cola --data " + small.suite + " --model " +
                          (small.folder / "whole").string());
   BOOST_TEST(result.exit_code == 2);
@@ -358,6 +357,79 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_before_anything_is_written) {
                         "expected \"" << fragment << "\" in " << result.output);
     BOOST_TEST(!std::filesystem::exists(small.folder / "never"));
   }
+}
+
+BOOST_AUTO_TEST_CASE(dmrg_finds_the_states_of_a_chain) {
+  const TemporaryFolder folder;
+  const std::string out = (folder / "out").string();
+  const Run result =
+      run("dmrg --model tfim --sites 10 --states 2 --cutoff 1e-14 --conserve none"
+          " --energy_tolerance 1e-12 --output_dir " +
+          out);
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+  // Closed forms: E0 = 1 − 1 / sin(π / (4N + 2)), and the gap of the free fermions.
+  BOOST_TEST(result.has("state 0, energy -12.3814899997, variance"));
+  BOOST_TEST(result.has("state 1, energy -12.0825696253, variance"));
+  BOOST_TEST(!result.has("not converged"));
+  for (const char* file : {"dmrg.h5", "results.json", "sweeps.jsonl", "state_0_bonds.csv",
+                           "state_1_sites.csv", "state_0_correlations.csv"})
+    BOOST_TEST(std::filesystem::exists(folder / "out" / file));
+  check_refused("dmrg --model tfim --sites 10 --output_dir " + out, "found files in it");
+  check_refused("suite --output_dir " + out, "holds states of a chain already");
+}
+
+BOOST_AUTO_TEST_CASE(dmrg_takes_models_from_files) {
+  const TemporaryFolder folder;
+  const std::string text =
+      "site spin 1/2\nstart up down\neverywhere 0.5*i S+ 0 S- 1\neverywhere -0.5*i S- 0 S+ 1\n";
+  const std::string model = folder.write("current.txt", text).string(),
+                    bad = folder.write("bad.txt", text + "term 1 Sq 0\n").string(),
+                    one_way = folder
+                                  .write("one_way.txt",
+                                         "site spin 1/2\nstart up down\n"
+                                         "everywhere 1 S+ 0 S- 1\n")
+                                  .string();
+  const std::string out = " --sites 8 --output_dir " + (folder / "out").string();
+  const Run result = run("dmrg --cutoff 1e-14 --input " + model + out);
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+  BOOST_TEST(result.has("complex"));
+  BOOST_TEST(result.has("energy -2.3793852416, variance"));  // a gauge of the XX chain: Σ cos(πk/9)
+  check_refused("dmrg --input " + bad + out, "bad.txt: line 5: ");
+  check_refused("dmrg --input " + one_way + " --overwrite_output_dir" + out, "Hermitian");
+  check_refused("dmrg --input missing.txt" + out, "missing.txt: expected a file");
+  check_refused("dmrg" + out, "expected --model NAME or --input FILE");
+  check_refused("dmrg --model xx --input " + model + out, "--model excludes --input");
+  check_refused("dmrg --model ising" + out, "expected one of heisenberg");
+  check_refused("dmrg --model xx --parameters J=2" + out, "no parameter J");
+  check_refused("dmrg --model xx --parameters J" + out, "NAME=NUMBER");
+  check_refused("dmrg --model xx --correlate Sz" + out, "two operators as A:B");
+  check_refused("dmrg --model xx --measure Sq" + out, "Sq");
+  check_refused("dmrg --model xx --maximum_bond 0" + out, "maximum_bond");
+  check_refused("dmrg --model xx --sites 8", "--output_dir");
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_run_of_dmrg_resumes_to_the_same_bits) {
+  const TemporaryFolder folder;
+  const std::string command =
+      "dmrg --model hubbard --sites 8 --states 2 --sweeps 8 --energy_tolerance 0"
+      " --maximum_bond 10,20 --output_dir ";
+  const std::string whole = (folder / "whole").string(), killed = (folder / "killed").string();
+  BOOST_REQUIRE(run(command + whole).exit_code == 0);
+  run(command + killed + " & while [ ! -e " + killed +
+          "/dmrg.h5 ]; do sleep 0.01; done; kill -9 $!",
+      "> " + (folder / "log").string() + " 2>&1");
+  const Run resumed = run(command + killed + " --resume");
+  BOOST_REQUIRE_MESSAGE(resumed.exit_code == 0, resumed.output);
+  const auto results = [&](const std::string& name) {
+    return metatt::tn::read_file(folder / name / "results.json");
+  };
+  BOOST_TEST(results("killed") == results("whole"));
+  BOOST_TEST(run(command + whole + " --resume").has("nothing left to do"));
+  BOOST_TEST(results("killed") == results("whole"));
+  check_refused(command + killed + " --resume --seed 2", "was made with seed = 1, found 2");
+  check_refused(command + killed + " --resume --cutoff 1e-9", "was made with sweep 0 = ");
+  folder.write("killed/dmrg.h5", "no HDF5");
+  check_refused(command + killed + " --resume", "expected a whole HDF5 file");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

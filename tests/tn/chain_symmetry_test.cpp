@@ -12,11 +12,10 @@ using namespace metatt::tn::testing;
 
 namespace {
 
-using Complex = std::complex<double>;
 using Names = std::vector<std::string>;
 
 /// The product of the basis states of every site that has the charge of a product state.
-std::vector<Eigen::Index> sector_states(const Sites& sites, const Names& like) {
+std::vector<Index> sector_states(const Sites& sites, const Names& like) {
   const Symmetry& symmetry = sites.front().leg().symmetry();
   std::vector<Charge> charges(1);
   Charge total;
@@ -30,15 +29,15 @@ std::vector<Eigen::Index> sector_states(const Sites& sites, const Names& like) {
       for (const Charge& here : own) next.push_back(symmetry.sum(before, here));
     charges = std::move(next);
   }
-  std::vector<Eigen::Index> states;
+  std::vector<Index> states;
   for (std::size_t i = 0; i < charges.size(); ++i)
-    if (charges[i] == total) states.push_back(static_cast<Eigen::Index>(i));
+    if (charges[i] == total) states.push_back(static_cast<Index>(i));
   return states;
 }
 
 double sector_energy(const OperatorSum& H, const Sites& sites, const Names& like) {
   const auto states = sector_states(sites, like);
-  return lowest_eigenvalue(exact_matrix(H, sites)(states, states));
+  return eigenvalues(exact_matrix(H, sites).part(states)).front();
 }
 
 DmrgSettings tight() {
@@ -222,20 +221,16 @@ BOOST_AUTO_TEST_CASE(operators_act_on_states_as_their_matrices_do) {
         random_state<Complex>(sites, 9, 2, charged ? Names{"up", "down", "up"} : Names());
     const auto mpo = matrix_product_operator<Complex>(hubbard(3, 3), sites);
     const Matrix H = exact_matrix(hubbard(3, 3), sites);
-    const auto before = state.to_dense().to_vector();
-    const Eigen::VectorXcd psi = Eigen::Map<const Eigen::VectorXcd>(before.data(), H.rows());
+    const Matrix psi = as_vector(state);
     const auto exact = apply(mpo, state, {});
-    const auto after = exact.state.to_dense().to_vector();
-    BOOST_TEST((Eigen::Map<const Eigen::VectorXcd>(after.data(), H.rows()) - H * psi).norm() <
-               1e-12);
+    BOOST_TEST((as_vector(exact.state) - H * psi).norm() < 1e-12);
     const auto cut = apply(mpo, state, {.maximum_rank = 3});
-    const auto less = cut.state.to_dense().to_vector();
-    const double error =
-        (Eigen::Map<const Eigen::VectorXcd>(less.data(), H.rows()) - H * psi).norm();
+    const double error = (as_vector(cut.state) - H * psi).norm();
     BOOST_TEST(error > 1e-3);
     BOOST_TEST(std::abs(error - cut.error_bound) < 1e-10);
-    const double mean = (psi.adjoint() * H * psi)(0).real();
-    BOOST_TEST(std::abs(variance(mpo, state) - ((H * psi).squaredNorm() - mean * mean)) < 1e-11);
+    const double mean = dot(psi, H * psi).real();
+    BOOST_TEST(std::abs(variance(mpo, state) - (dot(H * psi, H * psi).real() - mean * mean)) <
+               1e-11);
   }
 }
 

@@ -20,7 +20,7 @@ struct WrittenAdapter {
     write_small_model(folder / "base");
     model = std::make_unique<ClassifierModel<T>>(folder / "base", 2, method, HeadSource::fresh, 1);
     if (model->adapter()) randomise_adapter(*model->adapter(), model->weights());
-    output = prepare_output_folder(folder / "adapter", false);
+    output = metatt::tn::prepare_output_folder(folder / "adapter", false);
   }
   AdapterRecord record() const {
     AdapterRecord record;
@@ -38,7 +38,7 @@ struct WrittenAdapter {
   TemporaryFolder folder;
   Method method;
   std::unique_ptr<ClassifierModel<T>> model;
-  OutputFolder output;
+  metatt::tn::OutputFolder output;
 };
 
 /// The adapter's train cut to unequal ranks below those it was made with.
@@ -58,7 +58,7 @@ void lower_ranks(ClassifierModel<T>& model) {
 }
 
 nlohmann::json read_json(const std::filesystem::path& path) {
-  return parse_json(read_file(path), path.string());
+  return parse_json(metatt::tn::read_file(path), path.string());
 }
 
 /// Rewrites the adapter's file with changed tensors.
@@ -120,7 +120,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_merged_model_has_the_logits_of_the_adapted_one, 
   for (const char* kind : {"metatt4d", "lora", "none", "full"}) {
     BOOST_TEST_CONTEXT(kind) {
       const WrittenAdapter<T> written(kind);
-      const OutputFolder merged = prepare_output_folder(written.folder / "merged", false);
+      const metatt::tn::OutputFolder merged =
+          metatt::tn::prepare_output_folder(written.folder / "merged", false);
       write_merged_model(merged, *written.model, two_classes(), 32);
       const ClassifierModel<T> read(merged.path, 2, Method::named("none", {}),
                                     HeadSource::from_model, 9);
@@ -143,7 +144,8 @@ Tensor<float> exported_update(const SafetensorsFile& file, const std::string& si
 }
 
 void check_export(const WrittenAdapter<float>& written, Index rank) {
-  const OutputFolder exported = prepare_output_folder(written.folder / "peft", true);
+  const metatt::tn::OutputFolder exported =
+      metatt::tn::prepare_output_folder(written.folder / "peft", true);
   export_peft_lora(exported, *written.model, written.record());
   const SafetensorsFile file(exported / "adapter_model.safetensors");
   BOOST_TEST(file.metadata().at("format") == "pt");
@@ -205,7 +207,7 @@ BOOST_AUTO_TEST_CASE(fields_that_are_missing_or_wrong_are_named_with_their_file)
     nlohmann::json json = good;
     json[field] = value;
     if (value.is_null()) json.erase(field);
-    write_file_atomically(path, json.dump());
+    metatt::tn::write_file_atomically(path, json.dump());
     BOOST_TEST_CONTEXT(field << " = " << value) {
       check_error([&] { written.read(); }, {written.output.path.string(), field});
     }
@@ -230,9 +232,9 @@ BOOST_AUTO_TEST_CASE(fields_that_are_missing_or_wrong_are_named_with_their_file)
   check("target_modules", std::vector<std::string>{"query", "qkv"});
   check("target_modules", std::vector<std::string>{"value", "query"});
   check("target_modules", nlohmann::json::array());
-  write_file_atomically(path, "{\"format\": ");
+  metatt::tn::write_file_atomically(path, "{\"format\": ");
   check_error([&] { written.read(); }, {path.string()});
-  write_file_atomically(path, good.dump());
+  metatt::tn::write_file_atomically(path, good.dump());
   written.read();
 }
 
@@ -309,8 +311,8 @@ BOOST_AUTO_TEST_CASE(an_update_that_overflows_is_not_written) {
     cores.push_back({train.core(k), large, {}, {}});
   }
   weights.replace(cores);
-  const OutputFolder folder =
-      prepare_output_folder((written.output.path / "never").string(), false);
+  const metatt::tn::OutputFolder folder =
+      metatt::tn::prepare_output_folder((written.output.path / "never").string(), false);
   check_error([&] { export_peft_lora(folder, *written.model, written.record()); },
               {"export", "infinite"});
   check_error([&] { write_merged_model(folder, *written.model, find_glue_task("cola"), 16); },

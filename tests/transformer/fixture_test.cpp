@@ -31,7 +31,7 @@ constexpr double tolerance = sizeof(T) == 4 ? 1e-5 : 1e-10;
 struct Fixture {
   explicit Fixture(const std::string& name)
       : folder(fixtures / name),
-        facts(parse_json(read_file(folder / "fixture.json"), name)),
+        facts(parse_json(metatt::tn::read_file(folder / "fixture.json"), name)),
         arrays(folder / "fixture.safetensors"),
         config(read_model_config(folder / "config.json")) {
     const auto lengths = facts["lengths"].get<std::vector<std::size_t>>();

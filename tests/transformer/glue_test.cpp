@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "file_testing.hpp"
+#include "../file_testing.hpp"
 
 namespace {
 

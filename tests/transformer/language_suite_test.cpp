@@ -1,4 +1,4 @@
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/glue.hpp>
 #include <metatt/transformer/language_grammar.hpp>
 #include <metatt/transformer/language_suite.hpp>
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "file_testing.hpp"
+#include "../file_testing.hpp"
 
 namespace {
 
@@ -42,7 +42,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
 }
 
 std::vector<std::string> lines_of(const std::filesystem::path& path) {
-  auto lines = split(read_file(path), '\n');
+  auto lines = split(metatt::tn::read_file(path), '\n');
   BOOST_REQUIRE(lines.back().empty());
   lines.pop_back();
   return lines;
@@ -132,13 +132,15 @@ BOOST_AUTO_TEST_CASE(same_seed_gives_same_bytes) {
   const metatt::testing::TemporaryFolder again;
   write_language_suite(again.path(), 1);
   for (const auto& file : files()) {
-    BOOST_TEST((read_file(again / file) == read_file(suite(1) / file)), file);
+    BOOST_TEST((metatt::tn::read_file(again / file) == metatt::tn::read_file(suite(1) / file)),
+               file);
   }
 }
 
 BOOST_AUTO_TEST_CASE(different_seed_gives_different_rows_and_the_same_vocabulary) {
   for (const auto& file : files()) {
-    const bool same = read_file(suite(2) / file) == read_file(suite(1) / file);
+    const bool same =
+        metatt::tn::read_file(suite(2) / file) == metatt::tn::read_file(suite(1) / file);
     BOOST_TEST(same == (file == "vocab.txt"), file);
   }
 }

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "file_testing.hpp"
+#include "../file_testing.hpp"
 
 namespace {
 

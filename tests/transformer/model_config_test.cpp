@@ -1,11 +1,11 @@
 #include <boost/test/unit_test.hpp>
 
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/model_config.hpp>
 #include <nlohmann/json.hpp>
 
-#include "file_testing.hpp"
+#include "../file_testing.hpp"
 
 namespace {
 
@@ -118,40 +118,42 @@ BOOST_AUTO_TEST_CASE(an_uncommitted_file_leaves_the_old_one_and_no_other) {
   const TemporaryFolder folder;
   const auto path = folder.write("log", "old");
   {
-    AtomicFile file(path);
+    metatt::tn::AtomicFile file(path);
     file.write("new");
   }
-  BOOST_TEST(read_file(path) == "old");
+  BOOST_TEST(metatt::tn::read_file(path) == "old");
   BOOST_TEST(!std::filesystem::exists(folder / "log.partial"));
-  AtomicFile file(path);
+  metatt::tn::AtomicFile file(path);
   file.write("ne");
   file.write("w");
-  BOOST_TEST(read_file(path) == "old");
+  BOOST_TEST(metatt::tn::read_file(path) == "old");
   file.commit();
-  BOOST_TEST(read_file(path) == "new");
+  BOOST_TEST(metatt::tn::read_file(path) == "new");
   BOOST_TEST(!std::filesystem::exists(folder / "log.partial"));
   check_error([&] { file.write("more"); }, {path.string(), "after commit"});
 }
 
 BOOST_AUTO_TEST_CASE(a_file_that_cannot_be_written_is_an_error) {
   const TemporaryFolder folder;
-  check_error([&] { write_file_atomically(folder / "absent/file", ""); },
+  check_error([&] { metatt::tn::write_file_atomically(folder / "absent/file", ""); },
               {"absent/file", "No such file or directory"});
-  check_error([&] { write_file_atomically(folder.path(), ""); }, {"a folder has this name"});
+  check_error([&] { metatt::tn::write_file_atomically(folder.path(), ""); },
+              {"a folder has this name"});
 }
 
 BOOST_AUTO_TEST_CASE(an_output_folder_is_new_or_empty_unless_overwriting_is_allowed) {
   const TemporaryFolder folder;
-  const OutputFolder output = prepare_output_folder(folder / "runs/first", false);
+  const metatt::tn::OutputFolder output =
+      metatt::tn::prepare_output_folder(folder / "runs/first", false);
   BOOST_TEST(std::filesystem::is_directory(output.path));
-  prepare_output_folder(output.path, false);
-  write_file_atomically(output / "log", "text");
-  check_error([&] { prepare_output_folder(output.path, false); },
+  metatt::tn::prepare_output_folder(output.path, false);
+  metatt::tn::write_file_atomically(output / "log", "text");
+  check_error([&] { metatt::tn::prepare_output_folder(output.path, false); },
               {output.path.string(), "found files in it"});
-  prepare_output_folder(output.path, true);
-  BOOST_TEST(read_file(output / "log") == "text");
-  check_error([&] { prepare_output_folder(output / "log", true); }, {"found a file"});
-  check_error([&] { prepare_output_folder(output / "log/below", true); },
+  metatt::tn::prepare_output_folder(output.path, true);
+  BOOST_TEST(metatt::tn::read_file(output / "log") == "text");
+  check_error([&] { metatt::tn::prepare_output_folder(output / "log", true); }, {"found a file"});
+  check_error([&] { metatt::tn::prepare_output_folder(output / "log/below", true); },
               {"cannot create the output folder"});
 }
 

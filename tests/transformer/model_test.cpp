@@ -85,7 +85,7 @@ BOOST_AUTO_TEST_CASE(missing_files_are_named) {
 
 BOOST_AUTO_TEST_CASE(a_vocabulary_larger_than_the_table_is_refused) {
   const ModelFolder folder;
-  folder.write("vocab.txt", read_file(folder / "vocab.txt") + "word\n");
+  folder.write("vocab.txt", metatt::tn::read_file(folder / "vocab.txt") + "word\n");
   check_error([&] { folder.open(); }, {(folder / "vocab.txt").string(), "25", "vocab_size 24"});
 }
 

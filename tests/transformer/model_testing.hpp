@@ -1,7 +1,7 @@
 #pragma once
 /// Small models for tests: put together in memory, or as folders in Hugging Face layout.
 
-#include "file_testing.hpp"
+#include "../file_testing.hpp"
 
 #include <metatt/tn/contract.hpp>
 #include <metatt/transformer/adapter_files.hpp>
@@ -136,7 +136,7 @@ inline void write_small_model(const std::filesystem::path& folder,
   write_json(folder / "config.json", model_config_json(config));
   std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n";
   for (char c = 'a'; c < 'a' + config.vocab_size - 4; ++c) vocabulary += std::string(1, c) + "\n";
-  write_file_atomically(folder / "vocab.txt", vocabulary);
+  metatt::tn::write_file_atomically(folder / "vocab.txt", vocabulary);
 }
 
 /// An adapter of rank 3 on all six matrix types.

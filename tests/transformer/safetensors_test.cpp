@@ -1,6 +1,6 @@
 #include <boost/test/unit_test.hpp>
 
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/safetensors.hpp>
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "file_testing.hpp"
+#include "../file_testing.hpp"
 
 namespace {
 
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(the_written_bytes_are_those_of_the_format) {
                              R"("b":{"data_offsets":[4,8],"dtype":"F32","shape":[1]}})";
   const std::string padded = header + std::string((8 - header.size() % 8) % 8, ' ');
   const std::string data("\x00\x00\x00\xC0\x00\x00\x80\x3F", 8);
-  BOOST_TEST(read_file(folder / "a") == file_bytes(padded, data));
+  BOOST_TEST(metatt::tn::read_file(folder / "a") == file_bytes(padded, data));
 }
 
 // Golden bits: numpy float16 and ml_dtypes bfloat16.
@@ -233,7 +233,7 @@ bool equals_sample_or_error(const std::filesystem::path& path) {
 BOOST_AUTO_TEST_CASE(a_file_cut_short_anywhere_is_refused) {
   const TemporaryFolder folder;
   write_sample(folder / "whole");
-  const std::string bytes = read_file(folder / "whole");
+  const std::string bytes = metatt::tn::read_file(folder / "whole");
   BOOST_TEST(equals_sample_or_error(folder / "whole"));
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     const auto path = folder.write("cut", bytes.substr(0, size));
@@ -246,7 +246,7 @@ BOOST_AUTO_TEST_CASE(a_file_cut_short_anywhere_is_refused) {
 BOOST_AUTO_TEST_CASE(a_changed_header_byte_is_refused_or_harmless) {
   const TemporaryFolder folder;
   write_sample(folder / "whole");
-  const std::string bytes = read_file(folder / "whole");
+  const std::string bytes = metatt::tn::read_file(folder / "whole");
   const std::size_t header_end = bytes.find('}', bytes.find("weight")) + 2;
   int refused = 0, harmless = 0;
   for (std::size_t i = 0; i < header_end; ++i) {

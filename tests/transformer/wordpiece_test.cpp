@@ -1,13 +1,13 @@
 #include <boost/test/unit_test.hpp>
 
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/wordpiece.hpp>
 
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "file_testing.hpp"
+#include "../file_testing.hpp"
 
 namespace {
 
@@ -167,8 +167,8 @@ BOOST_AUTO_TEST_CASE(recorded_texts_give_recorded_ids, *precondition(has_shared_
   const auto folder = shared_data() / "tokenizers";
   const WordPiece bert = WordPiece::from_folder(folder / "bert-base-uncased");
   const std::string mark = "\n__ggml_vocab_test__\n";
-  std::string texts = read_file(folder / "vectors/texts.inp");
-  std::istringstream lines(read_file(folder / "vectors/bert-bge.out"));
+  std::string texts = metatt::tn::read_file(folder / "vectors/texts.inp");
+  std::istringstream lines(metatt::tn::read_file(folder / "vectors/bert-bge.out"));
   std::string expected;
   int count = 0;
   for (; std::getline(lines, expected); ++count) {

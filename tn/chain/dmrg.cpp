@@ -2,6 +2,7 @@
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/measurement.hpp>
+#include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
 #include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
@@ -47,7 +48,9 @@ class Optimisation {
     const Real<T> norm = state_.norm();
     if (!(norm > 0) || !std::isfinite(norm))
       fail("dmrg: expected a start state, found one of norm ", norm);
-    state_.scale(T(1 / norm));
+    // A state of norm one stays as it is to the last bit, so that a run can be taken up again.
+    if (std::abs(norm - 1) > 1000 * std::numeric_limits<Real<T>>::epsilon())
+      state_.scale(T(1 / norm));
     for (Index k = state_.length() - 1; k > 0; --k) extend_right(k);
   }
 
@@ -64,12 +67,13 @@ class Optimisation {
     if (report_.products == 0) fail("dmrg: no state is orthogonal to the lower ones");
     for (const Index rank : state_.ranks())
       report_.maximum_bond = std::max(report_.maximum_bond, rank);
+    report_.peak_bytes = backend::memory_statistics().peak_bytes;
     report_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report_;
   }
 
-  TensorTrain<T>& state() { return state_; }
+  const TensorTrain<T>& state() const { return state_; }
 
  private:
   void extend_left(Index k) {
@@ -248,48 +252,104 @@ class Optimisation {
   DmrgSweepReport report_;
 };
 
+/// What the row of a new sweep says besides what the sweep itself knows.
+template <class T>
+void compare(DmrgSweepReport& row, const DmrgResult<T>& before, const DmrgSettings& settings,
+             const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
+  constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+  row.energy_change = before.sweeps.empty() ? unknown : row.energy - before.energy;
+  row.variance = settings.variance_tolerance > 0 ? variance(mpo, state) : unknown;
+}
+
+bool within(double value, double tolerance) {
+  return tolerance == 0 || std::abs(value) <= tolerance;
+}
+
+/// Whether the sweeps made so far end a run with these settings.
+bool is_converged(const std::vector<DmrgSweepReport>& sweeps, const DmrgSettings& settings) {
+  if (settings.energy_tolerance == 0 && settings.entropy_tolerance == 0 &&
+      settings.variance_tolerance == 0)
+    return false;
+  const std::size_t made = sweeps.size();
+  if (made < 2 || made > settings.sweeps.size() ||
+      settings.sweeps[made - 1] != settings.sweeps.back())
+    return false;
+  const DmrgSweepReport &last = sweeps[made - 1], &before = sweeps[made - 2];
+  return within(last.energy_change, settings.energy_tolerance) &&
+         within(last.centre_entropy - before.centre_entropy, settings.entropy_tolerance) &&
+         within(last.variance, settings.variance_tolerance);
+}
+
+void check_settings(const DmrgSettings& settings) {
+  if (settings.sweeps.empty()) fail("dmrg: expected at least one sweep, found none");
+  if (settings.sites != 1 && settings.sites != 2)
+    fail("dmrg: expected 1 or 2 sites, found ", settings.sites);
+  for (const DmrgSweep& sweep : settings.sweeps)
+    if (sweep.maximum_bond < 1 || sweep.lanczos_steps < 1 || !(sweep.noise >= 0) ||
+        !(sweep.cutoff >= 0 && sweep.cutoff <= 1))
+      fail(
+          "dmrg: expected a bond and Lanczos steps of at least 1, a noise of at least 0 and a "
+          "cutoff between 0 and 1, found ",
+          sweep.maximum_bond, ", ", sweep.lanczos_steps, ", ", sweep.noise, " and ", sweep.cutoff);
+  for (const double tolerance :
+       {settings.energy_tolerance, settings.entropy_tolerance, settings.variance_tolerance})
+    if (!(tolerance >= 0)) fail("dmrg: expected tolerances of at least 0, found ", tolerance);
+}
+
 }  // namespace
 
 template <class T>
 DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
-                            std::span<const TensorTrain<T>> lower_states, TensorTrain<T> start,
-                            const DmrgSettings& settings,
-                            const std::function<void(const DmrgSweepReport&)>& observer) {
-  if (settings.sweeps.empty()) fail("dmrg: expected at least one sweep, found none");
-  if (settings.sites != 1 && settings.sites != 2)
-    fail("dmrg: expected 1 or 2 sites, found ", settings.sites);
+                            std::span<const TensorTrain<T>> lower_states, DmrgResult<T> result,
+                            const DmrgSettings& settings, const DmrgObserver<T>& observer) {
+  check_settings(settings);
   check_hermitian("dmrg", mpo);
-  Optimisation<T> run(mpo, lower_states, std::move(start));
-  std::vector<DmrgSweepReport> reports;
-  bool converged = false;
-  for (std::size_t i = 0; i < settings.sweeps.size() && !converged; ++i) {
-    DmrgSweepReport report = run.sweep(static_cast<Index>(i), settings.sites, settings.sweeps[i]);
-    report.energy_change = reports.empty() ? std::numeric_limits<double>::quiet_NaN()
-                                           : report.energy - reports.back().energy;
-    converged = settings.energy_tolerance > 0 &&
-                std::abs(report.energy_change) <= settings.energy_tolerance;
-    reports.push_back(report);
-    if (observer) observer(report);
+  Optimisation<T> run(mpo, lower_states, result.state);
+  result.converged = is_converged(result.sweeps, settings);
+  for (std::size_t i = result.sweeps.size(); i < settings.sweeps.size() && !result.converged; ++i) {
+    DmrgSweepReport row = run.sweep(static_cast<Index>(i), settings.sites, settings.sweeps[i]);
+    compare(row, result, settings, mpo, run.state());
+    result.energy = row.energy;
+    result.state = run.state();
+    result.sweeps.push_back(row);
+    result.converged = is_converged(result.sweeps, settings);
+    if (observer) observer(result);
   }
-  const double energy = reports.back().energy;
-  return {energy, std::move(run.state()), std::move(reports), converged};
+  return result;
+}
+
+template <class T>
+DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
+                            std::span<const TensorTrain<T>> lower_states, TensorTrain<T> start,
+                            const DmrgSettings& settings, const DmrgObserver<T>& observer) {
+  return excited_state(mpo, lower_states, DmrgResult<T>{0, std::move(start), {}}, settings,
+                       observer);
+}
+
+template <class T>
+DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, DmrgResult<T> so_far,
+                   const DmrgSettings& settings, const DmrgObserver<T>& observer) {
+  return excited_state(mpo, std::span<const TensorTrain<T>>(), std::move(so_far), settings,
+                       observer);
 }
 
 template <class T>
 DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
-                   const DmrgSettings& settings,
-                   const std::function<void(const DmrgSweepReport&)>& observer) {
-  return excited_state(mpo, std::span<const TensorTrain<T>>(), std::move(start), settings,
-                       observer);
+                   const DmrgSettings& settings, const DmrgObserver<T>& observer) {
+  return dmrg(mpo, DmrgResult<T>{0, std::move(start), {}}, settings, observer);
 }
 
-#define METATT_INSTANTIATE(T)                                                           \
-  template DmrgResult<T> dmrg(const MatrixProductOperator<T>&, TensorTrain<T>,          \
-                              const DmrgSettings&,                                      \
-                              const std::function<void(const DmrgSweepReport&)>&);      \
-  template DmrgResult<T> excited_state(                                                 \
-      const MatrixProductOperator<T>&, std::span<const TensorTrain<T>>, TensorTrain<T>, \
-      const DmrgSettings&, const std::function<void(const DmrgSweepReport&)>&);
+#define METATT_INSTANTIATE(T)                                                                      \
+  template DmrgResult<T> dmrg(const MatrixProductOperator<T>&, TensorTrain<T>,                     \
+                              const DmrgSettings&, const DmrgObserver<T>&);                        \
+  template DmrgResult<T> dmrg(const MatrixProductOperator<T>&, DmrgResult<T>, const DmrgSettings&, \
+                              const DmrgObserver<T>&);                                             \
+  template DmrgResult<T> excited_state(const MatrixProductOperator<T>&,                            \
+                                       std::span<const TensorTrain<T>>, TensorTrain<T>,            \
+                                       const DmrgSettings&, const DmrgObserver<T>&);               \
+  template DmrgResult<T> excited_state(const MatrixProductOperator<T>&,                            \
+                                       std::span<const TensorTrain<T>>, DmrgResult<T>,             \
+                                       const DmrgSettings&, const DmrgObserver<T>&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 METATT_INSTANTIATE(std::complex<float>)

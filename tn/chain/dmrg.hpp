@@ -7,6 +7,8 @@
 
 #include <functional>
 #include <span>
+#include <type_traits>
+#include <vector>
 
 namespace metatt::tn {
 
@@ -19,6 +21,8 @@ struct DmrgSweep {
   /// grow by charges and states that two sites alone do not reach (White, cond-mat/0508709).
   /// Between 1e-4 and 1e-8 where it is needed; 0 in the last sweeps, or the energy stays too high.
   double noise = 0;
+
+  bool operator==(const DmrgSweep&) const = default;
 };
 
 struct DmrgSettings {
@@ -26,9 +30,13 @@ struct DmrgSettings {
   /// 2: two neighbouring sites at a time, whose bond is made anew. 1: one site at a time, for about
   /// half of the cost; bonds grow only in sweeps with noise, by subspace expansion.
   Index sites = 2;
-  /// Ends before the last sweep once |ΔE| of a sweep is at most this, with the settings of the last
-  /// sweep reached; 0 never does.
+  /// A run is converged, and ends before its last sweep, when a sweep with the settings of the last
+  /// one stays within all of these that are not 0: the change of the energy against the sweep
+  /// before, that of the entropy at the middle bond, and the variance of the energy, which costs an
+  /// expectation of H² after every sweep.
   double energy_tolerance = 0;
+  double entropy_tolerance = 0;
+  double variance_tolerance = 0;
 };
 
 /// One row of the table that a run makes.
@@ -41,7 +49,9 @@ struct DmrgSweepReport {
   double residual = 0;        ///< ‖H·ψ − E·ψ‖ of a site or pair, the largest of the sweep
   double centre_entropy = 0;  ///< −Σ p ln p at the middle bond
   Index products = 0;         ///< of effective Hamiltonians
+  double variance = 0;        ///< ⟨H²⟩ − ⟨H⟩²; NaN without variance_tolerance
   double seconds = 0;
+  std::int64_t peak_bytes = 0;  ///< most memory that the tensors of this process have had
 };
 
 template <class T>
@@ -49,20 +59,30 @@ struct DmrgResult {
   double energy = 0;
   TensorTrain<T> state;  ///< norm one, centre at site 0
   std::vector<DmrgSweepReport> sweeps;
-  bool converged = false;  ///< the last sweep changed the energy by at most energy_tolerance
+  bool converged = false;  ///< within the tolerances; false if there are none
 };
+
+/// Sees what there is after every sweep; `sweeps.back()` is the new row.
+template <class T>
+using DmrgObserver = std::type_identity_t<std::function<void(const DmrgResult<T>&)>>;
 
 /// Minimises ⟨ψ|H|ψ⟩ / ⟨ψ|ψ⟩ from a start state. The energy never rises but by truncation. Where
 /// the sites conserve charges, the result has those of the start: the lowest state of that sector.
 /// A symmetry that they do not conserve keeps a start in its sector only up to rounding errors,
 /// which grow if the ground state lies in another one. Throws Error if lengths, dimensions or
 /// charges differ, if H differs from its adjoint (see hermiticity_error), without sweeps, and if
-/// the start is zero. `observer` is called after every sweep. Cost of a bond per product as
-/// EffectiveHamiltonian, and a singular value decomposition.
+/// the start is zero. Cost of a bond per product as EffectiveHamiltonian, and a singular value
+/// decomposition.
 template <class T>
 DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
-                   const DmrgSettings& settings,
-                   const std::function<void(const DmrgSweepReport&)>& observer = {});
+                   const DmrgSettings& settings, const DmrgObserver<T>& observer = {});
+
+/// Goes on where a run was: makes the sweeps of `settings` that come after those it has made, and
+/// ends with the same bits as a run that was never interrupted. A run that has ended goes on with a
+/// longer list of sweeps or smaller tolerances. Throws Error as the other dmrg().
+template <class T>
+DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, DmrgResult<T> so_far,
+                   const DmrgSettings& settings, const DmrgObserver<T>& observer = {});
 
 /// The same among the states that are orthogonal to `lower_states` (in a canonical form or not, of
 /// any norm): with the k lowest states given, the next one. Every local problem is solved in the
@@ -71,7 +91,10 @@ DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
 template <class T>
 DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
                             std::span<const TensorTrain<T>> lower_states, TensorTrain<T> start,
-                            const DmrgSettings& settings,
-                            const std::function<void(const DmrgSweepReport&)>& observer = {});
+                            const DmrgSettings& settings, const DmrgObserver<T>& observer = {});
+template <class T>
+DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
+                            std::span<const TensorTrain<T>> lower_states, DmrgResult<T> so_far,
+                            const DmrgSettings& settings, const DmrgObserver<T>& observer = {});
 
 }  // namespace metatt::tn

@@ -23,6 +23,51 @@ MatrixProductOperator<T>::MatrixProductOperator(std::vector<Core> cores, const S
 }
 
 template <class T>
+void MatrixProductOperator<T>::check_block_core(Index k, const BlockTensor<T>& core) const {
+  const bool fits = core.order() == 4 && core.leg(0).direction() == Direction::in &&
+                    core.leg(1).direction() == Direction::in &&
+                    core.leg(2) == core.leg(1).reversed() &&
+                    core.leg(3).direction() == Direction::out && core.leg(3).unique();
+  if (!fits)
+    fail(
+        "MatrixProductOperator: core ", k,
+        " must have the legs (left bond: in, out: in, in: out, right bond: out), out and in of the "
+        "same sectors, every charge of a bond once");
+  const Leg before = k == 0 ? Leg(core.leg(0).symmetry(), {{}}) : bond_legs_.back();
+  if (core.leg(0) != before)
+    fail("MatrixProductOperator: core ", k, " must have the left bond ", leg_text(before),
+         ", found ", leg_text(core.leg(0)));
+}
+
+template <class T>
+MatrixProductOperator<T>::MatrixProductOperator(const std::vector<BlockTensor<T>>& block_cores) {
+  if (block_cores.empty()) fail("MatrixProductOperator: expected at least one core, found none");
+  for (const BlockTensor<T>& block_core : block_cores) {
+    check_block_core(length(), block_core);
+    if (bond_legs_.empty()) bond_legs_.push_back(block_core.leg(0));
+    bond_legs_.push_back(block_core.leg(3).reversed());
+    site_legs_.push_back(block_core.leg(1));
+    Core core{block_core.extent(0), block_core.extent(1), block_core.extent(3), {}};
+    const std::vector<T> values = block_core.to_dense().to_vector();
+    const Index size = core.dimension * core.dimension;
+    for (Index left = 0; left < core.left_bond; ++left)
+      for (Index right = 0; right < core.right_bond; ++right) {
+        Entry entry{left, right, {}};
+        for (Index i = 0; i < size; ++i)
+          entry.matrix.push_back(
+              values[static_cast<std::size_t>((left * size + i) * core.right_bond + right)]);
+        if (std::ranges::any_of(entry.matrix, [](const T& x) { return x != T(0); }))
+          core.entries.push_back(std::move(entry));
+      }
+    cores_.push_back(std::move(core));
+  }
+  check_cores();
+  if (bond_legs_.back() != bond_legs_.front())
+    fail("MatrixProductOperator: the operator changes the conserved charge: its last bond is ",
+         leg_text(bond_legs_.back()));
+}
+
+template <class T>
 void MatrixProductOperator<T>::check_cores() const {
   Index bond = 1;
   for (std::size_t k = 0; k < cores_.size(); ++k) {

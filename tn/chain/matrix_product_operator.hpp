@@ -31,6 +31,9 @@ class MatrixProductOperator {
   /// none.
   MatrixProductOperator(std::vector<Core> cores, const Sites& sites);
 
+  /// The same from block_core(0), block_core(1), …. Throws Error unless the legs are such.
+  explicit MatrixProductOperator(const std::vector<BlockTensor<T>>& block_cores);
+
   Index length() const { return static_cast<Index>(cores_.size()); }
   const Core& core(Index k) const { return cores_[static_cast<std::size_t>(k)]; }
   /// The left bond of site k as an incoming leg, k = 0 … length(). An index has the charge that the
@@ -48,6 +51,7 @@ class MatrixProductOperator {
 
  private:
   void check_cores() const;
+  void check_block_core(Index k, const BlockTensor<T>& core) const;
   void assign_charges(const Sites& sites);
   void sort_bond(std::size_t k, const Symmetry& symmetry,
                  std::vector<std::optional<Charge>>& charges);

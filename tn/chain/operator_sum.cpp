@@ -126,4 +126,15 @@ LocalProduct local_product(const OperatorProduct& product, const Sites& sites) {
   return result;
 }
 
+bool is_real(const OperatorSum& sum, const Sites& sites) {
+  const auto real = [](const std::complex<double>& number) { return number.imag() == 0; };
+  return std::ranges::all_of(sum.terms(), [&](const OperatorProduct& term) {
+    const LocalProduct product = local_product(term, sites);
+    return real(product.coefficient) &&
+           std::ranges::all_of(product.factors, [&](const auto& factor) {
+             return std::ranges::all_of(factor.second.elements, real);
+           });
+  });
+}
+
 }  // namespace metatt::tn

@@ -59,4 +59,8 @@ struct LocalProduct {
 };
 LocalProduct local_product(const OperatorProduct& product, const Sites& sites);
 
+/// Whether all coefficients and operators are real, so that real tensors can hold the sum. (Sy is
+/// not, though Sy·Sy is: write it as S+ and S-.) Throws Error as local_product.
+bool is_real(const OperatorSum& sum, const Sites& sites);
+
 }  // namespace metatt::tn

@@ -35,11 +35,13 @@ class Site {
 
   const std::string& name() const { return name_; }
   Index dimension() const { return static_cast<Index>(states_.size()); }
+  const std::vector<std::string>& state_names() const { return states_; }
 
   /// Throws Error on a name that is there already and on a wrong number of elements. A fermionic
   /// operator must change the parity of every state it acts on, any other one keep it.
   void add_operator(const std::string& name, std::vector<std::complex<double>> elements,
                     bool fermionic = false);
+  bool has_operator(std::string_view name) const { return operators_.contains(name); }
   /// Throws Error naming the operators there are.
   const LocalOperator& find_operator(std::string_view name) const;
   /// Position of a basis state. Throws Error naming the states there are.

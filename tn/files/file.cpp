@@ -3,14 +3,14 @@
 #include <unistd.h>
 
 #include <metatt/tn/error.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
-namespace metatt::transformer {
+namespace metatt::tn {
 
 namespace {
 
@@ -33,7 +33,7 @@ void synchronise_folder(const std::filesystem::path& folder) {
   if (descriptor.value < 0 || ::fsync(descriptor.value) != 0) {
     // Some network file systems have no fsync for folders; the data itself is safe by then.
     if (errno != EINVAL && errno != EACCES) {
-      tn::fail(folder.string(), ": cannot be brought to the disk: ", system_message(errno));
+      fail(folder.string(), ": cannot be brought to the disk: ", system_message(errno));
     }
   }
 }
@@ -43,13 +43,13 @@ void synchronise_folder(const std::filesystem::path& folder) {
 std::string read_file(const std::filesystem::path& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.value < 0) {
-    tn::fail(path.string(), ": expected a file that can be read, found: ", system_message(errno));
+    fail(path.string(), ": expected a file that can be read, found: ", system_message(errno));
   }
   struct stat status {};
   if (::fstat(file.value, &status) != 0) {
-    tn::fail(path.string(), ": cannot be read: ", system_message(errno));
+    fail(path.string(), ": cannot be read: ", system_message(errno));
   }
-  if (S_ISDIR(status.st_mode)) tn::fail(path.string(), ": expected a file, found a folder");
+  if (S_ISDIR(status.st_mode)) fail(path.string(), ": expected a file, found a folder");
   std::string contents;
   contents.reserve(static_cast<std::size_t>(status.st_size));
   std::string block(1 << 16, '\0');
@@ -57,7 +57,7 @@ std::string read_file(const std::filesystem::path& path) {
     const ssize_t count = ::read(file.value, block.data(), block.size());
     if (count == 0) return contents;
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) tn::fail(path.string(), ": cannot be read: ", system_message(errno));
+    if (count < 0) fail(path.string(), ": cannot be read: ", system_message(errno));
     contents.append(block, 0, static_cast<std::size_t>(count));
   }
 }
@@ -78,10 +78,10 @@ AtomicFile::AtomicFile(std::filesystem::path path)
     : path_(std::move(path)), partial_(path_.string() + ".partial") {
   std::error_code error;
   if (std::filesystem::is_directory(path_, error)) {
-    tn::fail(path_.string(), ": cannot be written: a folder has this name");
+    fail(path_.string(), ": cannot be written: a folder has this name");
   }
   descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) tn::fail(path_.string(), ": cannot be written: ", system_message(errno));
+  if (descriptor_ < 0) fail(path_.string(), ": cannot be written: ", system_message(errno));
 }
 
 AtomicFile::~AtomicFile() {
@@ -91,22 +91,22 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(std::string_view bytes) {
-  if (descriptor_ < 0) tn::fail(path_.string(), ": written to after commit");
+  if (descriptor_ < 0) fail(path_.string(), ": written to after commit");
   while (!bytes.empty()) {
     const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) tn::fail(path_.string(), ": cannot be written: ", system_message(errno));
+    if (count < 0) fail(path_.string(), ": cannot be written: ", system_message(errno));
     bytes.remove_prefix(static_cast<std::size_t>(count));
   }
 }
 
 void AtomicFile::commit() {
-  if (descriptor_ < 0) tn::fail(path_.string(), ": committed twice");
+  if (descriptor_ < 0) fail(path_.string(), ": committed twice");
   if (::fsync(descriptor_) != 0 && errno != EINVAL) {
-    tn::fail(path_.string(), ": cannot be written: ", system_message(errno));
+    fail(path_.string(), ": cannot be written: ", system_message(errno));
   }
   if (::rename(partial_.c_str(), path_.c_str()) != 0) {
-    tn::fail(path_.string(), ": cannot be written: ", system_message(errno));
+    fail(path_.string(), ": cannot be written: ", system_message(errno));
   }
   ::close(std::exchange(descriptor_, -1));
   synchronise_folder(path_.parent_path());
@@ -122,20 +122,20 @@ OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overw
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (std::filesystem::exists(status) && !std::filesystem::is_directory(status)) {
-    tn::fail(path.string(), ": expected an output folder, found a file");
+    fail(path.string(), ": expected an output folder, found a file");
   }
   std::filesystem::create_directories(path, error);
-  if (error) tn::fail(path.string(), ": cannot create the output folder: ", error.message());
+  if (error) fail(path.string(), ": cannot create the output folder: ", error.message());
   if (::access(path.c_str(), W_OK | X_OK) != 0) {
-    tn::fail(path.string(), ": cannot write to the output folder: ", system_message(errno));
+    fail(path.string(), ": cannot write to the output folder: ", system_message(errno));
   }
   const bool empty = std::filesystem::is_empty(path, error);
-  if (error) tn::fail(path.string(), ": cannot read the output folder: ", error.message());
+  if (error) fail(path.string(), ": cannot read the output folder: ", error.message());
   if (!empty && !overwrite) {
-    tn::fail(path.string(), ": expected an empty or new output folder, found files in it",
-             " (choose another one or allow overwriting)");
+    fail(path.string(), ": expected an empty or new output folder, found files in it",
+         " (choose another one or allow overwriting)");
   }
   return OutputFolder{path};
 }
 
-}  // namespace metatt::transformer
+}  // namespace metatt::tn

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-namespace metatt::transformer {
+namespace metatt::tn {
 
-/// The bytes of a file. Throws tn::Error naming the path if it is missing, a folder or unreadable.
+/// The bytes of a file. Throws Error naming the path if it is missing, a folder or unreadable.
 std::string read_file(const std::filesystem::path& path);
 
 /// The lines of a text without their ends ("\n" or "\r\n"); a last newline ends the last line.
@@ -19,15 +19,17 @@ std::vector<std::string> split_lines(std::string_view text);
 /// commit(). A program that dies before leaves an older file of that name as it was.
 class AtomicFile {
  public:
-  /// Throws tn::Error naming the path if it cannot be created.
+  /// Throws Error naming the path if it cannot be created.
   explicit AtomicFile(std::filesystem::path path);
   /// Removes what was written unless commit() came before.
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Appends `bytes`. Throws tn::Error naming the path, for instance on a full disk.
+  /// Appends `bytes`. Throws Error naming the path, for instance on a full disk.
   void write(std::string_view bytes);
+  /// Where the bytes go until then, for a library that writes them itself.
+  const std::filesystem::path& partial_path() const { return partial_; }
   /// Brings all bytes to the disk and renames. At most once, and nothing is written after it.
   void commit();
 
@@ -48,9 +50,9 @@ struct OutputFolder {
   std::filesystem::path operator/(const std::filesystem::path& name) const { return path / name; }
 };
 
-/// Creates `path` (and its parents) if it is not there. Throws tn::Error if it is something other
+/// Creates `path` (and its parents) if it is not there. Throws Error if it is something other
 /// than a folder, cannot be created or written to, or holds files while `overwrite` is false; with
 /// `overwrite` files are replaced one by one as they are written again, none is removed.
 OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overwrite);
 
-}  // namespace metatt::transformer
+}  // namespace metatt::tn

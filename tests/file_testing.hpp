@@ -1,19 +1,19 @@
 #pragma once
-/// What tests of files share: a folder that goes away, errors and the real data sets.
+/// What tests of files and errors share: a folder that goes away, errors and the real data sets.
 
 #include <boost/test/unit_test.hpp>
 
 #include <metatt/tn/error.hpp>
-#include <metatt/transformer/file.hpp>
+#include <metatt/tn/files/file.hpp>
 
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <initializer_list>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace metatt::testing {
 
@@ -35,7 +35,7 @@ class TemporaryFolder {
   /// Writes a file, its folder too, and returns its path.
   std::filesystem::path write(const std::string& name, std::string_view contents) const {
     std::filesystem::create_directories((path_ / name).parent_path());
-    transformer::write_file_atomically(path_ / name, contents);
+    metatt::tn::write_file_atomically(path_ / name, contents);
     return path_ / name;
   }
 
@@ -45,7 +45,7 @@ class TemporaryFolder {
 
 /// The call throws tn::Error, and its message contains all fragments.
 template <class Call>
-void check_error(const Call& call, std::initializer_list<std::string_view> fragments) {
+void check_error(const Call& call, const std::vector<std::string_view>& fragments) {
   try {
     call();
   } catch (const tn::Error& error) {

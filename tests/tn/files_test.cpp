@@ -1,0 +1,253 @@
+#include "../file_testing.hpp"
+#include "chain_testing.hpp"
+
+#include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/files/chain_files.hpp>
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <limits>
+
+using namespace metatt::tn;
+using namespace metatt::tn::testing;
+using metatt::testing::check_error;
+using metatt::testing::TemporaryFolder;
+
+namespace {
+
+template <class T>
+bool same_bits(const BlockTensor<T>& a, const BlockTensor<T>& b) {
+  if (a.legs() != b.legs() || a.blocks().size() != b.blocks().size()) return false;
+  for (const auto& [key, block] : a.blocks()) {
+    const Tensor<T>* other = b.find(key);
+    if (other == nullptr || other->to_vector() != block.to_vector()) return false;
+  }
+  return true;
+}
+
+template <class T>
+bool same_bits(const TensorTrain<T>& a, const TensorTrain<T>& b) {
+  if (a.length() != b.length() || a.center() != b.center()) return false;
+  for (Index k = 0; k < a.length(); ++k)
+    if (!same_bits(a.core(k), b.core(k))) return false;
+  return true;
+}
+
+const std::vector<std::string> neel{"up", "down", "up", "down", "up", "down"};
+
+/// A file with a state in it.
+std::filesystem::path saved_state(const TemporaryFolder& folder) {
+  Hdf5Writer file(folder / "state.h5");
+  const Sites sites = uniform_chain(6, spin_site(1).conserving({"2Sz"}));
+  save(file, "state", random_state<double>(sites, 5, 3, neel));
+  file.commit();
+  return folder / "state.h5";
+}
+
+/// While it lives, files end at this many bytes, as on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+BOOST_AUTO_TEST_SUITE(files)
+
+BOOST_AUTO_TEST_CASE(numbers_and_texts_come_back_as_they_were) {
+  const TemporaryFolder folder;
+  const std::vector<Complex> complex{{1.5, -2}, {0, 1e-300}};
+  const std::vector<Index> whole{1, -(Index{1} << 60)};
+  const std::vector<float> narrow{0.1F, std::numeric_limits<float>::infinity()};
+  Hdf5Writer out(folder / "a.h5");
+  out.write("group/inner/number", 0.1);
+  out.write("count", Index{7});
+  out.write("text", std::string("Schrödinger\n"));
+  out.write("texts", std::vector<std::string>{"", "b"});
+  out.write("no texts", std::vector<std::string>{});
+  out.write<Complex>("complex", {2, 1}, complex);
+  out.write<Index>("whole", {2}, whole);
+  out.write<float>("narrow", {2}, narrow);
+  out.write<double>("none", {0, 3}, {});
+  out.commit();
+  const Hdf5Reader in(folder / "a.h5");
+  BOOST_TEST(in.read_number<double>("group/inner/number") == 0.1);
+  BOOST_TEST(in.read_number<Index>("count") == 7);
+  BOOST_TEST(in.read_text("text") == "Schrödinger\n");
+  BOOST_TEST(in.read_texts("texts").at(1) == "b");
+  BOOST_TEST(in.read_texts("no texts").empty());
+  BOOST_TEST((in.read<Complex>("complex").shape == Shape{2, 1}));
+  BOOST_TEST((in.read<Complex>("complex").values == complex));
+  BOOST_TEST((in.read_values<Index>("whole", 2) == whole));
+  BOOST_TEST((in.read_values<float>("narrow", 2) == narrow));
+  BOOST_TEST((in.read<double>("none").shape == Shape{0, 3}));
+  BOOST_TEST((in.read_values<Complex>("narrow", 2)[0] == Complex(0.1F)));  // nothing is lost
+  BOOST_TEST(in.contains("group/inner"));
+  BOOST_TEST(!in.contains("group/other/number"));
+  check_error([&] { in.read<float>("group/inner/number"); }, {"a.h5", "32-bit", "64-bit"});
+  check_error([&] { in.read<double>("complex"); }, {"complex", "expected 64-bit floating-point"});
+  check_error([&] { in.read<double>("count"); }, {"count", "64-bit integers"});
+  check_error([&] { in.read<double>("text"); }, {"text"});
+  check_error([&] { in.read_text("count"); }, {"count", "expected text of a fixed length"});
+  check_error([&] { in.read<double>("group"); }, {"group", "expected an array"});
+  check_error([&] { in.read_values<Index>("whole", 3); }, {"expected 3 numbers, found 2"});
+}
+
+BOOST_AUTO_TEST_CASE(states_and_operators_come_back_to_the_last_bit) {
+  const TemporaryFolder folder;
+  const Sites dense = uniform_chain(6, spin_site(1)),
+              charged = uniform_chain(6, spin_site(1).conserving({"2Sz", "parity"}));
+  const auto real = random_state<double>(charged, 6, 1, neel);
+  auto complex = random_state<Complex>(dense, 6, 2);
+  complex.orthogonalise(3);
+  const auto single = TensorTrain<float>::random(Shape{3, 1, 4}, Shape{2, 2}, 5);
+  const auto mpo = matrix_product_operator<double>(heisenberg(6), charged);
+  Hdf5Writer out(folder / "a.h5");
+  save(out, "deep/real", real);
+  save(out, "complex", complex);
+  save(out, "single", single);
+  save(out, "mpo", mpo);
+  out.commit();
+  const Hdf5Reader in(folder / "a.h5");
+  BOOST_TEST(same_bits(load_tensor_train<double>(in, "deep/real"), real));
+  BOOST_TEST(same_bits(load_tensor_train<Complex>(in, "complex"), complex));
+  BOOST_TEST(same_bits(load_tensor_train<float>(in, "single"), single));
+  const auto again = load_operator<double>(in, "mpo");
+  for (Index k = 0; k < 6; ++k) BOOST_TEST(same_bits(again.block_core(k), mpo.block_core(k)));
+  BOOST_TEST(again.core(2).entries.size() == mpo.core(2).entries.size());
+  BOOST_TEST((as_vector(load_tensor_train<Complex>(in, "deep/real")) - as_vector(real)).norm() ==
+             0);
+  BOOST_CHECK_THROW(load_tensor_train<double>(in, "complex"), Error);
+  check_error([&] { load_tensor_train<double>(in, "mpo"); },
+              {"mpo", "expected kind = TensorTrain, found MatrixProductOperator"});
+  check_error([&] { load_operator<double>(in, "none"); }, {"none is not there"});
+}
+
+BOOST_AUTO_TEST_CASE(the_same_content_is_the_same_bytes) {
+  const TemporaryFolder first, second;
+  BOOST_TEST((read_file(saved_state(first)) == read_file(saved_state(second))));
+}
+
+BOOST_AUTO_TEST_CASE(files_that_are_no_such_files_are_refused_by_name) {
+  const TemporaryFolder folder;
+  const auto open = [&](const std::string& name) { Hdf5Reader{folder / name}; };
+  check_error([&] { open("missing.h5"); }, {"missing.h5", "No such file"});
+  folder.write("text.h5", "energy 1\n");
+  check_error([&] { open("text.h5"); }, {"text.h5", "expected a whole HDF5 file"});
+  folder.write("empty.h5", "");
+  check_error([&] { open("empty.h5"); }, {"empty.h5"});
+  std::filesystem::create_directory(folder / "folder.h5");
+  check_error([&] { open("folder.h5"); }, {"found a folder"});
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_was_cut_or_changed_is_refused_or_says_the_same) {
+  const TemporaryFolder folder;
+  const auto path = saved_state(folder);
+  const std::string bytes = read_file(path);
+  const auto state = load_tensor_train<double>(Hdf5Reader(path), "state");
+  for (std::size_t size = 1; size < bytes.size(); size += bytes.size() / 97) {
+    const auto cut = folder.write("cut.h5", bytes.substr(0, size));
+    BOOST_CHECK_THROW(load_tensor_train<double>(Hdf5Reader(cut), "state"), Error);
+  }
+  std::size_t refused = 0;
+  for (std::size_t place = 0; place < bytes.size(); place += 211) {
+    std::string changed = bytes;
+    changed[place] = static_cast<char>(changed[place] ^ 0x55);
+    const auto file = folder.write("changed.h5", changed);
+    try {
+      const auto read = load_tensor_train<double>(Hdf5Reader(file), "state");
+      BOOST_TEST(read.modes() == state.modes(), boost::test_tools::per_element());
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  BOOST_TEST(refused > 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_file_on_a_full_disk_leaves_the_old_one) {
+  const TemporaryFolder folder;
+  const auto path = saved_state(folder);
+  const std::string before = read_file(path);
+  {
+    const FileSizeLimit limit(20000);
+    check_error(
+        [&] {
+          Hdf5Writer file(path);
+          const std::vector<double> many(100000, 1.0);
+          file.write<double>("many", {100000}, many);
+          file.commit();
+        },
+        {"state.h5", "cannot be written"});
+  }
+  BOOST_TEST((read_file(path) == before));
+  BOOST_TEST(!std::filesystem::exists(folder / "state.h5.partial"));
+  { Hdf5Writer never_committed(path); }
+  BOOST_TEST((read_file(path) == before));
+  Hdf5Writer file(path);
+  file.write("a", 1.0);
+  check_error([&] { file.write("a", 2.0); }, {"state.h5", "a cannot be written", "exists"});
+  file.commit();
+  check_error([&] { file.write("b", 2.0); }, {"written after commit"});
+  check_error([&] { Hdf5Writer nowhere(folder / "none/a.h5"); }, {"none/a.h5"});
+}
+
+template <class T>
+void check_restart(const OperatorSum& H, const Sites& sites, const DmrgSettings& settings) {
+  const TemporaryFolder folder;
+  const auto mpo = matrix_product_operator<T>(H, sites);
+  const auto start = random_state<T>(sites, 4, 7, neel);
+  const auto whole = dmrg(mpo, start, settings);
+  DmrgSettings half = settings;
+  half.sweeps.resize(3);
+  {
+    Hdf5Writer file(folder / "run.h5");
+    save(file, "run", dmrg(mpo, start, half));
+    file.commit();
+  }
+  const auto resumed =
+      dmrg(mpo, load_dmrg_result<T>(Hdf5Reader(folder / "run.h5"), "run"), settings);
+  BOOST_TEST(resumed.energy == whole.energy);
+  BOOST_TEST(same_bits(resumed.state, whole.state));
+  BOOST_REQUIRE(resumed.sweeps.size() == whole.sweeps.size());
+  for (std::size_t i = 0; i < whole.sweeps.size(); ++i) {
+    BOOST_TEST(resumed.sweeps[i].energy == whole.sweeps[i].energy);
+    BOOST_TEST(resumed.sweeps[i].products == whole.sweeps[i].products);
+    BOOST_TEST(resumed.sweeps[i].sweep == static_cast<Index>(i));
+  }
+  BOOST_TEST(resumed.converged == whole.converged);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_of_dmrg_goes_on_with_the_same_bits) {
+  const Sites dense = uniform_chain(6, spin_site(1)),
+              charged = uniform_chain(6, spin_site(1).conserving({"2Sz"}));
+  DmrgSettings settings;
+  for (const double noise : {1e-4, 1e-5, 1e-6, 0.0, 0.0, 0.0, 0.0})
+    settings.sweeps.push_back({.maximum_bond = 6, .cutoff = 1e-10, .noise = noise});
+  OperatorSum H = heisenberg(6);
+  H += 0.3 * op("Sz", 2);
+  check_restart<double>(H, dense, settings);
+  check_restart<double>(H, charged, settings);
+  check_restart<Complex>(H, charged, settings);
+  check_restart<float>(H, charged, settings);
+  settings.sites = 1;
+  check_restart<double>(H, charged, settings);
+  settings.energy_tolerance = 1e-3;  // ends early
+  check_restart<double>(H, charged, settings);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
