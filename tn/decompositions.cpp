@@ -74,6 +74,39 @@ TruncatedSvd<T> truncated_svd(const Tensor<T>& matrix, const TruncationPolicy& p
 }
 
 template <class T>
+RandomizedSvd<T> randomized_svd(const Tensor<T>& matrix, Index rank,
+                                const RandomizedSvdSettings& settings) {
+  check_matrix("randomized_svd", matrix);
+  if (rank < 1 || settings.oversampling < 0 || settings.power_iterations < 0)
+    fail("randomized_svd: expected a rank of at least 1 and no negative setting, found ", rank,
+         ", ", settings.oversampling, ", ", settings.power_iterations);
+  const Index most = std::min(matrix.extent(0), matrix.extent(1));
+  const Index vectors = std::min(most, std::min(rank, most) + settings.oversampling);
+  // The range of the matrix, as far as the random vectors reach it.
+  Tensor<T> range =
+      qr(matrix_product(matrix, random_normal<T>({matrix.extent(1), vectors}, settings.seed))).q;
+  for (Index i = 0; i < settings.power_iterations; ++i) {
+    const Tensor<T> other =
+        qr(matrix_product(matrix, range, Transpose::conjugate, Transpose::no)).q;
+    range = qr(matrix_product(matrix, other)).q;
+  }
+  Svd<T> small = svd(matrix_product(range, matrix, Transpose::conjugate, Transpose::no));
+  const Index kept = std::min(rank, most);
+  RandomizedSvd<T> result;
+  result.u = matrix_product(range, leading_columns(small.u, kept));
+  result.singular_values.assign(small.singular_values.begin(),
+                                small.singular_values.begin() + kept);
+  result.vh = small.vh.slice(0, kept);
+  // What is kept is a projection, so the squares of what is left add up.
+  const double norm =
+      static_cast<double>(backend::norm(backend::queue(), matrix.size(), matrix.data()));
+  double rest = norm * norm;
+  for (const double value : result.singular_values) rest -= value * value;
+  result.error = std::sqrt(std::max(rest, 0.0));
+  return result;
+}
+
+template <class T>
 Eigh<T> eigh(const Tensor<T>& matrix) {
   check_matrix("eigh", matrix);
   const Index n = matrix.extent(0);
@@ -94,11 +127,12 @@ Eigh<T> eigh(const Tensor<T>& matrix) {
   return {std::vector<double>(values.begin(), values.end()), std::move(vectors)};
 }
 
-#define METATT_DECOMPOSITIONS(T)                                                     \
-  template Qr<T> qr(const Tensor<T>&);                                               \
-  template Lq<T> lq(const Tensor<T>&);                                               \
-  template Svd<T> svd(const Tensor<T>&);                                             \
-  template TruncatedSvd<T> truncated_svd(const Tensor<T>&, const TruncationPolicy&); \
+#define METATT_DECOMPOSITIONS(T)                                                                   \
+  template Qr<T> qr(const Tensor<T>&);                                                             \
+  template Lq<T> lq(const Tensor<T>&);                                                             \
+  template Svd<T> svd(const Tensor<T>&);                                                           \
+  template TruncatedSvd<T> truncated_svd(const Tensor<T>&, const TruncationPolicy&);               \
+  template RandomizedSvd<T> randomized_svd(const Tensor<T>&, Index, const RandomizedSvdSettings&); \
   template Eigh<T> eigh(const Tensor<T>&);
 METATT_DECOMPOSITIONS(float)
 METATT_DECOMPOSITIONS(double)

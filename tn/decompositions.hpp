@@ -54,6 +54,27 @@ struct TruncatedSvd {
 template <class T>
 TruncatedSvd<T> truncated_svd(const Tensor<T>& matrix, const TruncationPolicy& policy);
 
+struct RandomizedSvdSettings {
+  Index oversampling = 10;     ///< random vectors beyond the rank
+  Index power_iterations = 2;  ///< each sharpens a spectrum that falls slowly
+  std::uint64_t seed = 1;
+};
+
+template <class T>
+struct RandomizedSvd : Svd<T> {
+  /// ‖matrix − u·diag(singular_values)·vh‖, computed, not estimated; errors below about 1e-8 of
+  /// the norm (3e-4 in single precision) drown in rounding.
+  double error = 0;
+};
+
+/// The leading `rank` singular values and vectors from products with random vectors (Halko,
+/// Martinsson and Tropp, arXiv:0909.4061, algorithms 4.4 and 5.1): close to truncated_svd where the
+/// spectrum falls, at a cost of order rows · columns · (rank + oversampling) · (1 + power
+/// iterations). Also throws Error on a rank below one.
+template <class T>
+RandomizedSvd<T> randomized_svd(const Tensor<T>& matrix, Index rank,
+                                const RandomizedSvdSettings& settings = {});
+
 template <class T>
 struct Eigh {
   std::vector<double> values;  ///< n values, ascending

@@ -17,14 +17,18 @@ using Shape = std::vector<Index>;
 /// Product of the extents. Throws Error on a negative extent or if the product leaves 64 bits.
 Index element_count(std::span<const Index> shape);
 
-/// A block of backend memory that goes back to the pool with its last owner.
+/// A block of backend memory that goes back to the pool with its last owner, or memory that belongs
+/// to somebody else.
 template <class T>
 class Buffer {
  public:
   explicit Buffer(Index count)
-      : count_(count),
-        data_(static_cast<T*>(backend::allocate(static_cast<std::size_t>(count) * sizeof(T)))) {}
-  ~Buffer() { backend::deallocate(data_, static_cast<std::size_t>(count_) * sizeof(T)); }
+      : count_(count), data_(static_cast<T*>(backend::allocate(bytes()))), owned_(true) {}
+  /// Over memory that outlives the buffer.
+  Buffer(T* foreign, Index count) : count_(count), data_(foreign), owned_(false) {}
+  ~Buffer() {
+    if (owned_) backend::deallocate(data_, bytes());
+  }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
@@ -32,8 +36,11 @@ class Buffer {
   Index count() const { return count_; }
 
  private:
+  std::size_t bytes() const { return static_cast<std::size_t>(count_) * sizeof(T); }
+
   Index count_;
   T* data_;
+  bool owned_;
 };
 
 /// A dense tensor of T (float, double, complex of both; std::int32_t as plain storage). Copies are

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 namespace metatt::tn {
@@ -76,6 +77,93 @@ Truncation truncate(std::span<const double> values, const TruncationPolicy& poli
   result.discarded_weight = largest > 0 ? tail[kept] / tail[0] : 0.0;
   result.discarded_norm = largest * std::sqrt(tail[kept]);
   return result;
+}
+
+namespace {
+
+/// The ranks of a train while values are dropped one by one.
+class Spending {
+ public:
+  Spending(std::span<const std::vector<double>> spectra, std::span<const Index> modes)
+      : spectra_(spectra), modes_(modes) {
+    for (const auto& spectrum : spectra) {
+      check_spectrum(spectrum);
+      ranks_.push_back(static_cast<Index>(spectrum.size()));
+      double weight = 0;
+      for (std::size_t i = spectrum.size(); i-- > 0;) weight += share(spectrum, i);
+      totals_.push_back(weight);
+    }
+  }
+
+  Index parameters() const {
+    Index count = 0;
+    for (std::size_t k = 0; k < modes_.size(); ++k) count += rank(k) * modes_[k] * rank(k + 1);
+    return count;
+  }
+
+  /// The relative weight of the smallest value at inner bond k that is still there.
+  double weight(std::size_t k) const {
+    return totals_[k] > 0 ? share(spectra_[k], static_cast<std::size_t>(ranks_[k] - 1)) / totals_[k]
+                          : 0;
+  }
+
+  /// The inner bond whose last value costs least for each parameter that goes with it, among those
+  /// whose value weighs at most `most`.
+  std::optional<std::size_t> cheapest(double most) const {
+    std::optional<std::size_t> best;
+    double best_price = 0;
+    for (std::size_t k = 0; k < ranks_.size(); ++k) {
+      if (ranks_[k] == 1 || weight(k) > most) continue;
+      const Index freed = rank(k) * modes_[k] + modes_[k + 1] * rank(k + 2);
+      const double price = weight(k) / static_cast<double>(freed);
+      if (best && price >= best_price) continue;
+      best = k;
+      best_price = price;
+    }
+    return best;
+  }
+
+  void drop(std::size_t k) { --ranks_[k]; }
+  std::vector<Index> ranks() { return std::move(ranks_); }
+
+ private:
+  /// σ² in units of the largest, so that no square overflows.
+  static double share(const std::vector<double>& spectrum, std::size_t i) {
+    const double value = spectrum[0] > 0 ? spectrum[i] / spectrum[0] : 0;
+    return value * value;
+  }
+  /// Of the bond left of core k; the outer bonds have one.
+  Index rank(std::size_t k) const { return k == 0 || k > ranks_.size() ? 1 : ranks_[k - 1]; }
+
+  std::span<const std::vector<double>> spectra_;
+  std::span<const Index> modes_;
+  std::vector<Index> ranks_;
+  std::vector<double> totals_;
+};
+
+}  // namespace
+
+std::vector<Index> ranks_within(std::span<const std::vector<double>> spectra,
+                                std::span<const Index> modes, const TrainBudget& budget) {
+  if (modes.size() != spectra.size() + 1)
+    fail("ranks_within: expected a spectrum for each pair of neighbouring modes, found ",
+         spectra.size(), " spectra and ", modes.size(), " modes");
+  if (!(budget.cutoff >= 0 && budget.cutoff <= 1) || budget.maximum_parameters < 0)
+    fail("ranks_within: expected a cutoff in [0, 1] and no negative number of parameters, found ",
+         budget.cutoff, " and ", budget.maximum_parameters);
+  Spending spending(spectra, modes);
+  double left = budget.cutoff;
+  while (spending.parameters() > budget.maximum_parameters) {
+    const auto bond = spending.cheapest(std::numeric_limits<double>::infinity());
+    if (!bond) break;
+    left -= spending.weight(*bond);
+    spending.drop(*bond);
+  }
+  while (const auto bond = spending.cheapest(left)) {
+    left -= spending.weight(*bond);
+    spending.drop(*bond);
+  }
+  return spending.ranks();
 }
 
 }  // namespace metatt::tn

@@ -411,8 +411,8 @@ BOOST_AUTO_TEST_CASE(dmrg_takes_models_from_files) {
 BOOST_AUTO_TEST_CASE(a_killed_run_of_dmrg_resumes_to_the_same_bits) {
   const TemporaryFolder folder;
   const std::string command =
-      "dmrg --model hubbard --sites 8 --states 2 --sweeps 8 --energy_tolerance 0"
-      " --maximum_bond 10,20 --output_dir ";
+      "dmrg --model hubbard --sites 6 --states 2 --sweeps 4 --energy_tolerance 0"
+      " --maximum_bond 5,10 --output_dir ";
   const std::string whole = (folder / "whole").string(), killed = (folder / "killed").string();
   BOOST_REQUIRE(run(command + whole).exit_code == 0);
   run(command + killed + " & while [ ! -e " + killed +

@@ -1,5 +1,8 @@
 #include "backend_testing.hpp"
 
+#include <map>
+#include <utility>
+
 using namespace metatt::tn;
 using namespace metatt::tn::testing;
 
@@ -110,6 +113,56 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_batch_is_its_products_one_by_one, T, Types) {
                                     number<T>(0.5, -1), C.data(), l.ldc(), strideC, batch);
     BOOST_TEST(largest_difference(device_C.to_vector(), C) <= 100 * epsilon<T>);
   }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(sums_are_those_of_their_products, T, Types) {
+  std::mt19937_64 generator(16);
+  struct Part {
+    Index rows, columns, inner, run;
+  };
+  // Few and many, one run larger than all others, an empty inner extent, one number.
+  std::vector<std::vector<Part>> lists{{}, {{3, 4, 5, 0}}, {{90, 80, 70, 0}, {2, 2, 2, 1}}};
+  for (Index i = 0; i < 60; ++i) {
+    if (i == 0) lists.emplace_back();
+    const Index run = i / 3;
+    lists.back().push_back({1 + run % 5, 2 + run % 7, i * 7 % 40, run});
+  }
+  for (const auto& list : lists)
+    for (const Transpose a : transposes)
+      for (const Transpose b : transposes) {
+        std::vector<Index> placesA, placesB;
+        std::map<Index, Index> placesC;
+        Index sizeA = 1, sizeB = 1, sizeC = 1;
+        for (const Part& p : list) {
+          const Layout l{a, b, p.rows, p.columns, p.inner, 1};
+          placesA.push_back(std::exchange(sizeA, sizeA + l.sizeA()));
+          placesB.push_back(std::exchange(sizeB, sizeB + l.sizeB()));
+          if (placesC.try_emplace(p.run, sizeC).second) sizeC += l.sizeC();
+        }
+        const auto A = random_values<T>(sizeA, generator), B = random_values<T>(sizeB, generator);
+        std::vector<T> C(static_cast<std::size_t>(sizeC), not_a_number<T>());
+        const auto terms = [&](const T* first_A, const T* first_B, T* first_C) {
+          std::vector<GemmTerm<T>> result;
+          for (std::size_t i = 0; i < list.size(); ++i) {
+            const Layout l{a, b, list[i].rows, list[i].columns, list[i].inner, 1};
+            result.push_back({l.rows, l.columns, l.inner, first_A + placesA[i], l.lda(),
+                              first_B + placesB[i], l.ldb(), first_C + placesC.at(list[i].run),
+                              l.ldc()});
+          }
+          return result;
+        };
+        const Tensor<T> device_A = on_device(A), device_B = on_device(B);
+        Tensor<T> device_C = on_device(C);
+        const auto own = terms(device_A.data(), device_B.data(), device_C.mutable_data());
+        backend::gemm_sums<T>(backend::queue(), a, b, own);
+        Queue host;
+        const auto expected = terms(A.data(), B.data(), C.data());
+        reference::gemm_sums<T>(host, a, b, expected);
+        const auto found = device_C.to_vector();
+        for (std::size_t i = 0; i < C.size(); ++i)
+          BOOST_REQUIRE((std::abs(found[i] - C[i]) <= 400 * epsilon<T> ||
+                         (found[i] != found[i] && C[i] != C[i])));
+      }
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(work_is_counted, T, Types) {

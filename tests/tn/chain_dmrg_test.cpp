@@ -95,14 +95,16 @@ BOOST_AUTO_TEST_CASE(complex_hamiltonians_are_minimised) {
                       ground_state_energy(H, sites)) < 1e-10);
 }
 
-BOOST_AUTO_TEST_CASE(the_heisenberg_chain_has_its_bethe_ansatz_energy) {
+BOOST_AUTO_TEST_CASE(the_heisenberg_chain_has_its_bethe_ansatz_energy,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   // Bethe ansatz with open boundaries.
   const Sites sites = uniform_chain(16, spin_site(1));
   const auto result = ground_state<double>(heisenberg(16), sites, sweeps(8, 48, 1e-14), 8);
   BOOST_TEST(std::abs(result.energy - -6.911737145575102547) < 1e-10);
 }
 
-BOOST_AUTO_TEST_CASE(the_critical_ising_chain_has_its_closed_form) {
+BOOST_AUTO_TEST_CASE(the_critical_ising_chain_has_its_closed_form,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   for (const Index n : {10, 32}) {
     const auto result =
         ground_state<double>(ising(n, 1), uniform_chain(n, spin_site(1)), sweeps(10, 64, 1e-14), 8);
@@ -111,7 +113,8 @@ BOOST_AUTO_TEST_CASE(the_critical_ising_chain_has_its_closed_form) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(schmidt_values_are_those_of_free_fermions) {
+BOOST_AUTO_TEST_CASE(schmidt_values_are_those_of_free_fermions,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   // Transverse-field Ising chain, h = 2, N = 100: largest Schmidt weights at the centre, by the
   // correlation matrix of free fermions.
   const auto result = ground_state<double>(ising(100, 2), uniform_chain(100, spin_site(1)),

@@ -55,7 +55,8 @@ BOOST_AUTO_TEST_CASE(the_exponential_is_that_of_the_matrix) {
                     Error);
 }
 
-BOOST_AUTO_TEST_CASE(time_evolution_has_the_order_of_its_error) {
+BOOST_AUTO_TEST_CASE(time_evolution_has_the_order_of_its_error,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   for (const bool charged : {false, true}) {
     const Sites sites = uniform_chain(6, charged ? spin_site(1).conserving({"2Sz"}) : spin_site(1));
     const auto start = product_state<Complex>(sites, neel);
@@ -104,7 +105,8 @@ BOOST_AUTO_TEST_CASE(single_site_tdvp_conserves_energy_norm_and_bonds) {
   BOOST_TEST(evolution.state().ranks() == bonds, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(imaginary_time_finds_the_ground_state_of_the_sector) {
+BOOST_AUTO_TEST_CASE(imaginary_time_finds_the_ground_state_of_the_sector,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   const Sites sites = uniform_chain(6, spin_site(1).conserving({"2Sz"}));
   const auto mpo = matrix_product_operator<double>(chain(6), sites);
   const auto start = product_state<double>(sites, neel);

@@ -147,6 +147,34 @@ BOOST_AUTO_TEST_CASE(what_has_no_factorisation_is_refused) {
              }).find("expected a Hermitian matrix") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_randomized_svd_finds_the_leading_values, T, Types) {
+  for (const Shape& shape : {Shape{60, 40}, Shape{40, 60}, Shape{30, 30}, Shape{5, 3}}) {
+    const Index most = std::min(shape[0], shape[1]);
+    std::vector<double> values;
+    for (Index i = 0; i < most; ++i) values.push_back(std::pow(0.5, static_cast<double>(i)));
+    const auto left = qr(random_normal<T>({shape[0], most}, 1)).q,
+               right = qr(random_normal<T>({shape[1], most}, 2)).q;
+    const auto matrix =
+        matrix_product(scaled_columns(left, values), right, Transpose::no, Transpose::conjugate);
+    for (const Index rank : {Index{1}, Index{3}, Index{8}, most}) {
+      const auto found = randomized_svd(matrix, rank);
+      const Index kept = std::min(rank, most);
+      BOOST_REQUIRE(static_cast<Index>(found.singular_values.size()) == kept);
+      for (Index i = 0; i < kept; ++i)
+        BOOST_TEST(std::abs(found.singular_values[static_cast<std::size_t>(i)] -
+                            values[static_cast<std::size_t>(i)]) < 100 * tolerance<T>());
+      check_orthonormal_columns(found.u);
+      check_orthonormal_rows(found.vh);
+      const auto back = matrix_product(scaled_columns(found.u, found.singular_values), found.vh);
+      const double floor = sizeof(Real<T>) == 4 ? 1e-3 : 1e-7;
+      BOOST_TEST(std::abs(found.error - distance(back, matrix)) < floor);
+    }
+  }
+  const auto matrix = random_normal<T>({6, 4}, 1);
+  BOOST_CHECK_THROW(randomized_svd(matrix, 0), Error);
+  BOOST_CHECK_THROW(randomized_svd(matrix, 2, {.oversampling = -1}), Error);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

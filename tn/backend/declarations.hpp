@@ -23,6 +23,13 @@ void gemm_strided_batched(Queue& queue, Transpose a, Transpose b, Index rows, In
                           Index ldb, Index strideB, T beta, T* C, Index ldc, Index strideC,
                           Index batch);
 
+/// C = Σ op(A) · op(B) for each run of consecutive terms with the same C; C is only written. All
+/// terms of a run have the same rows, columns and ldc, and the Cs of different runs do not overlap.
+/// The terms of a run are added in their order, different runs are made side by side. `terms` is
+/// host memory.
+template <class T>
+void gemm_sums(Queue& queue, Transpose a, Transpose b, std::span<const GemmTerm<T>> terms);
+
 /// out[i_order[0], i_order[1], …] = in[i_0, i_1, …]; `extents` are those of `in`; mode k of `out`
 /// is mode order[k] of `in`.
 template <class T>

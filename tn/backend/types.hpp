@@ -32,9 +32,21 @@ struct SparseEntry {
   T value;
 };
 
+/// One product of a sum: A (rows × inner) · B (inner × columns), both perhaps transposed as stored.
+template <class T>
+struct GemmTerm {
+  Index rows, columns, inner;
+  const T* A;
+  Index lda;
+  const T* B;
+  Index ldb;
+  T* C;
+  Index ldc;
+};
+
 /// Floating-point operations that were asked for, counted where they are launched.
 struct WorkCounters {
-  std::int64_t gemm_flops = 0;       ///< gemm and gemm_strided_batched
+  std::int64_t gemm_flops = 0;       ///< gemm, gemm_strided_batched and gemm_sums
   std::int64_t low_rank_flops = 0;   ///< skinny products of the adapters
   std::int64_t attention_flops = 0;  ///< products inside the attention kernels
 };

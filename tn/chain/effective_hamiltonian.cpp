@@ -10,6 +10,9 @@ namespace {
 
 constexpr Transpose none = Transpose::no;
 
+/// Of a state, to keep all threads of a desktop processor busy without cutting them.
+constexpr std::size_t fewest_blocks = 16;
+
 /// S[(right, outs), (left, ins)] of the product of operators on neighbouring sites.
 template <class T>
 std::vector<SparseEntry<T>> product_entries(const MatrixProductOperator<T>& mpo, Index k,
@@ -175,57 +178,64 @@ void EffectiveHamiltonian<T>::Plan::list_panels() {
 /// ket[w, s] = L[w] · ψ[s].
 template <class T>
 void EffectiveHamiltonian<T>::Plan::multiply_left(const T* psi, T* ket) const {
-  Queue& queue = backend::queue();
+  std::vector<GemmTerm<T>> terms;
   for (const auto& [l, left_block] : L.blocks())
     for (const StateBlock& block : blocks) {
       if (block.left != l[2]) continue;
       const Panel& panel = *before.find({l[1], block.right});
-      const Index inner = left_block.extent(2), count = modes.size_of(block.group),
-                  step = count * panel.block();
+      const Index inner = left_block.extent(2), n = panel.columns,
+                  count = modes.size_of(block.group);
       T* out = ket + before.offset(panel, l[0], block.group);
-      for (Index w = 0; w < left_block.extent(0); ++w, out += step) {
-        if (left_identity == std::pair(l[0], w))
-          backend::copy(queue, step, psi + block.offset, out);
-        else
-          backend::gemm_strided_batched(queue, none, none, panel.rows, panel.columns, inner, T(1),
-                                        left_block.data() + w * panel.rows * inner, inner, Index{0},
-                                        psi + block.offset, panel.columns, inner * panel.columns,
-                                        T(0), out, panel.columns, panel.block(), count);
+      for (Index w = 0; w < left_block.extent(0); ++w, out += count * panel.block()) {
+        if (left_identity == std::pair(l[0], w)) {
+          backend::copy(backend::queue(), count * panel.block(), psi + block.offset, out);
+          continue;
+        }
+        for (Index s = 0; s < count; ++s)
+          terms.push_back({panel.rows, n, inner, left_block.data() + w * panel.rows * inner, inner,
+                           psi + block.offset + s * inner * n, n, out + s * panel.block(), n});
       }
     }
+  backend::gemm_sums<T>(backend::queue(), none, none, terms);
 }
 
 /// result[s] = Σ_w applied[w, s] · R[w].
 template <class T>
 void EffectiveHamiltonian<T>::Plan::multiply_right(const T* applied, T* result) const {
-  Queue& queue = backend::queue();
-  std::vector<bool> written(blocks.size());
-  for (const auto& [r, right_block] : R.blocks())
-    for (std::size_t b = 0; b < blocks.size(); ++b) {
-      const StateBlock& block = blocks[b];
-      const Panel* panel = block.right == r[2] ? after.find({block.left, r[1]}) : nullptr;
-      if (!panel) continue;
-      const Index count = modes.size_of(block.group), step = count * panel->block(),
-                  n = right_block.extent(2);
-      const T* in = applied + after.offset(*panel, r[0], block.group);
-      T* sum = result + block.offset;
-      for (Index w = 0; w < right_block.extent(0); ++w, in += step) {
-        if (right_identity != std::pair(r[0], w))
-          // The rows of all modes lie one after the other, so this is one product.
-          backend::gemm(queue, none, none, count * panel->rows, n, panel->columns, T(1), in,
-                        panel->columns, right_block.data() + w * panel->columns * n, n,
-                        written[b] ? T(1) : T(0), sum, n);
-        else if (written[b])
-          backend::add_scaled(queue, step, T(1), in, sum);
-        else
-          backend::copy(queue, step, in, sum);
-        written[b] = true;
+  struct Identity {
+    Index size;
+    const T* from;
+    T* to;
+  };
+  std::vector<GemmTerm<T>> terms;
+  std::vector<Identity> identities;
+  for (const StateBlock& block : blocks) {
+    const Index count = modes.size_of(block.group), m = rows(block), n = columns(block);
+    // The rows of all modes lie one after the other, so they could be one product each; a few
+    // blocks are cut into modes, since that gives every thread something to do.
+    const Index parts = blocks.size() < fewest_blocks ? count : 1, height = count / parts * m;
+    const std::size_t before_block = terms.size();
+    for (Index part = 0; part < parts; ++part)
+      for (const auto& [r, right_block] : R.blocks()) {
+        const Panel* panel = block.right == r[2] ? after.find({block.left, r[1]}) : nullptr;
+        if (!panel) continue;
+        const T* in = applied + after.offset(*panel, r[0], block.group);
+        for (Index w = 0; w < right_block.extent(0); ++w, in += count * panel->block()) {
+          if (right_identity == std::pair(r[0], w)) {
+            if (part == 0) identities.push_back({count * m * n, in, result + block.offset});
+            continue;
+          }
+          terms.push_back({height, n, panel->columns, in + part * height * panel->columns,
+                           panel->columns, right_block.data() + w * panel->columns * n, n,
+                           result + block.offset + part * height * n, n});
+        }
       }
-    }
-  for (std::size_t b = 0; b < blocks.size(); ++b)
-    if (!written[b])
-      backend::fill(queue, modes.size_of(blocks[b].group) * rows(blocks[b]) * columns(blocks[b]),
-                    T(0), result + blocks[b].offset);
+    if (terms.size() == before_block)
+      backend::fill(backend::queue(), count * m * n, T(0), result + block.offset);
+  }
+  backend::gemm_sums<T>(backend::queue(), none, none, terms);
+  for (const Identity& identity : identities)
+    backend::add_scaled(backend::queue(), identity.size, T(1), identity.from, identity.to);
 }
 
 /// copy(key, place in the block of the tensor, its row length, place in the vector) for each matrix

@@ -56,7 +56,6 @@ template <class T>
 void Environments<T>::extend_left(const TensorTrain<T>& state, Index k) {
   const BlockTensor<T>&A = state.core(k), &L = left(k);
   const Grouping modes = Grouping::of(A.leg(1));
-  Queue& queue = backend::queue();
   // Panels by (bra bond on the left, ket bond on the right), before and after the operator.
   Panels before(Grouping::of(mpo_.bond_leg(k)), modes);
   Panels after(Grouping::of(mpo_.bond_leg(k + 1)), modes);
@@ -72,18 +71,19 @@ void Environments<T>::extend_left(const TensorTrain<T>& state, Index k) {
   after.place();
   Tensor<T> ket({before.size()}), applied({after.size()});
   T* ket_data = ket.mutable_data();
+  ProductSums<T> kets, sums;
   for (const auto& [l, left_block] : L.blocks())
     for (const auto& [a, core] : A.blocks()) {
       if (a[0] != l[2]) continue;
       const Panel& panel = *before.find({l[1], a[2]});
       const Index inner = core.extent(0), d = core.extent(1), r = core.extent(2);
-      for (Index s = 0; s < d; ++s)
-        backend::gemm_strided_batched(
-            queue, none, none, panel.rows, r, inner, T(1), left_block.data(), inner,
-            panel.rows * inner, core.data() + s * r, d * r, Index{0}, T(0),
-            ket_data + before.offset(panel, l[0], a[1]) + s * panel.block(), r, d * panel.block(),
-            left_block.extent(0));
+      T* out = ket_data + before.offset(panel, l[0], a[1]);
+      for (Index w = 0; w < left_block.extent(0); ++w)
+        for (Index s = 0; s < d; ++s, out += panel.block())
+          kets.add({panel.rows, r, inner, left_block.data() + w * panel.rows * inner, inner,
+                    core.data() + s * r, d * r, out, r});
     }
+  kets.run(none, none);
   PanelOperator<T>(before, after, one_site_entries<T>(mpo_.core(k), true))
       .apply(ket.data(), applied.mutable_data());
   for (const auto& [sectors, panel] : after.all())
@@ -94,12 +94,12 @@ void Environments<T>::extend_left(const TensorTrain<T>& state, Index k) {
         Tensor<T>& block = next.writable_block(key);
         const Index d = core.extent(1), r = core.extent(2), n = panel.columns;
         T* sum = block.mutable_data();
-        for (Index s = 0; s < d; ++s)
-          backend::gemm_strided_batched(
-              queue, adjoint, none, r, n, panel.rows, T(1), core.data() + s * r, d * r, Index{0},
-              applied.data() + after.offset(panel, groups.first, groups.second) + s * panel.block(),
-              n, d * panel.block(), T(1), sum, n, r * n, block.extent(0));
+        const T* in = applied.data() + after.offset(panel, groups.first, groups.second);
+        for (Index w = 0; w < block.extent(0); ++w)
+          for (Index s = 0; s < d; ++s, in += panel.block())
+            sums.add({r, n, panel.rows, core.data() + s * r, d * r, in, n, sum + w * r * n, n});
       }
+  sums.run(adjoint, none);
   left_[static_cast<std::size_t>(k + 1)] = std::move(next);
 }
 
@@ -107,7 +107,6 @@ template <class T>
 void Environments<T>::extend_right(const TensorTrain<T>& state, Index k) {
   const BlockTensor<T>&A = state.core(k), &R = right(k);
   const Grouping modes = Grouping::of(A.leg(1));
-  Queue& queue = backend::queue();
   // Panels by (ket bond on the left, bra bond on the right).
   Panels before(Grouping::of(mpo_.bond_leg(k + 1)), modes);
   Panels after(Grouping::of(mpo_.bond_leg(k)), modes);
@@ -123,18 +122,19 @@ void Environments<T>::extend_right(const TensorTrain<T>& state, Index k) {
   after.place();
   Tensor<T> ket({before.size()}), applied({after.size()});
   T* ket_data = ket.mutable_data();
+  ProductSums<T> kets, sums;
   for (const auto& [r, right_block] : R.blocks())
     for (const auto& [a, core] : A.blocks()) {
       if (a[2] != r[1]) continue;
       const Panel& panel = *before.find({a[0], r[2]});
       const Index d = core.extent(1), inner = core.extent(2), n = panel.columns;
-      for (Index s = 0; s < d; ++s)
-        backend::gemm_strided_batched(
-            queue, none, none, panel.rows, n, inner, T(1), core.data() + s * inner, d * inner,
-            Index{0}, right_block.data(), n, inner * n, T(0),
-            ket_data + before.offset(panel, r[0], a[1]) + s * panel.block(), n, d * panel.block(),
-            right_block.extent(0));
+      T* out = ket_data + before.offset(panel, r[0], a[1]);
+      for (Index w = 0; w < right_block.extent(0); ++w)
+        for (Index s = 0; s < d; ++s, out += panel.block())
+          kets.add({panel.rows, n, inner, core.data() + s * inner, d * inner,
+                    right_block.data() + w * inner * n, n, out, n});
     }
+  kets.run(none, none);
   PanelOperator<T>(before, after, one_site_entries<T>(mpo_.core(k), false))
       .apply(ket.data(), applied.mutable_data());
   for (const auto& [sectors, panel] : after.all())
@@ -145,13 +145,13 @@ void Environments<T>::extend_right(const TensorTrain<T>& state, Index k) {
         Tensor<T>& block = next.writable_block(key);
         const Index l = core.extent(0), d = core.extent(1), n = panel.columns;
         T* sum = block.mutable_data();
-        for (Index s = 0; s < d; ++s)
-          backend::gemm_strided_batched(
-              queue, none, adjoint, panel.rows, l, n, T(1),
-              applied.data() + after.offset(panel, groups.first, groups.second) + s * panel.block(),
-              n, d * panel.block(), core.data() + s * n, d * n, Index{0}, T(1), sum, l,
-              panel.rows * l, block.extent(0));
+        const T* in = applied.data() + after.offset(panel, groups.first, groups.second);
+        for (Index w = 0; w < block.extent(0); ++w)
+          for (Index s = 0; s < d; ++s, in += panel.block())
+            sums.add(
+                {panel.rows, l, n, in, n, core.data() + s * n, d * n, sum + w * panel.rows * l, l});
       }
+  sums.run(none, adjoint);
   right_[static_cast<std::size_t>(k - 1)] = std::move(next);
 }
 

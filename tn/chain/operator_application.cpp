@@ -2,6 +2,7 @@
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 
@@ -29,29 +30,33 @@ AppliedState<T> apply(const MatrixProductOperator<T>& mpo, const TensorTrain<T>&
 }
 
 template <class T>
-double variance(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
-  check_match("variance", mpo, state);
-  const Leg& first = state.core(0).leg(0);
-  const Leg bond = mpo.bond_leg(0).reversed();
-  // (bond of the second operator, of the first, bra bond, ket bond).
-  BlockTensor<T> environment({bond, bond, first, first.reversed()});
+double norm_of_product(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
+  check_match("norm_of_product", mpo, state);
+  const Leg &first = state.core(0).leg(0), &bond = mpo.bond_leg(0);
+  // (bond of the bra's operator, of the ket's, bra bond, ket bond).
+  BlockTensor<T> environment({bond, bond.reversed(), first, first.reversed()});
   environment.set_block({0, 0, 0, 0}, Tensor<T>::from({1, 1, 1, 1}, {T(1)}));
   for (Index k = 0; k < state.length(); ++k) {
     const BlockTensor<T> W = mpo.block_core(k);
     const auto ket = contract("vwbk,ksr->vwbsr", environment, state.core(k));
     const auto once = contract("vwbsr,wtsx->vbtrx", ket, W);
-    const auto twice = contract("vbtrx,vuty->yxbur", once, W);
+    const auto twice = contract("vbtrx,vtuy->yxbur", once, conjugate(W));
     environment = contract("yxbur,buc->yxcr", twice, conjugate(state.core(k)));
   }
-  const double square = std::real(environment.item());
-  const double weight = std::real(inner(state, state));
-  const double mean = std::real(expectation(mpo, state)) / weight;
-  return square / weight - mean * mean;
+  return std::sqrt(std::max(0.0, static_cast<double>(std::real(environment.item()))));
 }
 
-#define METATT_INSTANTIATE(T)                                                            \
-  template AppliedState<T> apply(const MatrixProductOperator<T>&, const TensorTrain<T>&, \
-                                 const TruncationPolicy&);                               \
+template <class T>
+double variance(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
+  const double weight = std::real(inner(state, state)), length = norm_of_product(mpo, state);
+  const double mean = std::real(expectation(mpo, state)) / weight;
+  return length * length / weight - mean * mean;
+}
+
+#define METATT_INSTANTIATE(T)                                                              \
+  template AppliedState<T> apply(const MatrixProductOperator<T>&, const TensorTrain<T>&,   \
+                                 const TruncationPolicy&);                                 \
+  template double norm_of_product(const MatrixProductOperator<T>&, const TensorTrain<T>&); \
   template double variance(const MatrixProductOperator<T>&, const TensorTrain<T>&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

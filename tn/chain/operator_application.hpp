@@ -20,6 +20,10 @@ template <class T>
 AppliedState<T> apply(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state,
                       const TruncationPolicy& policy);
 
+/// ‖H·ψ‖, of which nothing is cut off. Throws Error as apply. Cost as variance.
+template <class T>
+double norm_of_product(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state);
+
 /// ⟨H²⟩ − ⟨H⟩² of a state, whatever its norm: zero for an eigenstate, and an error bar of its
 /// energy. Exact but for rounding, which leaves about 1e-15·⟨H²⟩. Throws Error as apply. Cost of
 /// order n·d·(m³·w² + m²·w³).

@@ -1,26 +1,41 @@
+#include <metatt/tn/chain/environment.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
 
 namespace metatt::tn {
+
+namespace {
+
+template <class T>
+void check_modes(const TensorTrain<T>& fixed, const TensorTrain<T>& state) {
+  if (fixed.length() != state.length())
+    fail("Overlaps: the states have ", fixed.length(), " and ", state.length(), " sites");
+  for (Index k = 0; k < state.length(); ++k)
+    if (fixed.core(k).leg(1) != state.core(k).leg(1))
+      fail("Overlaps: site ", k, " is (", leg_text(fixed.core(k).leg(1)), ") in one state, (",
+           leg_text(state.core(k).leg(1)), ") in the other");
+}
+
+/// The number one between legs of dimension one; zero where their charges forbid it.
+template <class T>
+BlockTensor<T> one(std::vector<Leg> legs) {
+  const std::size_t order = legs.size();
+  BlockTensor<T> result(std::move(legs));
+  if (const BlockKey key(order, 0); result.allowed(key))
+    result.set_block(key, Tensor<T>::from(Shape(order, 1), {T(1)}));
+  return result;
+}
+
+}  // namespace
 
 template <class T>
 Overlaps<T>::Overlaps(TensorTrain<T> fixed, const TensorTrain<T>& state)
     : fixed_(std::move(fixed)),
       left_(static_cast<std::size_t>(state.length())),
       right_(static_cast<std::size_t>(state.length())) {
+  check_modes(fixed_, state);
   const Index last = state.length() - 1;
-  if (fixed_.length() != state.length())
-    fail("Overlaps: the states have ", fixed_.length(), " and ", state.length(), " sites");
-  for (Index k = 0; k <= last; ++k)
-    if (fixed_.core(k).leg(1) != state.core(k).leg(1))
-      fail("Overlaps: site ", k, " is (", leg_text(fixed_.core(k).leg(1)), ") in one state, (",
-           leg_text(state.core(k).leg(1)), ") in the other");
-  const auto one = [](Leg a, Leg b) {
-    BlockTensor<T> result({std::move(a), std::move(b)});
-    if (result.allowed({0, 0})) result.set_block({0, 0}, Tensor<T>::from({1, 1}, {T(1)}));
-    return result;
-  };
-  left_.front() = one(state.core(0).leg(0), fixed_.core(0).leg(0).reversed());
-  right_.back() = one(fixed_.core(last).leg(2).reversed(), state.core(last).leg(2));
+  left_.front() = one<T>({state.core(0).leg(0), fixed_.core(0).leg(0).reversed()});
+  right_.back() = one<T>({fixed_.core(last).leg(2).reversed(), state.core(last).leg(2)});
 }
 
 template <class T>
@@ -46,9 +61,60 @@ BlockTensor<T> Overlaps<T>::part(Index k, Index sites) const {
                   contract("mtr,rc->mtc", fixed_.core(k + 1), right_[at + 1]));
 }
 
-template class Overlaps<float>;
-template class Overlaps<double>;
-template class Overlaps<std::complex<float>>;
-template class Overlaps<std::complex<double>>;
+template <class T>
+OperatorOverlaps<T>::OperatorOverlaps(const MatrixProductOperator<T>& mpo, TensorTrain<T> fixed,
+                                      const TensorTrain<T>& state)
+    : mpo_(mpo),
+      fixed_(std::move(fixed)),
+      left_(static_cast<std::size_t>(state.length())),
+      right_(static_cast<std::size_t>(state.length())) {
+  check_modes(fixed_, state);
+  check_match("Overlaps", mpo, state);
+  const Index last = state.length() - 1;
+  left_.front() =
+      one<T>({state.core(0).leg(0), mpo.bond_leg(0).reversed(), fixed_.core(0).leg(0).reversed()});
+  right_.back() = one<T>(
+      {fixed_.core(last).leg(2).reversed(), mpo.bond_leg(last + 1), state.core(last).leg(2)});
+}
+
+template <class T>
+BlockTensor<T> OperatorOverlaps<T>::with_left(Index k) const {
+  const auto ket = contract("bwk,ksr->bwsr", left_[static_cast<std::size_t>(k)], fixed_.core(k));
+  return contract("bwsr,wtsv->btvr", ket, mpo_.block_core(k));
+}
+
+template <class T>
+BlockTensor<T> OperatorOverlaps<T>::with_right(Index k) const {
+  const auto ket = contract("ksr,rvb->ksvb", fixed_.core(k), right_[static_cast<std::size_t>(k)]);
+  return contract("ksvb,wtsv->kwtb", ket, mpo_.block_core(k));
+}
+
+template <class T>
+void OperatorOverlaps<T>::extend_left(const TensorTrain<T>& state, Index k) {
+  left_[static_cast<std::size_t>(k + 1)] =
+      contract("btc,btvr->cvr", conjugate(state.core(k)), with_left(k));
+}
+
+template <class T>
+void OperatorOverlaps<T>::extend_right(const TensorTrain<T>& state, Index k) {
+  right_[static_cast<std::size_t>(k - 1)] =
+      contract("kwtb,ltb->kwl", with_right(k), conjugate(state.core(k)));
+}
+
+template <class T>
+BlockTensor<T> OperatorOverlaps<T>::part(Index k, Index sites) const {
+  if (sites == 1)
+    return contract("btvr,rvc->btc", with_left(k), right_[static_cast<std::size_t>(k)]);
+  return contract("btvr,rvuc->btuc", with_left(k), with_right(k + 1));
+}
+
+#define METATT_INSTANTIATE(T) \
+  template class Overlaps<T>; \
+  template class OperatorOverlaps<T>;
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+METATT_INSTANTIATE(std::complex<float>)
+METATT_INSTANTIATE(std::complex<double>)
+#undef METATT_INSTANTIATE
 
 }  // namespace metatt::tn

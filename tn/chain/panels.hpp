@@ -5,6 +5,7 @@
 #include <metatt/tn/symmetry/leg.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <utility>
 #include <vector>
@@ -86,6 +87,22 @@ class Panels {
   Grouping bond_, modes_;
   std::map<std::pair<Index, Index>, Panel> panels_;
   Index size_ = 0;
+};
+
+/// Products that add up to several results, listed in any order.
+template <class T>
+class ProductSums {
+ public:
+  void add(const GemmTerm<T>& term) { terms_.push_back(term); }
+  /// Makes them all; every result is only written.
+  void run(Transpose a, Transpose b) {
+    std::stable_sort(terms_.begin(), terms_.end(),
+                     [](const auto& x, const auto& y) { return std::less<const T*>()(x.C, y.C); });
+    backend::gemm_sums<T>(backend::queue(), a, b, terms_);
+  }
+
+ private:
+  std::vector<GemmTerm<T>> terms_;
 };
 
 /// Sorted by row, entries at one place added up.

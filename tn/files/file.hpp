@@ -28,8 +28,6 @@ class AtomicFile {
 
   /// Appends `bytes`. Throws Error naming the path, for instance on a full disk.
   void write(std::string_view bytes);
-  /// Where the bytes go until then, for a library that writes them itself.
-  const std::filesystem::path& partial_path() const { return partial_; }
   /// Brings all bytes to the disk and renames. At most once, and nothing is written after it.
   void commit();
 

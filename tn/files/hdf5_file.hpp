@@ -20,7 +20,8 @@ struct HostArray {
   std::vector<T> values;
 };
 
-/// A file that appears under its name only when it is complete (see AtomicFile). Names are paths:
+/// A file that is made in memory and appears under its name only when it is complete (see
+/// AtomicFile). Names are paths:
 /// "run/energies" is the array `energies` in the group `run`, which is made on the way. All throw
 /// Error naming the file, what was written and what went wrong, such as a name that is there
 /// already or a full disk; the file of that name, if there was one, is then as before.

@@ -9,13 +9,13 @@ namespace metatt::tn {
 
 namespace {
 
-/// With check sums, which the format has from 1.8 on. Locks are for files that several programs
-/// change at once, and fail on some network disks; this one belongs to its writer until it is
-/// complete.
+/// In memory, with the check sums that the format has from 1.8 on. What HDF5 writes to a full disk
+/// it tries to write again when the process ends, and crashes.
 Hdf5Handle file_access() {
+  constexpr std::size_t growth = std::size_t{1} << 20;
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
-  H5Pset_file_locking(access, /*use_file_locking=*/false, /*ignore_when_disabled=*/true);
+  H5Pset_fapl_core(access, growth, /*backing_store=*/false);
   return {access, H5Pclose};
 }
 
@@ -77,9 +77,8 @@ struct Hdf5Writer::State {
 
 Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {
   const Hdf5Scope scope;
-  state_->hdf5.emplace(
-      H5Fcreate(state_->file.partial_path().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, file_access()),
-      H5Fclose);
+  const Hdf5Handle access = file_access();
+  state_->hdf5.emplace(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
   if (!state_->hdf5->valid()) fail(path.string(), ": cannot be written: ", hdf5_message());
 }
 
@@ -143,8 +142,14 @@ void Hdf5Writer::describe(const std::string& group, const std::string& key,
 void Hdf5Writer::commit() {
   const Hdf5Scope scope;
   state_->require_open("commit");
-  if (H5Fflush(*state_->hdf5, H5F_SCOPE_GLOBAL) < 0 || !state_->hdf5->close())
+  void** memory = nullptr;
+  const bool flushed = H5Fflush(*state_->hdf5, H5F_SCOPE_GLOBAL) >= 0;
+  // Of the file; the memory may be larger.
+  const ssize_t bytes = H5Fget_file_image(*state_->hdf5, nullptr, 0);
+  if (!flushed || bytes < 0 ||
+      H5Fget_vfd_handle(*state_->hdf5, H5P_DEFAULT, reinterpret_cast<void**>(&memory)) < 0)
     state_->fail_writing("the file");
+  state_->file.write({static_cast<const char*>(*memory), static_cast<std::size_t>(bytes)});
   state_->hdf5.reset();
   state_->file.commit();
 }

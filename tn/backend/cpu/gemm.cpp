@@ -4,6 +4,9 @@
 #include <cblas.h>
 #include <omp.h>
 
+#include <algorithm>
+#include <vector>
+
 namespace metatt::tn::backend {
 namespace {
 
@@ -96,12 +99,60 @@ void gemm_strided_batched(Queue& queue, Transpose a, Transpose b, Index rows, In
   queue.work.gemm_flops += batch * flops<T>(rows, columns, inner);
 }
 
+namespace {
+
+/// Consecutive terms with the same C.
+struct Run {
+  std::size_t begin, end;
+  Index work;  ///< flops
+};
+
+template <class T>
+std::vector<Run> runs_of(std::span<const GemmTerm<T>> terms) {
+  std::vector<Run> runs;
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    if (i == 0 || terms[i].C != terms[i - 1].C) runs.push_back({i, i, 0});
+    runs.back().end = i + 1;
+    runs.back().work += flops<T>(terms[i].rows, terms[i].columns, terms[i].inner);
+  }
+  // The large ones first, so that the threads end together.
+  std::stable_sort(runs.begin(), runs.end(),
+                   [](const Run& a, const Run& b) { return a.work > b.work; });
+  return runs;
+}
+
+}  // namespace
+
+template <class T>
+void gemm_sums(Queue& queue, Transpose a, Transpose b, std::span<const GemmTerm<T>> terms) {
+  const std::vector<Run> runs = runs_of(terms);
+  // Before the parallel region, which no exception may leave.
+  std::vector<Product<T>> products;
+  Index work = 0;
+  for (const GemmTerm<T>& t : terms) {
+    const bool first = products.empty() || t.C != terms[products.size() - 1].C;
+    products.push_back(
+        product(a, b, t.rows, t.columns, t.inner, T(1), t.lda, t.ldb, T(first ? 0 : 1), t.ldc));
+    work += flops<T>(t.rows, t.columns, t.inner);
+  }
+  // One thread for each run, unless one of them would keep the others waiting: then all threads on
+  // one after the other. See gemm_strided_batched for OpenBLAS's part in it.
+  const bool across = openblas_get_parallel() == OPENBLAS_OPENMP && work >= parallel_threshold &&
+                      runs.front().work <= work / omp_get_max_threads() + work / 8;
+#pragma omp parallel for schedule(dynamic) if (across)
+  for (std::size_t r = 0; r < runs.size(); ++r)
+    for (std::size_t i = runs[r].begin; i < runs[r].end; ++i)
+      products[i].run(terms[i].A, terms[i].B, terms[i].C);
+  queue.work.gemm_flops += work;
+}
+
 #define METATT_INSTANTIATE(T)                                                                  \
   template void gemm<T>(Queue&, Transpose, Transpose, Index, Index, Index, T, const T*, Index, \
                         const T*, Index, T, T*, Index);                                        \
   template void gemm_strided_batched<T>(Queue&, Transpose, Transpose, Index, Index, Index, T,  \
                                         const T*, Index, Index, const T*, Index, Index, T, T*, \
-                                        Index, Index, Index);
+                                        Index, Index, Index);                                  \
+  template void gemm_sums<T>(Queue&, Transpose, Transpose, std::span<const GemmTerm<T>>);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 METATT_INSTANTIATE(std::complex<float>)

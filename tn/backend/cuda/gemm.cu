@@ -85,6 +85,16 @@ void gemm_strided_batched(Queue& queue, Transpose a, Transpose b, Index rows, In
                  B, ldb, strideB, beta, C, ldc, strideC, batch);
 }
 
+template <class T>
+void gemm_sums(Queue& queue, Transpose a, Transpose b, std::span<const GemmTerm<T>> terms) {
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const GemmTerm<T>& t = terms[i];
+    const bool first = i == 0 || terms[i - 1].C != t.C;
+    gemm(queue, a, b, t.rows, t.columns, t.inner, T(1), t.A, t.lda, t.B, t.ldb, T(first ? 0 : 1),
+         t.C, t.ldc);
+  }
+}
+
 #define METATT_GEMM(T)                                                                             \
   template void cuda::multiply<T>(Queue&, const char*, Transpose, Transpose, Index, Index, Index,  \
                                   T, const T*, Index, Index, const T*, Index, Index, T, T*, Index, \
@@ -93,7 +103,8 @@ void gemm_strided_batched(Queue& queue, Transpose a, Transpose b, Index rows, In
                         const T*, Index, T, T*, Index);                                            \
   template void gemm_strided_batched<T>(Queue&, Transpose, Transpose, Index, Index, Index, T,      \
                                         const T*, Index, Index, const T*, Index, Index, T, T*,     \
-                                        Index, Index, Index);
+                                        Index, Index, Index);                                      \
+  template void gemm_sums<T>(Queue&, Transpose, Transpose, std::span<const GemmTerm<T>>);
 
 METATT_GEMM(float)
 METATT_GEMM(double)

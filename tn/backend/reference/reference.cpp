@@ -191,6 +191,16 @@ void gemm_strided_batched(Queue& queue, Transpose a, Transpose b, Index rows, In
 }
 
 template <class T>
+void gemm_sums(Queue& queue, Transpose a, Transpose b, std::span<const GemmTerm<T>> terms) {
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const GemmTerm<T>& t = terms[i];
+    const bool first = i == 0 || terms[i - 1].C != t.C;
+    gemm(queue, a, b, t.rows, t.columns, t.inner, T(1), t.A, t.lda, t.B, t.ldb, T(first ? 0 : 1),
+         t.C, t.ldc);
+  }
+}
+
+template <class T>
 void permute(Queue&, const T* in, std::span<const Index> extents, std::span<const int> order,
              T* out) {
   Index count = 1;
@@ -405,6 +415,7 @@ void random_uniform(Queue&, Index count, std::uint64_t seed, std::uint64_t strea
   template void gemm_strided_batched<T>(Queue&, Transpose, Transpose, Index, Index, Index, T,      \
                                         const T*, Index, Index, const T*, Index, Index, T, T*,     \
                                         Index, Index, Index);                                      \
+  template void gemm_sums<T>(Queue&, Transpose, Transpose, std::span<const GemmTerm<T>>);          \
   template void permute<T>(Queue&, const T*, std::span<const Index>, std::span<const int>, T*);    \
   template void scale<T>(Queue&, Index, T, T*);                                                    \
   template void add_scaled<T>(Queue&, Index, T, const T*, T*);                                     \

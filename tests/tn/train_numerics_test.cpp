@@ -1,0 +1,194 @@
+/// Elementwise products, completion and budgets of tensor trains.
+
+#include "compare.hpp"
+
+#include <metatt/tn/completion.hpp>
+#include <metatt/tn/train_arithmetic.hpp>
+
+#include <random>
+
+namespace metatt::tn {
+namespace {
+
+using namespace testing;
+
+struct RandomShape {
+  std::vector<Index> modes, ranks;
+};
+
+RandomShape random_shape(std::mt19937_64& generator, Index most_modes, Index most) {
+  const auto draw = [&](Index low, Index high) {
+    return std::uniform_int_distribution<Index>(low, high)(generator);
+  };
+  RandomShape shape{std::vector<Index>(static_cast<std::size_t>(draw(1, most_modes))), {}};
+  for (Index& mode : shape.modes) mode = draw(1, most);
+  for (std::size_t k = 1; k < shape.modes.size(); ++k) shape.ranks.push_back(draw(1, 4));
+  return shape;
+}
+
+/// So many different-looking points of a tensor, and what it is there.
+template <class T>
+struct Sampled {
+  std::vector<std::vector<Index>> points;
+  std::vector<T> values;
+
+  Sampled(const TensorTrain<T>& train, Index count, std::uint64_t seed) {
+    std::mt19937_64 generator(seed);
+    for (Index i = 0; i < count; ++i) {
+      points.emplace_back();
+      for (const Index mode : train.modes())
+        points.back().push_back(std::uniform_int_distribution<Index>(0, mode - 1)(generator));
+      values.push_back(train.element(points.back()));
+    }
+  }
+};
+
+BOOST_AUTO_TEST_SUITE(train_numerics)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(the_hadamard_product_is_that_of_the_elements, T, Types) {
+  std::mt19937_64 generator(1);
+  for (int i = 0; i < 20; ++i) {
+    const RandomShape a = random_shape(generator, 5, 5);
+    RandomShape b = a;
+    for (Index& rank : b.ranks) rank = 1 + rank % 3;
+    const auto x = TensorTrain<T>::random(a.modes, a.ranks, 2),
+               y = TensorTrain<T>::random(b.modes, b.ranks, 3);
+    const auto p = x.to_dense().to_vector(), q = y.to_dense().to_vector();
+    std::vector<T> expected;
+    for (std::size_t k = 0; k < p.size(); ++k) expected.push_back(p[k] * q[k]);
+    const auto product = hadamard(x, y);
+    BOOST_TEST(relative_distance(product.to_dense(),
+                                 Tensor<T>::from(Shape(a.modes), std::span<const T>(expected))) <
+               100 * epsilon<T>);
+    for (std::size_t k = 0; k < a.ranks.size(); ++k)
+      BOOST_TEST(product.ranks()[k] == a.ranks[k] * b.ranks[k]);
+  }
+  const auto x = TensorTrain<T>::random(Shape{2, 3}, Shape{1}, 1),
+             y = TensorTrain<T>::random(Shape{3, 2}, Shape{1}, 1);
+  BOOST_TEST(message_of([&] { hadamard(x, y); }).find("2×3 and 3×2") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(completion_finds_a_train_from_some_of_its_elements) {
+  const std::vector<Index> modes{8, 7, 6, 8, 7}, ranks{2, 3, 3, 2};
+  const auto check = [&]<class T>(T) {
+    const auto planted = TensorTrain<T>::random(modes, ranks, 5);
+    const Sampled<T> seen(planted, 12 * planted.parameter_count(), 6);
+    const auto result =
+        complete<T>(seen.points, seen.values, TensorTrain<T>::random(modes, ranks, 7));
+    BOOST_TEST(result.converged);
+    BOOST_TEST(result.error < 1e-9);
+    BOOST_TEST(seen.points.size() < 18816u / 9);  // of all elements
+    BOOST_TEST(relative_distance(result.train.to_dense(), planted.to_dense()) < 1e-7);
+  };
+  check(double());
+  check(std::complex<double>());
+}
+
+BOOST_AUTO_TEST_CASE(the_error_of_a_completion_never_rises) {
+  const std::vector<Index> modes{6, 5, 6, 5};
+  const auto planted = TensorTrain<double>::random(modes, Shape{4, 4, 4}, 1);
+  const Sampled<double> seen(planted, 300, 2);
+  const auto start = TensorTrain<double>::random(modes, Shape{2, 3, 2}, 3);  // too small to fit
+  double before = std::numeric_limits<double>::infinity();
+  for (Index sweeps = 1; sweeps < 12; ++sweeps) {
+    const auto result = complete<double>(seen.points, seen.values, start, {.sweeps = sweeps});
+    BOOST_TEST(result.error <= before * (1 + 1e-12));
+    before = result.error;
+    double squares = 0, all = 0;
+    for (std::size_t p = 0; p < seen.points.size(); ++p) {
+      squares += std::pow(result.train.element(seen.points[p]) - seen.values[p], 2);
+      all += std::pow(seen.values[p], 2);
+    }
+    BOOST_TEST(std::abs(result.error - std::sqrt(squares / all)) < 1e-12);
+  }
+  BOOST_TEST(before > 0.01);
+}
+
+BOOST_AUTO_TEST_CASE(what_the_points_do_not_say_stays_as_it_was) {
+  const auto start = TensorTrain<double>::random(Shape{4, 3}, Shape{1}, 1);
+  const std::vector<std::vector<Index>> points{{0, 0}, {0, 1}};
+  const std::vector<double> values{1, 2};
+  const auto result = complete<double>(points, values, start);
+  BOOST_TEST(std::abs(result.train.element(points[0]) - 1) < 1e-9);
+  // Rows 1 to 3 keep their ratios.
+  const auto element = [](const TensorTrain<double>& train, Index i) {
+    return train.element(std::vector<Index>{i, 2});
+  };
+  BOOST_TEST(std::abs(element(result.train, 2) / element(result.train, 1) -
+                      element(start, 2) / element(start, 1)) < 1e-9);
+  const auto refused = [&](std::vector<std::vector<Index>> p, std::vector<double> v) {
+    BOOST_CHECK_THROW(complete<double>(p, v, start), Error);
+  };
+  refused({}, {});
+  refused({{0, 0}}, {1, 2});
+  refused({{0, 3}}, {1});
+  refused({{0}}, {1});
+  refused({{0, 0}}, {std::numeric_limits<double>::infinity()});
+  refused({{0, 0}}, {0});
+}
+
+/// Spectra of all bonds of a train.
+std::vector<std::vector<double>> spectra_of(TensorTrain<double> train) {
+  std::vector<std::vector<double>> result;
+  for (const auto& bond : sweep(train, TruncationPolicy{}, SweepMode::rounding).bonds)
+    result.push_back(bond.spectrum);
+  return result;
+}
+
+/// A train whose spectra fall, faster at some bonds than at others.
+TensorTrain<double> falling_train(std::uint64_t seed) {
+  const std::vector<Index> modes{6, 5, 4, 6, 5};
+  auto sum = TensorTrain<double>::random(modes, Shape{1, 1, 1, 1}, seed);
+  for (std::uint64_t i = 1; i < 8; ++i) {
+    auto next = TensorTrain<double>::random(modes, Shape{2, 1, 1, 2}, seed + i);
+    next.scale(std::pow(0.2, static_cast<double>(i)));
+    sum = sum + next;
+  }
+  return sum;
+}
+
+BOOST_AUTO_TEST_CASE(a_budget_bounds_the_error_of_the_whole_train) {
+  for (std::uint64_t seed = 0; seed < 10; ++seed)
+    for (const double cutoff : {1e-2, 1e-4, 1e-7}) {
+      const auto train = falling_train(100 * seed);
+      const auto ranks = ranks_within(spectra_of(train), train.modes(), {.cutoff = cutoff});
+      std::vector<TruncationPolicy> policies;
+      for (const Index rank : ranks) policies.push_back({.maximum_rank = rank});
+      auto rounded = train;
+      sweep(rounded, policies, SweepMode::rounding);
+      BOOST_TEST(relative_distance(rounded.to_dense(), train.to_dense()) <= std::sqrt(cutoff));
+      // The same bound with an equal share for each bond needs more parameters.
+      auto equal = train;
+      sweep(equal, {.cutoff = cutoff / 4}, SweepMode::rounding);
+      BOOST_TEST(rounded.parameter_count() <= equal.parameter_count());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_budget_of_parameters_is_kept_and_spent_where_it_counts) {
+  const auto train = falling_train(7);
+  const auto spectra = spectra_of(train);
+  for (const Index limit : {400, 200, 100, 40}) {
+    const auto ranks = ranks_within(spectra, train.modes(), {.maximum_parameters = limit});
+    std::vector<TruncationPolicy> policies;
+    for (const Index rank : ranks) policies.push_back({.maximum_rank = rank});
+    auto rounded = train;
+    sweep(rounded, policies, SweepMode::rounding);
+    BOOST_TEST(rounded.parameter_count() <= limit);
+    BOOST_TEST(rounded.parameter_count() > limit / 2);
+  }
+  // One bond carries all of the weight: the other one pays.
+  const std::vector<std::vector<double>> two{{1, 0.9}, {1, 1e-3}};
+  BOOST_TEST(ranks_within(two, Shape{3, 3, 3}, {.maximum_parameters = 20}) == (Shape{2, 1}),
+             boost::test_tools::per_element());
+  BOOST_TEST(ranks_within(two, Shape{3, 3, 3}, {.maximum_parameters = 1}) == (Shape{1, 1}),
+             boost::test_tools::per_element());
+  BOOST_TEST(ranks_within(two, Shape{3, 3, 3}, {}) == (Shape{2, 2}),
+             boost::test_tools::per_element());
+  BOOST_CHECK_THROW(ranks_within(two, Shape{3, 3}, {}), Error);
+  BOOST_CHECK_THROW(ranks_within(two, Shape{3, 3, 3}, {.cutoff = 2}), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace metatt::tn
