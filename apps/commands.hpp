@@ -13,6 +13,7 @@ void add_export(CLI::App& program);  ///< export and merge
 void add_finetune(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_pretrain(CLI::App& program);
+void add_report(CLI::App& program);
 void add_suite(CLI::App& program);
 
 /// A subcommand that reads --config FILE (KEY = VALUE lines named as the options; the command line

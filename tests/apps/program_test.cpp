@@ -378,6 +378,33 @@ BOOST_AUTO_TEST_CASE(dmrg_finds_the_states_of_a_chain) {
   check_refused("suite --output_dir " + out, "holds states of a chain already");
 }
 
+boost::test_tools::assertion_result has_gnuplot(boost::unit_test::test_unit_id) {
+  if (std::system("gnuplot --version > /dev/null 2>&1") == 0) return true;
+  std::cout << "a_report_is_one_page_with_pictures: skipped, gnuplot is not installed\n";
+  return false;
+}
+
+BOOST_AUTO_TEST_CASE(a_report_is_one_page_with_pictures,
+                     *boost::unit_test::precondition(has_gnuplot)) {
+  const TemporaryFolder folder;
+  const std::string out = (folder / "out").string();
+  BOOST_REQUIRE(run("dmrg --model heisenberg --sites 6 --sweeps 3 --output_dir " + out).exit_code ==
+                0);
+  const Run result = run("report " + out);
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+  const std::string page = metatt::tn::read_file(folder / "out/report.html");
+  std::size_t pictures = 0;
+  for (std::size_t at = page.find("<svg"); at != std::string::npos; at = page.find("<svg", at + 1))
+    ++pictures;
+  BOOST_TEST(pictures == 4u);  // energy, entropy, Sz, correlations
+  BOOST_TEST(page.find("Connected ⟨Sz Sz⟩") != std::string::npos);
+  BOOST_TEST(page.find("<script") == std::string::npos);
+  BOOST_TEST(page.ends_with("</html>\n"));
+  check_refused("report " + (folder / "none").string(), "dmrg.h5");
+  check_refused("report " + out + " --output " + (folder / "none/page.html").string(),
+                "none/page.html");
+}
+
 BOOST_AUTO_TEST_CASE(dmrg_takes_models_from_files) {
   const TemporaryFolder folder;
   const std::string text =

@@ -96,6 +96,9 @@ BOOST_AUTO_TEST_CASE(numbers_and_texts_come_back_as_they_were) {
   BOOST_TEST((in.read<double>("none").shape == Shape{0, 3}));
   BOOST_TEST((in.read_values<Complex>("narrow", 2)[0] == Complex(0.1F)));  // nothing is lost
   BOOST_TEST(in.contains("group/inner"));
+  BOOST_TEST(in.names("group").size() == 1u);
+  BOOST_TEST(in.names("/").front() == "complex");
+  check_error([&] { in.names("count"); }, {"count", "expected a group"});
   BOOST_TEST(!in.contains("group/other/number"));
   check_error([&] { in.read<float>("group/inner/number"); }, {"a.h5", "32-bit", "64-bit"});
   check_error([&] { in.read<double>("complex"); }, {"complex", "expected 64-bit floating-point"});

@@ -178,6 +178,44 @@ BOOST_AUTO_TEST_CASE(the_spectrum_is_that_of_the_dense_matrix_and_is_cut_as_a_wh
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(leading_vectors_are_those_of_the_decomposition, T, Types) {
+  // Through eigenvectors (a cap that cuts), through the decomposition (none), wide and tall.
+  std::mt19937 chance(6);
+  int done = 0;
+  for (int round = 0; done < 20; ++round) {
+    const std::vector<Leg> legs{
+        random_leg(chance, Direction::in), random_leg(chance, Direction::in),
+        random_leg(chance, Direction::out), random_leg(chance, Direction::out)};
+    if (allowed_keys(legs).empty()) continue;
+    ++done;
+    const auto x = random_blocks<T>(legs, 9, static_cast<std::uint64_t>(round));
+    const double loose = 1e3 * std::sqrt(epsilon<T>) * (norm(x) + 1);
+    for (const TruncationPolicy& policy : {TruncationPolicy{}, TruncationPolicy{.maximum_rank = 3},
+                                           TruncationPolicy{.maximum_rank = 2, .cutoff = 0.01}}) {
+      const auto cut = truncated_svd(x, 2, policy);
+      const auto left = leading_left_vectors(x, 2, policy),
+                 right = leading_right_vectors(x, 2, policy);
+      for (const auto* found : {&left, &right}) {
+        BOOST_REQUIRE(found->truncation.kept == cut.truncation.kept);
+        BOOST_REQUIRE(found->spectrum.size() == cut.spectrum.size());
+        for (std::size_t i = 0; i < cut.spectrum.size(); ++i)
+          BOOST_TEST(std::abs(found->spectrum[i] - cut.spectrum[i]) < loose);
+      }
+      BOOST_TEST(distance(contract("abm,abn->mn", conjugate(left.vectors), left.vectors).to_dense(),
+                          identity_on<T>(left.vectors.leg(2).reversed()).to_dense()) <
+                 1e3 * epsilon<T>);
+      // What the vectors keep of x is what the decomposition keeps.
+      const double kept = norm(contract("abm,abcd->mcd", conjugate(left.vectors), x)),
+                   other = norm(contract("abcd,mcd->abm", x, conjugate(right.vectors)));
+      double weight = 0;
+      for (const auto& values : cut.singular_values)
+        for (const double value : values) weight += value * value;
+      BOOST_TEST(std::abs(kept - std::sqrt(weight)) < 1e3 * epsilon<T> * (norm(x) + 1));
+      BOOST_TEST(std::abs(other - std::sqrt(weight)) < 1e3 * epsilon<T> * (norm(x) + 1));
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(matrices_without_an_allowed_block_are_refused) {
   const Symmetry N({{"N"}});
   const BlockTensor<double> x({Leg(N, {{{{0}}, 2}}), Leg(N, {{{{1}}, 2}}, Direction::out)});

@@ -178,10 +178,9 @@ class Optimisation {
       own = direct_sum(own, more, std::array{2});
     }
     auto cut = truncated_svd(own, 2, policy(settings));
-    note(k, cut);
+    note(k, cut.spectrum, cut.truncation);
     auto center = contract("mn,nsr->msr", leg_scaled(cut.vh, 0, cut.singular_values), next);
-    scale(center, T(1) / T(norm(center)));
-    state_.set_pair(k, std::move(cut.u), std::move(center), k + 1);
+    state_.set_pair(k, std::move(cut.u), normalised(std::move(center)), k + 1);
   }
 
   void move_left(Index k, const DmrgSweep& settings) {
@@ -193,10 +192,9 @@ class Optimisation {
       own = direct_sum(own, more, std::array{0});
     }
     auto cut = truncated_svd(own, 1, policy(settings));
-    note(k - 1, cut);
+    note(k - 1, cut.spectrum, cut.truncation);
     auto center = contract("lsn,nm->lsm", next, leg_scaled(cut.u, 1, cut.singular_values));
-    scale(center, T(1) / T(norm(center)));
-    state_.set_pair(k - 1, std::move(center), std::move(cut.vh), k - 1);
+    state_.set_pair(k - 1, normalised(std::move(center)), std::move(cut.vh), k - 1);
   }
 
   static TruncationPolicy policy(const DmrgSweep& settings) {
@@ -207,43 +205,48 @@ class Optimisation {
   }
 
   /// What was cut at a bond goes into the report.
-  void note(Index bond, const TruncatedBlockSvd<T>& cut) {
-    report_.discarded_weight = std::max(report_.discarded_weight, cut.truncation.discarded_weight);
+  void note(Index bond, std::span<const double> spectrum, const Truncation& truncation) {
+    report_.discarded_weight = std::max(report_.discarded_weight, truncation.discarded_weight);
     if (bond == (state_.length() - 1) / 2)
-      report_.centre_entropy =
-          entropy(std::span(cut.spectrum).first(static_cast<std::size_t>(cut.truncation.kept)));
+      report_.centre_entropy = entropy(spectrum.first(static_cast<std::size_t>(truncation.kept)));
   }
 
-  /// The two-site state split with the part of H·ψ that leads out of its bond mixed in, as columns
-  /// (or rows) of small weight beside it.
-  TruncatedBlockSvd<T> split_with_noise(Index k, const BlockTensor<T>& psi,
-                                        const DmrgSweep& settings, bool to_the_right) const {
-    TruncatedBlockSvd<T> cut;
-    if (to_the_right) {
-      const BlockTensor<T> rows = lq(psi, 2).l;
-      const auto more = leading_right(k, rows, settings.noise);
-      cut = truncated_svd(direct_sum(rows, more, std::array{2}), 2, policy(settings));
-      cut.vh = contract("lsm,lstr->mtr", conjugate(cut.u), psi);
-    } else {
-      const BlockTensor<T> columns = qr(psi, 2).r;
-      const auto more = leading_left(k + 1, columns, settings.noise);
-      cut = truncated_svd(direct_sum(columns, more, std::array{0}), 1, policy(settings));
-      cut.u = contract("lstr,mtr->lsm", psi, conjugate(cut.vh));
-    }
-    return cut;
-  }
-
+  /// Two cores from the state of their sites. Only the one that the centre leaves behind needs
+  /// singular vectors; the other one is the state in their basis. With noise they are those of the
+  /// state with the part of H·ψ that leads out of the bond beside it, with a small weight.
   void split(Index k, const BlockTensor<T>& psi, const DmrgSweep& settings, Index center) {
-    const bool to_the_right = center == k + 1;
-    auto parts = settings.noise > 0 ? split_with_noise(k, psi, settings, to_the_right)
-                                    : truncated_svd(psi, 2, policy(settings));
-    note(k, parts);
-    BlockTensor<T>& new_center = to_the_right ? parts.vh : parts.u;
-    if (settings.noise == 0)
-      new_center = leg_scaled(std::move(new_center), to_the_right ? 0 : 2, parts.singular_values);
-    // Norm one again after what was discarded.
-    scale(new_center, T(1) / T(norm(new_center)));
-    state_.set_pair(k, std::move(parts.u), std::move(parts.vh), center);
+    BlockTensor<T> left, right;
+    if (center == k + 1) {
+      auto kept = leading_left_vectors(rows_of(k, psi, settings.noise), 2, policy(settings));
+      note(k, kept.spectrum, kept.truncation);
+      left = std::move(kept.vectors);
+      right = normalised(contract("lsm,lstr->mtr", conjugate(left), psi));
+    } else {
+      const bool noisy = settings.noise > 0;
+      auto kept = leading_right_vectors(columns_of(k, psi, settings.noise), noisy ? 1 : 2,
+                                        policy(settings));
+      note(k, kept.spectrum, kept.truncation);
+      right = std::move(kept.vectors);
+      left = normalised(contract("lstr,mtr->lsm", psi, conjugate(right)));
+    }
+    state_.set_pair(k, std::move(left), std::move(right), center);
+  }
+
+  BlockTensor<T> rows_of(Index k, const BlockTensor<T>& psi, double noise) const {
+    if (noise == 0) return psi;
+    const BlockTensor<T> rows = lq(psi, 2).l;
+    return direct_sum(rows, leading_right(k, rows, noise), std::array{2});
+  }
+  BlockTensor<T> columns_of(Index k, const BlockTensor<T>& psi, double noise) const {
+    if (noise == 0) return psi;
+    const BlockTensor<T> columns = qr(psi, 2).r;
+    return direct_sum(columns, leading_left(k + 1, columns, noise), std::array{0});
+  }
+
+  /// Norm one again after what was discarded.
+  static BlockTensor<T> normalised(BlockTensor<T> x) {
+    scale(x, T(1) / T(norm(x)));
+    return x;
   }
 
   TensorTrain<T> state_;

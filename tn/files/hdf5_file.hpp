@@ -60,6 +60,8 @@ class Hdf5Reader {
 
   const std::filesystem::path& path() const;
   bool contains(const std::string& name) const;
+  /// The names in a group, sorted.
+  std::vector<std::string> names(const std::string& group) const;
   /// An array or a single number. Numbers of lower precision and real numbers where T is complex
   /// are converted, since that loses nothing; others are refused.
   template <class T>

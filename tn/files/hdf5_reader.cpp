@@ -164,6 +164,21 @@ bool Hdf5Reader::contains(const std::string& name) const {
   return state_->contains(name);
 }
 
+std::vector<std::string> Hdf5Reader::names(const std::string& group) const {
+  const Hdf5Scope scope;
+  if (!state_->contains(group)) state_->fail_reading(group, " is not there");
+  const Hdf5Handle owner(H5Gopen2(state_->hdf5, group.c_str(), H5P_DEFAULT), H5Gclose);
+  if (!owner.valid()) state_->fail_reading(group, ": expected a group: ", hdf5_message());
+  std::vector<std::string> result;
+  const auto add = [](hid_t, const char* name, const H5L_info_t*, void* names) -> herr_t {
+    static_cast<std::vector<std::string>*>(names)->push_back(name);
+    return 0;
+  };
+  if (H5Literate(owner, H5_INDEX_NAME, H5_ITER_INC, nullptr, add, &result) < 0)
+    state_->fail_reading(group, " cannot be read: ", hdf5_message());
+  return result;
+}
+
 template <class T>
 HostArray<T> Hdf5Reader::read(const std::string& name) const {
   const Hdf5Scope scope;

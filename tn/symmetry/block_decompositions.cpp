@@ -1,7 +1,11 @@
+#include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <functional>
+#include <limits>
 
 namespace metatt::tn {
 
@@ -205,6 +209,102 @@ TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
   return result;
 }
 
+namespace {
+
+enum class Side { left, right };
+
+/// Whether eigenvalues, whose errors are of order ε of the largest, are exact enough for a cut of
+/// this policy among so many values.
+template <class T>
+bool resolved(const TruncationPolicy& policy, Index values) {
+  constexpr double floor = 100 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
+  return policy.cutoff >= floor || (policy.cutoff == 0 && policy.maximum_rank < values);
+}
+
+/// The leading `count` of the ascending eigenvectors in columns, in descending order, as columns
+/// (left) or as rows of the adjoint (right).
+template <class T>
+Tensor<T> leading(const Tensor<T>& vectors, Index count, Side side) {
+  Queue& queue = backend::queue();
+  const Index n = vectors.extent(0);
+  Tensor<T> columns({n, count});
+  for (Index i = 0; i < count; ++i)
+    backend::copy_matrix(queue, n, 1, vectors.data() + n - 1 - i, n, columns.mutable_data() + i,
+                         count);
+  if (side == Side::left) return columns;
+  Tensor<T> rows = permute(columns, std::array{1, 0});
+  backend::conjugate(queue, rows.size(), rows.mutable_data());
+  return rows;
+}
+
+template <class T>
+LeadingVectors<T> leading_vectors(const char* function, const BlockTensor<T>& x, int row_legs,
+                                  const TruncationPolicy& policy, Side side) {
+  const Matrices<T> matrices(function, x, row_legs);
+  std::vector<Tensor<T>> vectors;
+  std::vector<std::vector<double>> spectra;
+  LeadingVectors<T> result;
+  for (const auto& [charge, group] : matrices.groups()) {
+    const Tensor<T> matrix = matrices.matrix(group);
+    Eigh<T> pairs = eigh(side == Side::left
+                             ? matrix_product(matrix, matrix, Transpose::no, Transpose::conjugate)
+                             : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no));
+    auto& values = spectra.emplace_back();
+    for (std::size_t i = pairs.values.size(); i-- > 0;)
+      values.push_back(std::sqrt(std::max(pairs.values[i], 0.0)));
+    values.resize(static_cast<std::size_t>(std::min(group.row_count, group.column_count)));
+    result.spectrum.insert(result.spectrum.end(), values.begin(), values.end());
+    vectors.push_back(std::move(pairs.vectors));
+  }
+  std::ranges::sort(result.spectrum, std::greater());
+  result.truncation = truncate(result.spectrum, policy);
+  const std::vector<Index> kept = shares(spectra, result.truncation.kept);
+  std::vector<Sector> sectors;
+  std::vector<Tensor<T>> parts;
+  std::size_t g = 0;
+  for (const auto& [charge, group] : matrices.groups()) {
+    if (const Index count = kept[g]; count > 0) {
+      sectors.push_back({charge, count});
+      parts.push_back(leading(vectors[g], count, side));
+    }
+    ++g;
+  }
+  const Leg leg(matrices.symmetry(), std::move(sectors), Direction::out);
+  result.vectors =
+      side == Side::left ? matrices.left_factor(parts, leg) : matrices.right_factor(parts, leg);
+  return result;
+}
+
+/// Rows and columns of a tensor as a matrix, whatever its charges.
+template <class T>
+std::array<Index, 2> matrix_shape(const BlockTensor<T>& x, int row_legs) {
+  std::array<Index, 2> shape{1, 1};
+  for (int k = 0; k < x.order(); ++k) shape[k < row_legs ? 0 : 1] *= x.extent(k);
+  return shape;
+}
+
+}  // namespace
+
+template <class T>
+LeadingVectors<T> leading_left_vectors(const BlockTensor<T>& x, int row_legs,
+                                       const TruncationPolicy& policy) {
+  const auto [rows, columns] = matrix_shape(x, row_legs);
+  if (rows <= columns && resolved<T>(policy, rows))
+    return leading_vectors("leading_left_vectors", x, row_legs, policy, Side::left);
+  TruncatedBlockSvd<T> cut = truncated_svd(x, row_legs, policy);
+  return {std::move(cut.u), std::move(cut.spectrum), cut.truncation};
+}
+
+template <class T>
+LeadingVectors<T> leading_right_vectors(const BlockTensor<T>& x, int row_legs,
+                                        const TruncationPolicy& policy) {
+  const auto [rows, columns] = matrix_shape(x, row_legs);
+  if (columns <= rows && resolved<T>(policy, columns))
+    return leading_vectors("leading_right_vectors", x, row_legs, policy, Side::right);
+  TruncatedBlockSvd<T> cut = truncated_svd(x, row_legs, policy);
+  return {std::move(cut.vh), std::move(cut.spectrum), cut.truncation};
+}
+
 template <class T>
 BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
                           const std::vector<std::vector<double>>& factors) {
@@ -229,11 +329,15 @@ BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
   return x;
 }
 
-#define METATT_BLOCK_DECOMPOSITIONS(T)                                    \
-  template BlockQr<T> qr(const BlockTensor<T>&, int);                     \
-  template BlockLq<T> lq(const BlockTensor<T>&, int);                     \
-  template TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>&, int, \
-                                              const TruncationPolicy&);   \
+#define METATT_BLOCK_DECOMPOSITIONS(T)                                         \
+  template BlockQr<T> qr(const BlockTensor<T>&, int);                          \
+  template BlockLq<T> lq(const BlockTensor<T>&, int);                          \
+  template TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>&, int,      \
+                                              const TruncationPolicy&);        \
+  template LeadingVectors<T> leading_left_vectors(const BlockTensor<T>&, int,  \
+                                                  const TruncationPolicy&);    \
+  template LeadingVectors<T> leading_right_vectors(const BlockTensor<T>&, int, \
+                                                   const TruncationPolicy&);   \
   template BlockTensor<T> leg_scaled(BlockTensor<T>, int, const std::vector<std::vector<double>>&);
 METATT_BLOCK_DECOMPOSITIONS(float)
 METATT_BLOCK_DECOMPOSITIONS(double)

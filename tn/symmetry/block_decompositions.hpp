@@ -39,6 +39,24 @@ template <class T>
 TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
                                    const TruncationPolicy& policy);
 
+template <class T>
+struct LeadingVectors {
+  BlockTensor<T> vectors;        ///< as u or as vh of truncated_svd
+  std::vector<double> spectrum;  ///< all values of all charges, descending
+  Truncation truncation;
+};
+
+/// u of truncated_svd alone, from the eigenvectors of x·xᴴ where that loses nothing that `policy`
+/// asks for: half the time of the singular value decomposition, but values below about 1e-8 of the
+/// largest (3e-4 in single precision) drown in rounding.
+template <class T>
+LeadingVectors<T> leading_left_vectors(const BlockTensor<T>& x, int row_legs,
+                                       const TruncationPolicy& policy);
+/// Likewise vh, from xᴴ·x.
+template <class T>
+LeadingVectors<T> leading_right_vectors(const BlockTensor<T>& x, int row_legs,
+                                        const TruncationPolicy& policy);
+
 /// x with index i of sector s of a leg multiplied by factors[s][i].
 template <class T>
 BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,

@@ -137,7 +137,8 @@ void gemm_sums(Queue& queue, Transpose a, Transpose b, std::span<const GemmTerm<
   }
   // One thread for each run, unless one of them would keep the others waiting: then all threads on
   // one after the other. See gemm_strided_batched for OpenBLAS's part in it.
-  const bool across = openblas_get_parallel() == OPENBLAS_OPENMP && work >= parallel_threshold &&
+  constexpr Index least_work = 1'000'000;  // flops that are worth waking the other threads
+  const bool across = openblas_get_parallel() == OPENBLAS_OPENMP && work >= least_work &&
                       runs.front().work <= work / omp_get_max_threads() + work / 8;
 #pragma omp parallel for schedule(dynamic) if (across)
   for (std::size_t r = 0; r < runs.size(); ++r)
