@@ -5,6 +5,8 @@
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/error.hpp>
 
+#include <charconv>
+#include <cmath>
 #include <iostream>
 
 namespace metatt::apps {
@@ -29,10 +31,14 @@ tn::ModelChoices model_choices(const ModelWords& words, const std::vector<std::s
     const std::size_t equals = word.find('=');
     if (equals == 0 || equals == std::string::npos)
       tn::fail("parameters: expected NAME=NUMBER, found \"", word, "\"");
+    const std::string name = word.substr(0, equals);
     std::string number = word.substr(equals + 1);
-    if (const std::string problem = any_number()(number); !problem.empty())
-      tn::fail("parameters: ", problem);
-    choices.parameters[word.substr(0, equals)] = std::stod(number);
+    double value = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+    if (error != std::errc() || end != number.data() + number.size() || !std::isfinite(value))
+      tn::fail("parameters: ", name, ": expected a number, found \"", number, "\"");
+    if (!choices.parameters.emplace(name, value).second)
+      tn::fail("parameters: ", name, " is there twice");
   }
   if (!words.conserve.empty()) choices.conserve = words.conserve;
   choices.start = start;
@@ -58,7 +64,7 @@ void add_model_options(CLI::App& command, DmrgOptions& o, ModelWords& words) {
       ->group(group);
   command.add_option("--sites", words.sites, "Length of the chain")
       ->default_str("")
-      ->transform(whole_number(1))
+      ->transform(whole_number(1, 1'000'000))
       ->group(group);
   command.add_option("--site", words.site, "\"spin 1\", \"boson 3\", … instead of the model's")
       ->check(not_empty("a kind of site"))
@@ -73,7 +79,7 @@ void add_model_options(CLI::App& command, DmrgOptions& o, ModelWords& words) {
       ->group(group);
   command
       .add_option("--start", o.choices.start,
-                  "Basis states, repeated along the chain: the start, and with charges the sector")
+                  "Basis states, repeated along the chain: with charges they say which sector")
       ->delimiter(',')
       ->group(group);
 }
@@ -83,19 +89,24 @@ void add_sweep_options(CLI::App& command, DmrgOptions& o) {
   command.add_option("--sweeps", o.sweeps, "At most so many")
       ->transform(whole_number(1))
       ->group(group);
-  command.add_option("--maximum_bond", o.maximum_bond, "Largest bond dimensions")
+  command
+      .add_option("--maximum_bond", o.maximum_bond,
+                  "Largest bond dimensions (default: 20,50,100,200)")
       ->transform(whole_number(1))
       ->delimiter(',')
       ->group(group);
-  command.add_option("--cutoff", o.cutoff, "Discarded weights of a truncation")
+  command.add_option("--cutoff", o.cutoff, "Discarded weights of a truncation (default: 1e-10)")
       ->check(number_between(0, 1))
       ->delimiter(',')
       ->group(group);
-  command.add_option("--noise", o.noise, "Weights of the perturbation; the last should be 0")
+  command
+      .add_option("--noise", o.noise,
+                  "Weights of the perturbation, the last 0 (default: 1e-5,1e-6,1e-8,0)")
       ->check(number_between(0, 1))
       ->delimiter(',')
       ->group(group);
-  command.add_option("--lanczos_steps", o.lanczos_steps, "Products for a pair of sites")
+  command
+      .add_option("--lanczos_steps", o.lanczos_steps, "Products for a pair of sites (default: 3)")
       ->transform(whole_number(1))
       ->delimiter(',')
       ->group(group);
@@ -117,7 +128,7 @@ void add_sweep_options(CLI::App& command, DmrgOptions& o) {
       ->group(group);
   command
       .add_option("--random_bond", o.random_bond,
-                  "Start from a random state of this bond dimension; 0: from the product state")
+                  "Bond dimension of the random start; 0: the product state itself")
       ->transform(whole_number(0))
       ->group(group);
   command.add_option("--seed", o.seed, "Of random states")->transform(seed_number())->group(group);

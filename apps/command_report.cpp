@@ -55,12 +55,12 @@ std::vector<double> counted(std::size_t count) {
   return numbers;
 }
 
-/// The real parts of an array.
-std::vector<double> real_values(const tn::Hdf5Reader& file, const std::string& name) {
-  std::vector<double> values;
-  for (const auto& value : file.read<std::complex<double>>(name).values)
-    values.push_back(value.real());
-  return values;
+using Values = std::vector<std::complex<double>>;
+
+std::vector<double> real_parts(const Values& values) {
+  std::vector<double> result;
+  for (const auto& value : values) result.push_back(value.real());
+  return result;
 }
 
 /// What a run of dmrg left in its folder.
@@ -106,8 +106,8 @@ class ChainReport {
         tn::fail(file_.path().string(), ": ", state(k), ": expected at least one sweep");
       out << "<tr><td>" << k << "</td><td>"
           << fixed(file_.read_number<double>(state(k) + "/energy"), 10) << "</td><td>"
-          << seconds.size() << "</td><td>" << bonds.back() << "</td><td>" << change.back()
-          << "</td><td>" << weight.back() << "</td><td>"
+          << seconds.size() << "</td><td>" << bonds.back() << "</td><td>"
+          << scientific(change.back()) << "</td><td>" << scientific(weight.back()) << "</td><td>"
           << fixed(std::accumulate(seconds.begin(), seconds.end(), 0.0), 1) << "</td></tr>\n";
     }
     return out.str() + "</table>\n";
@@ -130,7 +130,7 @@ class ChainReport {
     for (Index k = 0; k < states_; ++k) {
       const std::string array = state(k) + "/measurements/" + name;
       if (!file_.contains(array)) continue;
-      const auto values = real_values(file_, array);
+      const auto values = real_parts(file_.read<std::complex<double>>(array).values);
       plot.curves.push_back({"state " + std::to_string(k), counted(values.size()), values});
     }
     return plot;
@@ -150,14 +150,14 @@ class ChainReport {
   }
 
   /// ⟨A_i⟩⟨B_j⟩ off ⟨A_i B_j⟩, if both were measured.
-  bool subtract_means(Index k, const std::string& pair, std::size_t n,
-                      std::vector<double>& values) const {
+  bool subtract_means(Index k, const std::string& pair, std::size_t n, Values& values) const {
     const std::string local = state(k) + "/measurements/local/";
     const std::size_t blank = pair.find(' ');
     const std::string a = local + pair.substr(0, blank), b = local + pair.substr(blank + 1);
     if (!file_.contains(a) || !file_.contains(b)) return false;
-    const auto means_a = real_values(file_, a), means_b = real_values(file_, b);
-    if (means_a.size() != n || means_b.size() != n || values.size() != n * n) return false;
+    const auto count = static_cast<Index>(n);
+    const Values means_a = file_.read_values<std::complex<double>>(a, count),
+                 means_b = file_.read_values<std::complex<double>>(b, count);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j < n; ++j) values[i * n + j] -= means_a[i] * means_b[j];
     return true;
@@ -168,16 +168,20 @@ class ChainReport {
     std::string pictures;
     if (!file_.contains(group)) return pictures;
     for (const std::string& name : file_.names(group)) {
-      auto values = real_values(file_, group + "/" + name);
-      const auto n = static_cast<std::size_t>(std::lround(std::sqrt(values.size())));
+      auto [shape, values] = file_.read<std::complex<double>>(group + "/" + name);
+      if (shape.size() != 2 || shape[0] != shape[1])
+        tn::fail(file_.path().string(), ": ", group, "/", name,
+                 ": expected a square matrix, found ", tn::shape_text(shape));
+      const auto n = static_cast<std::size_t>(shape[0]);
       const bool connected = subtract_means(k, name, n, values);
       ColourMap map{(connected ? "Connected ⟨" : "⟨") + name + "⟩, state " + std::to_string(k),
                     "site j",
                     "site i",
                     {}};
+      const std::vector<double> real = real_parts(values);
       for (std::size_t i = 0; i < n; ++i)
-        map.rows.emplace_back(values.begin() + static_cast<std::ptrdiff_t>(i * n),
-                              values.begin() + static_cast<std::ptrdiff_t>((i + 1) * n));
+        map.rows.emplace_back(real.begin() + static_cast<std::ptrdiff_t>(i * n),
+                              real.begin() + static_cast<std::ptrdiff_t>((i + 1) * n));
       pictures += svg(map);
     }
     return pictures;

@@ -109,6 +109,12 @@ std::string fixed(double value, int digits) {
   return text.str();
 }
 
+std::string scientific(double value) {
+  std::ostringstream out;
+  out << std::scientific << std::setprecision(1) << value;
+  return std::isnan(value) ? "" : out.str();
+}
+
 double peak_memory_megabytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

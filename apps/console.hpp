@@ -45,6 +45,9 @@ class Progress {
 /// A number in fixed notation: fixed(0.12345, 2) is "0.12".
 std::string fixed(double value, int digits);
 
+/// A number with one digit behind the point and a power of ten; "" for NaN, which is no number yet.
+std::string scientific(double value);
+
 /// The largest memory the process has had, in MB (10^6 bytes).
 double peak_memory_megabytes();
 

@@ -51,6 +51,12 @@ void save_numbers(tn::Hdf5Writer& file, const std::string& name, const tn::Shape
   file.write<double>(name, shape, real);
 }
 
+void refuse_repeated(const char* option, std::vector<std::string> words) {
+  std::ranges::sort(words);
+  const auto twice = std::ranges::adjacent_find(words);
+  if (twice != words.end()) tn::fail(option, ": ", *twice, " is there twice");
+}
+
 std::string sites_table(const Measurements& m) {
   auto out = table();
   out << "site";
@@ -114,6 +120,8 @@ Observables choose_observables(const std::vector<std::string>& measure,
       site.find_operator(result.pairs.back().second);
     }
   }
+  refuse_repeated("measure", measure);
+  refuse_repeated("correlate", correlate);
   if (!measure.empty() || !correlate.empty()) return result;
   for (const char* name : {"Sz", "N"})
     if (std::ranges::all_of(sites, [&](const tn::Site& site) { return site.has_operator(name); })) {

@@ -18,7 +18,8 @@ struct Observables {
 };
 
 /// What was asked for, or what the sites have of Sz and N and their correlations if nothing was.
-/// Throws Error on an operator that a site does not have and on a pair that is not "A:B".
+/// Throws Error on an operator that a site does not have, on a pair that is not "A:B" and on what
+/// is there twice.
 Observables choose_observables(const std::vector<std::string>& measure,
                                const std::vector<std::string>& correlate, const tn::Sites& sites);
 

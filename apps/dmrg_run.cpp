@@ -12,7 +12,7 @@
 #include <cmath>
 #include <iomanip>
 #include <iostream>
-#include <optional>
+#include <map>
 #include <sstream>
 
 namespace metatt::apps {
@@ -23,6 +23,7 @@ using tn::Index;
 namespace {
 
 constexpr const char* main_file = "dmrg.h5";
+constexpr const char* log_file = "sweeps.jsonl";
 
 /// Entry i of a list whose last one goes on.
 template <class Value>
@@ -30,13 +31,30 @@ Value entry(const std::vector<Value>& list, Index i) {
   return list[std::min(static_cast<std::size_t>(i), list.size() - 1)];
 }
 
+/// The list, or the default one, of which a short run has the end.
+template <class Value>
+std::vector<Value> schedule(const char* option, const std::vector<Value>& list, Index sweeps,
+                            std::vector<Value> usual) {
+  const auto most = static_cast<std::size_t>(sweeps);
+  if (list.size() > most)
+    tn::fail(option, ": expected at most ", sweeps, " values for --sweeps ", sweeps, ", found ",
+             list.size());
+  if (!list.empty()) return list;
+  if (usual.size() > most) usual.erase(usual.begin(), usual.end() - sweeps);
+  return usual;
+}
+
 tn::DmrgSettings dmrg_settings(const DmrgOptions& o) {
+  const auto bonds = schedule<Index>("maximum_bond", o.maximum_bond, o.sweeps, {20, 50, 100, 200});
+  const auto cutoffs = schedule<double>("cutoff", o.cutoff, o.sweeps, {1e-10});
+  const auto noises = schedule<double>("noise", o.noise, o.sweeps, {1e-5, 1e-6, 1e-8, 0});
+  const auto steps = schedule<Index>("lanczos_steps", o.lanczos_steps, o.sweeps, {3});
   tn::DmrgSettings settings;
   for (Index i = 0; i < o.sweeps; ++i)
-    settings.sweeps.push_back({.maximum_bond = entry(o.maximum_bond, i),
-                               .cutoff = entry(o.cutoff, i),
-                               .lanczos_steps = entry(o.lanczos_steps, i),
-                               .noise = entry(o.noise, i)});
+    settings.sweeps.push_back({.maximum_bond = entry(bonds, i),
+                               .cutoff = entry(cutoffs, i),
+                               .lanczos_steps = entry(steps, i),
+                               .noise = entry(noises, i)});
   settings.sites = o.sites_at_a_time;
   settings.energy_tolerance = o.energy_tolerance;
   settings.entropy_tolerance = o.entropy_tolerance;
@@ -80,10 +98,19 @@ json row_json(Index state, const tn::DmrgSweepReport& row) {
           {"peak_bytes", row.peak_bytes}};
 }
 
-std::string scientific(double value) {
-  std::ostringstream out;
-  out << std::scientific << std::setprecision(1) << value;
-  return std::isnan(value) ? "" : out.str();
+/// How many basis states of the chain have this charge; infinite where that is more than a
+/// double holds exactly.
+double sector_size(const tn::Sites& sites, const tn::Charge& charge) {
+  const tn::Symmetry& symmetry = sites.front().leg().symmetry();
+  std::map<tn::Charge, double> counts{{tn::Charge{}, 1}};
+  for (const tn::Site& site : sites) {
+    std::map<tn::Charge, double> next;
+    for (const auto& [before, count] : counts)
+      for (const tn::Sector& sector : site.leg().sectors())
+        next[symmetry.sum(before, sector.charge)] += count * static_cast<double>(sector.dimension);
+    counts = std::move(next);
+  }
+  return counts[charge];
 }
 
 void print_title(Index state) {
@@ -116,19 +143,27 @@ class Run {
     tn::check_hermitian("dmrg", hamiltonian_);
     product_ =
         std::make_unique<tn::TensorTrain<T>>(tn::product_state<T>(model_.sites, model_.start));
+    measure(*product_, model_.sites, observables_);  // what cannot be measured is noticed now
+    const double states = sector_size(model_.sites, product_->charge());
+    if (static_cast<double>(options.states) > states)
+      tn::fail("states: the sector has ", states, ", found ", options.states);
   }
 
   /// The results of an earlier call, as far as they go.
   void load(const std::filesystem::path& path) {
     const tn::Hdf5Reader file(path);
-    for (Index k = 0; k < options_.states && file.contains(state_name(k)); ++k)
+    for (Index k = 0; file.contains(state_name(k)); ++k)
       states_.push_back(tn::load_dmrg_result<T>(file, state_name(k)));
+    if (static_cast<Index>(states_.size()) > options_.states)
+      tn::fail(path.string(), ": holds ", states_.size(), " states, found --states ",
+               options_.states);
     check_same_run(file);
   }
 
   void go(const tn::OutputFolder& folder) {
+    remove_results(folder);
     print_start();
-    RunLog log(folder / "sweeps.jsonl");
+    RunLog log(folder / log_file);
     log.write(start_line());
     for (std::size_t k = 0; k < states_.size(); ++k)
       for (const auto& row : states_[k].sweeps) log.write(row_json(static_cast<Index>(k), row));
@@ -138,6 +173,16 @@ class Run {
 
  private:
   static std::string state_name(Index k) { return "state_" + std::to_string(k); }
+
+  /// What only a finished run has, so that an earlier one's does not stand beside this one's.
+  static void remove_results(const tn::OutputFolder& folder) {
+    for (const auto& file : std::filesystem::directory_iterator(folder.path)) {
+      const std::string name = file.path().filename().string();
+      if (name == "results.json" || name == "report.html" ||
+          (name.starts_with("state_") && name.ends_with(".csv")))
+        std::filesystem::remove(file.path());
+    }
+  }
 
   void print_start() const {
     const auto bonds = hamiltonian_.bonds();
@@ -170,12 +215,16 @@ class Run {
     for (const auto& [key, value] : identity_.items())
       if (!before.contains(key) || before[key] != value)
         fail_other(file, key, before.value(key, json()), value);
-    for (const auto& state : states_)
-      for (std::size_t i = 0; i < std::min(state.sweeps.size(), settings_.sweeps.size()); ++i) {
+    for (const auto& state : states_) {
+      if (state.sweeps.size() > settings_.sweeps.size())
+        tn::fail(file.path().string(), ": has made ", state.sweeps.size(),
+                 " sweeps, found --sweeps ", settings_.sweeps.size());
+      for (std::size_t i = 0; i < state.sweeps.size(); ++i) {
         const json now = sweep_json(settings_.sweeps[i]);
         const json made = i < before["schedule"].size() ? before["schedule"][i] : json();
         if (now != made) fail_other(file, "sweep " + std::to_string(i), made, now);
       }
+    }
   }
 
   tn::TensorTrain<T> start(Index k) const {
@@ -230,6 +279,10 @@ class Run {
       measurements.push_back(measure(state.state, model_.sites, observables_));
       write_tables(folder, state_name(k), measurements.back());
       const double spread = tn::variance(hamiltonian_, state.state);
+      if (k > 0 && state.energy < states_[static_cast<std::size_t>(k - 1)].energy - 1e-8)
+        std::cout << "warning: state " << k << " lies below state " << k - 1
+                  << ", which is an eigenstate but not the lowest; start from another state"
+                  << std::endl;
       std::cout << "result: state " << k << ", energy " << fixed(state.energy, 10) << ", variance "
                 << scientific(spread) << (state.converged ? "" : ", not converged") << std::endl;
       results["states"].push_back({{"energy", state.energy},
@@ -255,13 +308,32 @@ class Run {
   std::vector<tn::DmrgResult<T>> states_;
 };
 
+/// The text of a file, which goes into results that are UTF-8.
+std::string model_text(const std::string& path) {
+  std::string text = tn::read_file(path);
+  const std::string byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+  try {
+    static_cast<void>(json(text).dump());
+  } catch (const json::type_error&) {
+    tn::fail(path, ": expected text in UTF-8");
+  }
+  return text;
+}
+
 template <class T>
 void run(const DmrgOptions& o, tn::ChainModel model, const std::string& text) {
   Run<T> run(o, std::move(model), text);
   const auto earlier = std::filesystem::path(o.output) / main_file;
-  if (o.resume && std::filesystem::exists(earlier)) run.load(earlier);
-  const tn::OutputFolder folder = tn::prepare_output_folder(o.output, o.overwrite || o.resume);
+  const bool there = std::filesystem::exists(earlier);
+  if (o.resume && there) run.load(earlier);
+  // A run that died in its first sweep has left its log only.
+  const bool begun = there || std::filesystem::exists(std::filesystem::path(o.output) / log_file);
+  const tn::OutputFolder folder =
+      tn::prepare_output_folder(o.output, o.overwrite || (o.resume && begun));
   print_backend();  // not before everything has been checked
+  if (o.resume && !there)
+    std::cout << "no sweep to resume from in " << o.output << ": starting anew" << std::endl;
   run.go(folder);
 }
 
@@ -269,7 +341,7 @@ void run(const DmrgOptions& o, tn::ChainModel model, const std::string& text) {
 
 void run_dmrg(const DmrgOptions& o) {
   check_results_folder(o.output, Results::dmrg, {});
-  const std::string text = o.input.empty() ? tn::find_model(o.model).text : tn::read_file(o.input);
+  const std::string text = o.input.empty() ? tn::find_model(o.model).text : model_text(o.input);
   tn::ChainModel model = tn::read_model(text, o.input.empty() ? o.model : o.input, o.choices);
   if (tn::is_real(model.hamiltonian, model.sites))
     run<double>(o, std::move(model), text);

@@ -13,16 +13,16 @@ namespace metatt::apps {
 struct DmrgOptions {
   std::string model, input;  ///< one of them
   tn::ModelChoices choices;
-  /// A value for each sweep; the last one goes on.
-  std::vector<tn::Index> maximum_bond{20, 50, 100, 200};
-  std::vector<double> cutoff{1e-10};
-  std::vector<double> noise{1e-5, 1e-6, 1e-8, 0};
-  std::vector<tn::Index> lanczos_steps{3};
+  /// A value for each sweep; the last one goes on. Empty: the default schedule.
+  std::vector<tn::Index> maximum_bond;
+  std::vector<double> cutoff;
+  std::vector<double> noise;
+  std::vector<tn::Index> lanczos_steps;
   tn::Index sweeps = 10;
   tn::Index sites_at_a_time = 2;
   double energy_tolerance = 1e-9, entropy_tolerance = 0, variance_tolerance = 0;
   tn::Index states = 1;
-  tn::Index random_bond = 0;  ///< 0: the start is a product state
+  tn::Index random_bond = 4;  ///< 0: the start is a product state
   std::uint64_t seed = 1;
   std::vector<std::string> measure;    ///< operators on one site
   std::vector<std::string> correlate;  ///< "A:B"

@@ -45,6 +45,13 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
+/// A path as one word of a shell command.
+std::string for_shell(const std::filesystem::path& path) {
+  std::string result = "'";
+  for (const char c : path.string()) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
 std::string head(const std::string& title, const std::string& x_label, const std::string& y_label) {
   std::ostringstream script;
   script << "set terminal svg size 640,400 dynamic noenhanced font 'sans-serif,13'\n"
@@ -57,7 +64,8 @@ std::string head(const std::string& title, const std::string& x_label, const std
 std::string drawn(const ScratchFolder& folder, const std::string& script) {
   tn::write_file_atomically(folder / "script", script);
   const std::string errors = (folder / "errors").string();
-  const std::string command = "gnuplot '" + (folder / "script").string() + "' 2> '" + errors + "'";
+  const std::string command =
+      "gnuplot " + for_shell(folder / "script") + " 2> " + for_shell(errors);
   std::FILE* pipe = ::popen(command.c_str(), "r");
   if (pipe == nullptr) tn::fail("report: gnuplot cannot be started");
   std::string picture;

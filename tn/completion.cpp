@@ -110,7 +110,7 @@ class Alternation {
     double rest = 0, all = 0;
     for (std::size_t s = 0; s < c.mode; ++s)
       if (!of_index[s].empty()) rest += improve_slice(c, k, s, of_index[s]);
-    for (const T& value : values_) all += std::norm(value);
+    for (const T& value : values_) all += std::norm(std::complex<double>(value));
     const Shape shape{static_cast<Index>(c.left), static_cast<Index>(c.mode),
                       static_cast<Index>(c.right)};
     state_.set_core(static_cast<Index>(k),
@@ -142,7 +142,7 @@ class Alternation {
     for (std::size_t i = 0; i < members.size(); ++i) {
       T rest = rests[i];
       for (std::size_t j = 0; j < unknowns; ++j) rest -= rows[i * unknowns + j] * change[j];
-      squares += std::norm(rest);
+      squares += std::norm(std::complex<double>(rest));
     }
     return squares;
   }

@@ -23,12 +23,12 @@ struct Completion {
 
 /// The train with the ranks of `start` that is closest to `values` at `points` (one index for each
 /// mode), by alternating least squares: core after core, the best one for the others (Grasedyck,
-/// Kluge and Krämer 2015, arXiv:1509.00311). The error never rises; what the points do not
-/// determine stays as it is in the start. Whether the train is right elsewhere depends on the
-/// points: some multiple of the parameters of the train, and some for every index of every mode.
-/// Throws Error on another number of values than points, without points, on a point outside the
-/// modes, on values that are not finite or all zero, and where charges are conserved. Cost of a
-/// sweep and mode: points·r⁴.
+/// Kluge and Krämer 2015, arXiv:1509.00311). The error never rises, and every step changes its
+/// core as little as it can: the slice of an index that no point has stays as it is. Whether the
+/// train is right elsewhere depends on the points: some multiple of the parameters of the train,
+/// and some for every index of every mode. Throws Error on another number of values than points,
+/// without points, on a point outside the modes, on values that are not finite or all zero, and
+/// where charges are conserved. Cost of a sweep and mode: points·r⁴.
 template <class T>
 Completion<T> complete(std::span<const std::vector<Index>> points, std::span<const T> values,
                        TensorTrain<T> start, const CompletionSettings& settings = {});

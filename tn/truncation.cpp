@@ -159,7 +159,7 @@ std::vector<Index> ranks_within(std::span<const std::vector<double>> spectra,
     left -= spending.weight(*bond);
     spending.drop(*bond);
   }
-  while (const auto bond = spending.cheapest(left)) {
+  while (const auto bond = spending.cheapest(std::max(left, 0.0))) {
     left -= spending.weight(*bond);
     spending.drop(*bond);
   }

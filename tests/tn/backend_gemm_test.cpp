@@ -122,6 +122,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(sums_are_those_of_their_products, T, Types) {
   };
   // Few and many, one run larger than all others, an empty inner extent, one number.
   std::vector<std::vector<Part>> lists{{}, {{3, 4, 5, 0}}, {{90, 80, 70, 0}, {2, 2, 2, 1}}};
+  lists.emplace_back();  // enough work for all threads
+  for (Index i = 0; i < 36; ++i) lists.back().push_back({40, 41, 42, i / 3});
   for (Index i = 0; i < 60; ++i) {
     if (i == 0) lists.emplace_back();
     const Index run = i / 3;

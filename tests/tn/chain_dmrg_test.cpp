@@ -169,6 +169,17 @@ BOOST_AUTO_TEST_CASE(truncation_is_reported_and_bounded) {
   BOOST_TEST(result.energy < -6.19);
 }
 
+BOOST_AUTO_TEST_CASE(the_energy_is_that_of_the_state_also_behind_a_hard_cut) {
+  const Sites sites = uniform_chain(4, electron_site());
+  const auto mpo = matrix_product_operator<double>(hubbard(4, 4), sites);
+  for (const Index count : {1, 2}) {
+    DmrgSettings settings = sweeps(4, 2);
+    settings.sites = count;
+    const auto result = dmrg(mpo, random_state<double>(sites, 2, 3), settings);
+    BOOST_TEST(std::abs(result.energy - expectation(mpo, result.state)) < 1e-12);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_run_ends_when_the_energy_stands_still) {
   const Sites sites = uniform_chain(8, spin_site(1));
   DmrgSettings settings = sweeps(30, 64);

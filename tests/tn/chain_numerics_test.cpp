@@ -78,6 +78,24 @@ BOOST_AUTO_TEST_CASE(evolution_operators_have_their_order) {
   BOOST_CHECK_THROW(evolution_operators<Complex>(heisenberg(6), sites, 0.1, 3), Error);
 }
 
+BOOST_AUTO_TEST_CASE(constants_evolve_too) {
+  for (const Index n : {1, 2, 4}) {
+    OperatorSum H = 1.0 * op("Id", 0);
+    if (n > 1) H += op("Sz", 0) * op("Sz", 1);
+    const Sites sites = uniform_chain(n, spin_site(1));
+    const auto start = random_state<double>(sites, 2, 3);
+    const auto state = applied(evolution_operators<double>(H, sites, -0.3, 1), start);
+    const Matrix exact = exact_evolution(H, sites, -0.3, as_vector(start));
+    // The operators commute, but products of them on one site are not in W-II.
+    BOOST_TEST((as_vector(state).normalised() - exact).norm() < 0.02);
+    const Eigenpairs pairs = eigenpairs(exact_matrix(H, sites));
+    Matrix weights = pairs.vectors.adjoint() * as_vector(start);
+    for (Index i = 0; i < weights.rows(); ++i)
+      weights(i) *= std::exp(-0.3 * pairs.values[static_cast<std::size_t>(i)]);
+    BOOST_TEST(std::abs(state.norm() / weights.norm() - 1) < 0.02);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(single_sites_evolve_exactly) {
   OperatorSum H;
   for (Index i = 0; i < 4; ++i) H += 0.3 * op("Sx", i) + 0.8 * op("Sz", i);
@@ -167,14 +185,37 @@ BOOST_AUTO_TEST_CASE(linear_equations_have_their_exact_solutions) {
         solve(mpo, b, random_state<Complex>(sites, 8, 7, neel), {.sites = 1, .tolerance = 1e-9});
     BOOST_TEST(single.converged);
     BOOST_TEST((exact_matrix(A, sites) * as_vector(single.train) - as_vector(b)).norm() < 1e-7);
+    BOOST_TEST(result.residual < 1e-7);
     const auto few = solve(mpo, b, start, {.sweeps = 1, .gmres_steps = 2});
     BOOST_TEST(!few.converged);
+    // Bonds of two cannot hold the solution: every core is as good as it can be, x is not.
+    const auto small = solve(mpo, b, start, {.sites = 1, .sweeps = 200, .tolerance = 1e-6});
+    const double rest = (exact_matrix(A, sites) * as_vector(small.train) - as_vector(b)).norm();
+    BOOST_TEST(rest > 0.01);
+    BOOST_TEST(std::abs(small.residual - rest / as_vector(b).norm()) < 1e-7);
+    BOOST_TEST(std::abs(matrix_element(b, mpo, start) -
+                        dot(as_vector(b), exact_matrix(A, sites) * as_vector(start))) < 1e-11);
   }
   const Sites sites = uniform_chain(4, spin_site(1));
   const auto mpo = matrix_product_operator<double>(heisenberg(4), sites);
   const auto b = random_state<double>(sites, 2, 1);
   auto zero = b;
   zero.scale(0);
+  const auto up = product_state<double>(sites, std::vector<std::string>(4, "up")),
+             down = product_state<double>(sites, std::vector<std::string>(4, "down"));
+  BOOST_CHECK_THROW(solve(mpo, up, down), Error);
+  const Sites conserving = uniform_chain(2, spin_site(1).conserving({"2Sz"}));
+  const auto pair = matrix_product_operator<double>(heisenberg(2), conserving);
+  BOOST_CHECK_THROW(
+      solve(pair, product_state<double>(conserving, std::vector<std::string>{"up", "up"}),
+            product_state<double>(conserving, std::vector<std::string>{"up", "down"})),
+      Error);
+  const Sites one = uniform_chain(1, spin_site(1));
+  const auto field = matrix_product_operator<float>(2.0 * op("Sz", 0) + 3.0 * op("Id", 0), one);
+  const auto right = random_state<float>(one, 1, 2);
+  const auto single = solve(field, right, random_state<float>(one, 1, 3), {.tolerance = 1e-5});
+  BOOST_TEST(single.converged);
+  BOOST_TEST(single.residual < 1e-3);
   BOOST_CHECK_THROW(solve(mpo, zero, b), Error);
   BOOST_CHECK_THROW(solve(mpo, b, zero), Error);
   BOOST_CHECK_THROW(solve(mpo, b, b, {.sites = 3}), Error);

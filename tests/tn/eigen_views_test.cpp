@@ -41,7 +41,8 @@ BOOST_AUTO_TEST_CASE(maps_with_gaps_and_other_orders_are_refused) {
   Eigen::Map<EigenMatrix<double>, 0, Eigen::OuterStride<>> gaps(numbers.data(), 3, 3,
                                                                 Eigen::OuterStride<>(4));
   BOOST_CHECK_THROW(tensor_view(gaps), Error);
-  BOOST_CHECK_THROW(eigen_view(Tensor<double>::zeros({2, 2, 2})), Error);
+  const auto cube = Tensor<double>::zeros({2, 2, 2});
+  BOOST_CHECK_THROW(eigen_view(cube), Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

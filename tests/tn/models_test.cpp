@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(lines_that_are_not_understood_are_named) {
       {"terms 1 Sz 0", {"line 4", "expected one of length", "\"terms\""}},
       {"term 1 Sz", {"line 4", "a coefficient and operators"}},
       {"term 1 Sz 0 Sz", {"line 4", "an operator and a site in turn"}},
-      {"term 1 Sz -1", {"line 4", "a whole number of at least 0, found \"-1\""}},
+      {"term 1 Sz -1", {"line 4", "a whole number from 0 to 1000000, found \"-1\""}},
       {"term 1 Sz 3", {"line 4", "3"}},
       {"term 1 Sq 0", {"line 4", "Sq", "Sz"}},
       {"term J Sz 0", {"line 4", "no parameter J"}},
@@ -158,17 +158,23 @@ BOOST_AUTO_TEST_CASE(lines_that_are_not_understood_are_named) {
       {"pairs r Sz 0 Sz 1", {"line 4", "pairs COEFFICIENT OPERATOR OPERATOR"}},
       {"parameter J 1", {"line 4", "parameter NAME = NUMBER"}},
       {"parameter J = x", {"line 4", "expected a number, found \"x\""}},
-      {"site spin 1/3", {"line 4", "1/3"}},
-      {"site boson", {"line 4", "boson LARGEST"}},
+      {"site_at 0 spin 1/3", {"line 4", "1/3"}},
+      {"site_at 0 boson", {"line 4", "boson LARGEST"}},
+      {"site_at 0 boson 5000", {"line 4", "from 1 to 1000, found \"5000\""}},
+      {"site_at 0 spin 9223372036854775807", {"line 4", "from 1 to 1000"}},
+      {"site fermion", {"line 4", "\"site\" is there twice"}},
+      {"parameter i = 2", {"line 4", "other than i and r"}},
+      {"parameter 2x = 2", {"line 4", "found \"2x\""}},
       {"site_at 5 fermion\nterm 1 Sz 0", {"site_at 5 is outside a chain of 3 sites"}},
-      {"start left\nterm 1 Sz 0", {"left", "up"}},
       {"conserve N\nterm 1 Sz 0", {"N", "2Sz"}},
-      {"length", {"line 4", "expected something behind \"length\""}},
+      {"site_at", {"line 4", "expected something behind \"site_at\""}},
       {"term 0 Sz 0", {"at least one term"}},
   };
   for (const auto& [line, fragments] : cases)
     BOOST_TEST_CONTEXT(line) check_error([&] { from_text(head + line + "\n"); }, fragments);
   check_error([] { from_text("length 3\nterm 1 Sz 0\n"); }, {"expected a line \"site"});
+  check_error([] { from_text("length 3\nsite spin 1/2\nstart left\nterm 1 Sz 0\n"); },
+              {"chain.txt: ", "left", "up"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

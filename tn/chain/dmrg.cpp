@@ -65,6 +65,7 @@ class Optimisation {
     else
       sweep_pairs(settings);
     if (report_.products == 0) fail("dmrg: no state is orthogonal to the lower ones");
+    report_.energy = energy();
     for (const Index rank : state_.ranks())
       report_.maximum_bond = std::max(report_.maximum_bond, rank);
     report_.peak_bytes = backend::memory_statistics().peak_bytes;
@@ -115,6 +116,17 @@ class Optimisation {
     }
   }
 
+  /// Of the state as the last truncation left it; the eigenvalue before it may lie below.
+  double energy() const {
+    const Index sites = std::min<Index>(2, state_.length());
+    const EffectiveHamiltonian<T> hamiltonian(environments_, 0, sites);
+    const BlockTensor<T> first =
+        sites == 1 ? state_.core(0) : contract("lsm,mtr->lstr", state_.core(0), state_.core(1));
+    const Tensor<T> psi = hamiltonian.to_vector(first), product = hamiltonian(psi);
+    return static_cast<double>(
+        std::real(backend::dot(backend::queue(), psi.size(), psi.data(), product.data())));
+  }
+
   /// A chain of one site has no bond: an eigenvector of its matrix.
   void optimise_only_site() {
     const auto start = random_blocks<T>(state_.core(0).legs(), 1);
@@ -140,7 +152,6 @@ class Optimisation {
       return product;
     };
     const auto pair = lowest_eigenpair<T>(apply, vector, {steps});
-    report_.energy = pair.value;
     report_.residual = std::max(report_.residual, pair.residual);
     report_.products += pair.products;
     return hamiltonian.to_tensor(pair.vector);

@@ -41,8 +41,8 @@ struct DmrgSettings {
 
 /// One row of the table that a run makes.
 struct DmrgSweepReport {
-  Index sweep = 0;  ///< from 0
-  double energy = 0;
+  Index sweep = 0;              ///< from 0
+  double energy = 0;            ///< ⟨ψ|H|ψ⟩ of the state at the end of the sweep
   double energy_change = 0;     ///< against the sweep before; NaN for the first
   Index maximum_bond = 0;       ///< of the state
   double discarded_weight = 0;  ///< the largest of the sweep
@@ -71,15 +71,16 @@ using DmrgObserver = std::type_identity_t<std::function<void(const DmrgResult<T>
 /// A symmetry that they do not conserve keeps a start in its sector only up to rounding errors,
 /// which grow if the ground state lies in another one. Throws Error if lengths, dimensions or
 /// charges differ, if H differs from its adjoint (see hermiticity_error), without sweeps, and if
-/// the start is zero. Cost of a bond per product as EffectiveHamiltonian, and a singular value
-/// decomposition.
+/// the start is zero. Cost of a bond per product as EffectiveHamiltonian, and the
+/// eigenvectors of a matrix of the size of a bond times a site.
 template <class T>
 DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
                    const DmrgSettings& settings, const DmrgObserver<T>& observer = {});
 
 /// Goes on where a run was: makes the sweeps of `settings` that come after those it has made, and
-/// ends with the same bits as a run that was never interrupted. A run that has ended goes on with a
-/// longer list of sweeps or smaller tolerances. Throws Error as the other dmrg().
+/// ends with the same bits as a run that was never interrupted (by the same build on the same
+/// number of threads). A run that has ended goes on with a longer list of sweeps, if it is not
+/// converged by these settings, or with smaller tolerances. Throws Error as the other dmrg().
 template <class T>
 DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, DmrgResult<T> so_far,
                    const DmrgSettings& settings, const DmrgObserver<T>& observer = {});

@@ -48,9 +48,11 @@ class SiteParts {
     const auto left_start = mpo.identities_left_of(k), right_start = mpo.identities_left_of(k + 1);
     const auto left_end = mpo.identities_right_of(k - 1), right_end = mpo.identities_right_of(k);
     for (const auto& entry : mpo.core(k).entries) {
-      // What only hands identities on is not part of a term.
-      if (left_start == entry.left && right_start == entry.right) continue;
-      if (left_end == entry.left && right_end == entry.right) continue;
+      // What only hands identities on is not part of a term. (Where no term begins further right,
+      // the constant one alone may look as if.)
+      if (left_start == entry.left && right_start == entry.right && right_start != right_end)
+        continue;
+      if (k > 0 && left_end == entry.left && right_end == entry.right) continue;
       const Index row = left_start == entry.left ? start : entry.left;
       const Index column = right_end == entry.right ? start : entry.right;
       Elements& sum = parts_[{row, column}];
@@ -110,8 +112,9 @@ template <class T>
 std::vector<Index> strings(const MatrixProductOperator<T>& mpo, Index k) {
   std::vector<Index> result{SiteParts<T>::start};
   if (k == 0 || k == mpo.length()) return result;
+  const auto first = mpo.identities_left_of(k), last = mpo.identities_right_of(k - 1);
   for (Index i = 0; i < mpo.bond_leg(k).dimension(); ++i)
-    if (mpo.identities_left_of(k) != i && mpo.identities_right_of(k - 1) != i) result.push_back(i);
+    if (first != i && last != i) result.push_back(i);
   return result;
 }
 

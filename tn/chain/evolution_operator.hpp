@@ -7,7 +7,7 @@
 
 namespace metatt::tn {
 
-/// exp(z·H) for any range of couplings, with the bond dimension of H less one: W-II of Zaletel et
+/// exp(z·H) for any range of couplings, with at most the bond dimension of H: W-II of Zaletel et
 /// al., arXiv:1407.1832, which has all products of terms that share no site, and on one site the
 /// exponential. To be applied one after the other: one operator for order 1, whose error falls with
 /// z², and two for order 2 (steps (1 ± i)·z / 2, hence T complex), whose error falls with z³.

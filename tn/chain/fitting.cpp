@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace metatt::tn {
 
@@ -17,7 +18,9 @@ class Fitting {
   Fitting(Target target, TensorTrain<T> start, const FitSettings& settings)
       : target_(std::move(target)), state_(std::move(start)) {
     policy_.maximum_rank = settings.maximum_bond;
-    policy_.cutoff = settings.cutoff;
+    if (settings.sweeps < 1) fail("fit: expected at least one sweep, found ", settings.sweeps);
+    const double rounding = 4 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
+    policy_.cutoff = std::max(settings.cutoff, rounding * rounding);
     for (Index k = state_.length() - 1; k > 0; --k) target_.extend_right(state_, k);
   }
 

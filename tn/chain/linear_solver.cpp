@@ -1,11 +1,13 @@
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/linear_solver.hpp>
+#include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
 #include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace metatt::tn {
 
@@ -36,9 +38,12 @@ class HessenbergLeastSquares {
 
   std::vector<Complex> solution() const {
     std::vector<Complex> y(right_.begin(), right_.end() - 1);
+    double largest = 0;
+    for (std::size_t i = 0; i < y.size(); ++i)
+      largest = std::max(largest, std::abs(columns_[i][i]));
     for (std::size_t i = y.size(); i-- > 0;) {
       for (std::size_t j = i + 1; j < y.size(); ++j) y[i] -= columns_[j][i] * y[j];
-      y[i] = columns_[i][i] == 0.0 ? 0.0 : y[i] / columns_[i][i];
+      y[i] = std::abs(columns_[i][i]) <= 1e-15 * largest ? 0.0 : y[i] / columns_[i][i];
     }
     return y;
   }
@@ -73,6 +78,9 @@ Tensor<T> rest_of(const std::function<Tensor<T>(const Tensor<T>&)>& apply, const
 template <class T>
 GmresResult<T> gmres(const std::function<Tensor<T>(const Tensor<T>&)>& apply, const Tensor<T>& b,
                      const Tensor<T>& start, Index steps, double tolerance) {
+  if (b.shape() != start.shape())
+    fail("gmres: expected a start of the shape ", shape_text(b.shape()), ", found ",
+         shape_text(start.shape()));
   Queue& queue = backend::queue();
   const double size = norm_of(b);
   if (size == 0) return {Tensor<T>::zeros(b.shape()), 0, 0};
@@ -85,11 +93,14 @@ GmresResult<T> gmres(const std::function<Tensor<T>(const Tensor<T>&)>& apply, co
   std::vector<Tensor<T>> basis;
   HessenbergLeastSquares problem(beta);
   double rest = beta;
-  while (result.products < steps && rest > 0) {
+  constexpr double noise = 10 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
+  const auto most = std::min<Index>(steps, b.size() + 1);
+  while (result.products < most && rest > 0) {
     scale_by(next, 1 / rest);
     basis.push_back(next);
     next = apply(basis.back());
     ++result.products;
+    const double whole = norm_of(next);
     std::vector<Complex> column(basis.size() + 1);
     for (int pass = 0; pass < 2; ++pass)  // once leaves rounding errors
       for (std::size_t i = 0; i < basis.size(); ++i) {
@@ -99,6 +110,7 @@ GmresResult<T> gmres(const std::function<Tensor<T>(const Tensor<T>&)>& apply, co
       }
     rest = norm_of(next);
     if (!std::isfinite(rest)) fail("gmres: a product is not finite");
+    if (rest <= noise * whole) rest = 0;  // the space is exhausted
     column.back() = rest;
     result.residual = problem.add(std::move(column)) / size;
     if (result.residual <= tolerance) break;
@@ -123,7 +135,8 @@ class Alternation {
         right_side_(b, state_) {
     state_.orthogonalise(0);
     policy_.maximum_rank = settings.maximum_bond;
-    policy_.cutoff = settings.cutoff;
+    const double rounding = 4 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
+    policy_.cutoff = std::max(settings.cutoff, rounding * rounding);
     for (Index k = state_.length() - 1; k > 0; --k) extend_right(k);
   }
 
@@ -156,7 +169,9 @@ class Alternation {
     };
     const Tensor<T> x = local.to_vector(start), b = local.to_vector(right_side_.part(k, sites));
     const double size = norm_of(b), before = norm_of(rest_of(apply, b, x));
-    residual_ = std::max(residual_, size > 0 ? before / size : before);
+    if (!(size > 0))
+      fail("solve: b is orthogonal to the surroundings of site ", k, " of the start");
+    residual_ = std::max(residual_, before / size);
     return local.to_tensor(
         gmres(apply, b, x, settings_.gmres_steps, 0.1 * settings_.tolerance).vector);
   }
@@ -214,14 +229,21 @@ LinearSolution<T> solve(const MatrixProductOperator<T>& A, const TensorTrain<T>&
     fail("solve: expected 1 or 2 sites, found ", settings.sites);
   if (!(start.norm() > 0) || !(b.norm() > 0))
     fail("solve: expected a start and a right side that are not zero");
+  if (b.charge() != start.charge())
+    fail("solve: the start and b have different charges: ",
+         b.core(0).leg(0).symmetry().text(start.charge()), " and ",
+         b.core(0).leg(0).symmetry().text(b.charge()));
   Alternation<T> run(A, b, std::move(start), settings);
   LinearSolution<T> result{run.state()};
   while (result.sweeps < settings.sweeps && !result.converged) {
-    result.residual = run.sweep();
-    result.converged = result.residual <= settings.tolerance;
+    result.converged = run.sweep() <= settings.tolerance;
     ++result.sweeps;
   }
   result.train = run.state();
+  const double size = static_cast<double>(b.norm()), product = norm_of_product(A, result.train);
+  const double overlap = static_cast<double>(std::real(matrix_element(b, A, result.train)));
+  const double rest = (product * product - 2 * overlap) / (size * size) + 1;
+  result.residual = std::sqrt(std::max(rest, 0.0));
   return result;
 }
 

@@ -11,13 +11,13 @@ namespace metatt::tn {
 template <class T>
 struct GmresResult {
   Tensor<T> vector;
-  double residual = 0;  ///< ‖A·vector − b‖ / ‖b‖
+  double residual = 0;  ///< ‖A·vector − b‖ / ‖b‖ as the iteration knows it, up to rounding
   Index products = 0;
 };
 
 /// A·x = b from a start, by at most `steps` products without a restart (GMRES, Saad and Schultz
 /// 1986, doi:10.1137/0907058). Ends early at a relative residual of `tolerance`. Zero for b = 0.
-/// Throws Error if a product is not finite.
+/// Throws Error if the sizes differ and if a product is not finite.
 template <class T>
 GmresResult<T> gmres(const std::function<Tensor<T>(const Tensor<T>&)>& apply, const Tensor<T>& b,
                      const Tensor<T>& start, Index steps, double tolerance);
@@ -27,7 +27,7 @@ struct LinearSolveSettings {
   /// (MALS). 1: one core at a time, bonds as the start has them (ALS).
   Index sites = 2;
   Index maximum_bond = unlimited;
-  double cutoff = 1e-20;    ///< relative discarded weight of each truncation
+  double cutoff = 1e-20;    ///< relative discarded weight of each truncation, at least (4ε)²
   Index sweeps = 40;        ///< at most
   double tolerance = 1e-8;  ///< of all local relative residuals of a sweep, before they are solved
   Index gmres_steps = 40;   ///< products at most for a core or a pair
@@ -36,16 +36,18 @@ struct LinearSolveSettings {
 template <class T>
 struct LinearSolution {
   TensorTrain<T> train;
-  double residual = 0;  ///< the largest local one of the last sweep, relative
+  double residual = 0;  ///< ‖A·x − b‖ / ‖b‖; below about 1e-8 (3e-4) it drowns in rounding
   Index sweeps = 0;
+  /// All local equations hold to the tolerance. With one site x may then still be no more than the
+  /// best that the bonds can hold: look at the residual.
   bool converged = false;
 };
 
 /// x with A·x = b by alternating sweeps, each local problem being the equation seen from the basis
 /// around the centre (Holtz, Rohwedder and Schneider 2012, doi:10.1137/100818893). Meant for
-/// positive definite A, where a sweep never increases the error in the energy norm; for others,
-/// look at `converged`. Throws Error if lengths, dimensions or charges differ, and if b or the
-/// start is zero. Cost of a product as EffectiveHamiltonian.
+/// positive definite A; others may work, and the residual tells. Throws Error if lengths,
+/// dimensions or charges differ, if b or the start is zero, and if b is orthogonal to the
+/// surroundings of a core of the start. Cost of a product as EffectiveHamiltonian.
 template <class T>
 LinearSolution<T> solve(const MatrixProductOperator<T>& A, const TensorTrain<T>& b,
                         TensorTrain<T> start, const LinearSolveSettings& settings = {});

@@ -1,5 +1,6 @@
 #include <metatt/tn/chain/environment.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
+#include <metatt/tn/chain/overlaps.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <algorithm>
@@ -30,6 +31,17 @@ AppliedState<T> apply(const MatrixProductOperator<T>& mpo, const TensorTrain<T>&
 }
 
 template <class T>
+T matrix_element(const TensorTrain<T>& bra, const MatrixProductOperator<T>& mpo,
+                 const TensorTrain<T>& ket) {
+  check_match("matrix_element", mpo, ket);
+  OperatorOverlaps<T> overlaps(mpo, ket, bra);
+  const Index last = bra.length() - 1;
+  for (Index k = 0; k < last; ++k) overlaps.extend_left(bra, k);
+  const BlockTensor<T> part = overlaps.part(last, 1);
+  return part.blocks().empty() ? T(0) : dot(bra.core(last), part);
+}
+
+template <class T>
 double norm_of_product(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
   check_match("norm_of_product", mpo, state);
   const Leg &first = state.core(0).leg(0), &bond = mpo.bond_leg(0);
@@ -56,6 +68,8 @@ double variance(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state
 #define METATT_INSTANTIATE(T)                                                              \
   template AppliedState<T> apply(const MatrixProductOperator<T>&, const TensorTrain<T>&,   \
                                  const TruncationPolicy&);                                 \
+  template T matrix_element(const TensorTrain<T>&, const MatrixProductOperator<T>&,        \
+                            const TensorTrain<T>&);                                        \
   template double norm_of_product(const MatrixProductOperator<T>&, const TensorTrain<T>&); \
   template double variance(const MatrixProductOperator<T>&, const TensorTrain<T>&);
 METATT_INSTANTIATE(float)

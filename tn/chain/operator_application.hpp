@@ -20,6 +20,11 @@ template <class T>
 AppliedState<T> apply(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state,
                       const TruncationPolicy& policy);
 
+/// ⟨bra|H|ket⟩. Throws Error as apply. Cost as expectation.
+template <class T>
+T matrix_element(const TensorTrain<T>& bra, const MatrixProductOperator<T>& mpo,
+                 const TensorTrain<T>& ket);
+
 /// ‖H·ψ‖, of which nothing is cut off. Throws Error as apply. Cost as variance.
 template <class T>
 double norm_of_product(const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state);

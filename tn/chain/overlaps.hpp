@@ -35,7 +35,7 @@ class OperatorOverlaps {
   OperatorOverlaps(const MatrixProductOperator<T>& mpo, TensorTrain<T> fixed,
                    const TensorTrain<T>& state);
 
-  /// Cost of order m²·M·w·d² for bonds m of ψ, M of φ and w of H, m·M²·w·d; likewise below.
+  /// Cost of order m·M·w·d·(m + M + w·d) for bonds m of ψ, M of φ and w of H; likewise below.
   void extend_left(const TensorTrain<T>& state, Index k);
   void extend_right(const TensorTrain<T>& state, Index k);
   BlockTensor<T> part(Index k, Index sites) const;

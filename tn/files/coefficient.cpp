@@ -1,6 +1,7 @@
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/coefficient.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <string_view>
@@ -8,6 +9,13 @@
 namespace metatt::tn {
 
 namespace {
+
+bool letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 /// Reads a product from left to right.
 class Product {
@@ -66,17 +74,19 @@ class Product {
     fail("no parameter ", name, "; there are: ", known, "and the imaginary unit i");
   }
 
-  static bool letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-  }
-  static bool digit(char c) { return c >= '0' && c <= '9'; }
-
   std::string_view rest_;
   char taken_ = ' ';
   const std::map<std::string, double>& names_;
 };
 
 }  // namespace
+
+void check_name(const std::string& name) {
+  const bool written = !name.empty() && letter(name[0]) &&
+                       std::ranges::all_of(name, [](char c) { return letter(c) || digit(c); });
+  if (!written || name == "i" || name == "r")
+    fail("expected a name of letters, digits and _ other than i and r, found \"", name, "\"");
+}
 
 double read_number(const std::string& word) {
   double value = 0;

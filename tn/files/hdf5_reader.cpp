@@ -43,7 +43,8 @@ bool fits(hid_t type) {
     return fits<Real<T>>(a) && fits<Real<T>>(b);
   } else {
     const H5T_class_t expected = std::is_floating_point_v<T> ? H5T_FLOAT : H5T_INTEGER;
-    return H5Tget_class(type) == expected && H5Tget_size(type) <= sizeof(T);
+    return H5Tget_class(type) == expected && H5Tget_size(type) <= sizeof(T) &&
+           (expected == H5T_FLOAT || H5Tget_sign(type) == H5T_SGN_2);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <sstream>
 
 namespace metatt::tn {
@@ -26,12 +27,15 @@ std::string joined(std::span<const std::string> words) {
   return text;
 }
 
-/// A whole number of at least `least`.
-Index read_whole(const std::string& word, Index least) {
+constexpr Index longest_chain = 1'000'000;
+constexpr Index most_states = 1000;  ///< of a site
+
+/// A whole number within these bounds.
+Index read_whole(const std::string& word, Index least, Index most) {
   Index value = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (error != std::errc() || end != word.data() + word.size() || value < least)
-    fail("expected a whole number of at least ", least, ", found \"", word, "\"");
+  if (error != std::errc() || end != word.data() + word.size() || value < least || value > most)
+    fail("expected a whole number from ", least, " to ", most, ", found \"", word, "\"");
   return value;
 }
 
@@ -41,12 +45,12 @@ Site read_site(std::span<const std::string> words) {
   if (words.size() == 1 && words[0] == "fermion") return fermion_site();
   if (words.size() == 1 && words[0] == "electron") return electron_site();
   if (words.size() == 2 && words[0] == "boson")
-    return boson_site(static_cast<int>(std::min<Index>(read_whole(argument(), 1), 1000)));
+    return boson_site(static_cast<int>(read_whole(argument(), 1, most_states)));
   if (words.size() == 2 && words[0] == "spin") {
     const std::string spin = argument();
     const bool half = spin.ends_with("/2");
-    const Index number = read_whole(half ? spin.substr(0, spin.size() - 2) : spin, 1);
-    return spin_site(static_cast<int>(std::min<Index>(half ? number : 2 * number, 1000)));
+    const Index number = read_whole(half ? spin.substr(0, spin.size() - 2) : spin, 1, most_states);
+    return spin_site(static_cast<int>(half ? number : 2 * number));
   }
   fail("expected a site \"spin S\", \"fermion\", \"electron\" or \"boson LARGEST\", found \"",
        joined(words), "\"");
@@ -94,16 +98,19 @@ class ModelText {
   void read(const Words& words, const std::string& place) {
     const std::string& key = words.front();
     const std::span<const std::string> rest = std::span(words).subspan(1);
+    const bool once = key == "length" || key == "site" || key == "conserve" || key == "start";
+    if (once && !seen_.insert(key).second) fail("\"", key, "\" is there twice");
     if (key == "term" || key == "everywhere" || key == "ring" || key == "pairs")
       terms_.push_back({place, key, {rest.begin(), rest.end()}});
     else if (rest.empty())
       fail("expected something behind \"", key, "\"");
     else if (key == "length")
-      length_ = choices_.length.value_or(read_whole(joined(rest), 1));
+      length_ = choices_.length.value_or(read_whole(joined(rest), 1, longest_chain));
     else if (key == "site")
       site_ = read_site(rest);
     else if (key == "site_at")
-      sites_at_.insert_or_assign(read_whole(rest.front(), 0), read_site(rest.subspan(1)));
+      sites_at_.insert_or_assign(read_whole(rest.front(), 0, longest_chain),
+                                 read_site(rest.subspan(1)));
     else if (key == "conserve")
       conserve_.assign(rest.begin(), rest.end());
     else if (key == "start")
@@ -120,6 +127,7 @@ class ModelText {
   void read_parameter(std::span<const std::string> words) {
     if (words.size() != 3 || words[1] != "=")
       fail("expected \"parameter NAME = NUMBER\", found \"parameter ", joined(words), "\"");
+    check_name(words[0]);
     const auto chosen = choices_.parameters.find(words[0]);
     const bool is_new =
         parameters_
@@ -184,7 +192,7 @@ class ModelText {
     if (term.words.size() % 2 == 0)
       fail("expected an operator and a site in turn, found \"", joined(term.words), "\"");
     for (std::size_t i = 1; i < term.words.size(); i += 2) {
-      product.factors.push_back({term.words[i], read_whole(term.words[i + 1], 0)});
+      product.factors.push_back({term.words[i], read_whole(term.words[i + 1], 0, longest_chain)});
       farthest = std::max(farthest, product.factors.back().site);
     }
     if (term.kind == "term") return add_term(product, result);
@@ -221,6 +229,7 @@ class ModelText {
   std::map<Index, Site> sites_at_;
   std::map<std::string, double> parameters_;
   Words conserve_, start_;
+  std::set<std::string> seen_;  ///< keys that may be there once
   std::vector<Term> terms_;
 };
 

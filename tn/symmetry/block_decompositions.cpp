@@ -221,20 +221,36 @@ bool resolved(const TruncationPolicy& policy, Index values) {
   return policy.cutoff >= floor || (policy.cutoff == 0 && policy.maximum_rank < values);
 }
 
-/// The leading `count` of the ascending eigenvectors in columns, in descending order, as columns
-/// (left) or as rows of the adjoint (right).
+/// Eigenvectors in columns, ascending, as columns (left) or rows of the adjoint (right),
+/// descending.
 template <class T>
-Tensor<T> leading(const Tensor<T>& vectors, Index count, Side side) {
+Tensor<T> descending(const Tensor<T>& vectors, Side side) {
   Queue& queue = backend::queue();
   const Index n = vectors.extent(0);
-  Tensor<T> columns({n, count});
-  for (Index i = 0; i < count; ++i)
-    backend::copy_matrix(queue, n, 1, vectors.data() + n - 1 - i, n, columns.mutable_data() + i,
-                         count);
+  Tensor<T> columns({n, n});
+  for (Index i = 0; i < n; ++i)
+    backend::copy_matrix(queue, n, 1, vectors.data() + n - 1 - i, n, columns.mutable_data() + i, n);
   if (side == Side::left) return columns;
   Tensor<T> rows = permute(columns, std::array{1, 0});
   backend::conjugate(queue, rows.size(), rows.mutable_data());
   return rows;
+}
+
+/// The singular vectors of one side, as columns (left) or rows (right), and the values.
+template <class T>
+std::pair<Tensor<T>, std::vector<double>> side_vectors(const Tensor<T>& matrix, Side side) {
+  const bool left = side == Side::left;
+  const Index own = matrix.extent(left ? 0 : 1), other = matrix.extent(left ? 1 : 0);
+  if (own > other) {  // the square would be larger than the matrix
+    Svd<T> factors = svd(matrix);
+    return {std::move(left ? factors.u : factors.vh), std::move(factors.singular_values)};
+  }
+  Eigh<T> pairs = eigh(left ? matrix_product(matrix, matrix, Transpose::no, Transpose::conjugate)
+                            : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no));
+  std::vector<double> values;
+  for (std::size_t i = pairs.values.size(); i-- > 0;)
+    values.push_back(std::sqrt(std::max(pairs.values[i], 0.0)));
+  return {descending(pairs.vectors, side), std::move(values)};
 }
 
 template <class T>
@@ -245,16 +261,10 @@ LeadingVectors<T> leading_vectors(const char* function, const BlockTensor<T>& x,
   std::vector<std::vector<double>> spectra;
   LeadingVectors<T> result;
   for (const auto& [charge, group] : matrices.groups()) {
-    const Tensor<T> matrix = matrices.matrix(group);
-    Eigh<T> pairs = eigh(side == Side::left
-                             ? matrix_product(matrix, matrix, Transpose::no, Transpose::conjugate)
-                             : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no));
-    auto& values = spectra.emplace_back();
-    for (std::size_t i = pairs.values.size(); i-- > 0;)
-      values.push_back(std::sqrt(std::max(pairs.values[i], 0.0)));
-    values.resize(static_cast<std::size_t>(std::min(group.row_count, group.column_count)));
+    auto [own, values] = side_vectors(matrices.matrix(group), side);
     result.spectrum.insert(result.spectrum.end(), values.begin(), values.end());
-    vectors.push_back(std::move(pairs.vectors));
+    spectra.push_back(std::move(values));
+    vectors.push_back(std::move(own));
   }
   std::ranges::sort(result.spectrum, std::greater());
   result.truncation = truncate(result.spectrum, policy);
@@ -265,7 +275,8 @@ LeadingVectors<T> leading_vectors(const char* function, const BlockTensor<T>& x,
   for (const auto& [charge, group] : matrices.groups()) {
     if (const Index count = kept[g]; count > 0) {
       sectors.push_back({charge, count});
-      parts.push_back(leading(vectors[g], count, side));
+      parts.push_back(side == Side::left ? leading_columns(vectors[g], count)
+                                         : vectors[g].slice(0, count));
     }
     ++g;
   }
@@ -275,12 +286,12 @@ LeadingVectors<T> leading_vectors(const char* function, const BlockTensor<T>& x,
   return result;
 }
 
-/// Rows and columns of a tensor as a matrix, whatever its charges.
+/// Singular values of a tensor as a matrix without charges, of which it has at least as many.
 template <class T>
-std::array<Index, 2> matrix_shape(const BlockTensor<T>& x, int row_legs) {
-  std::array<Index, 2> shape{1, 1};
-  for (int k = 0; k < x.order(); ++k) shape[k < row_legs ? 0 : 1] *= x.extent(k);
-  return shape;
+Index most_values(const BlockTensor<T>& x, int row_legs) {
+  Index rows = 1, columns = 1;
+  for (int k = 0; k < x.order(); ++k) (k < row_legs ? rows : columns) *= x.extent(k);
+  return std::min(rows, columns);
 }
 
 }  // namespace
@@ -288,8 +299,7 @@ std::array<Index, 2> matrix_shape(const BlockTensor<T>& x, int row_legs) {
 template <class T>
 LeadingVectors<T> leading_left_vectors(const BlockTensor<T>& x, int row_legs,
                                        const TruncationPolicy& policy) {
-  const auto [rows, columns] = matrix_shape(x, row_legs);
-  if (rows <= columns && resolved<T>(policy, rows))
+  if (resolved<T>(policy, most_values(x, row_legs)))
     return leading_vectors("leading_left_vectors", x, row_legs, policy, Side::left);
   TruncatedBlockSvd<T> cut = truncated_svd(x, row_legs, policy);
   return {std::move(cut.u), std::move(cut.spectrum), cut.truncation};
@@ -298,8 +308,7 @@ LeadingVectors<T> leading_left_vectors(const BlockTensor<T>& x, int row_legs,
 template <class T>
 LeadingVectors<T> leading_right_vectors(const BlockTensor<T>& x, int row_legs,
                                         const TruncationPolicy& policy) {
-  const auto [rows, columns] = matrix_shape(x, row_legs);
-  if (columns <= rows && resolved<T>(policy, columns))
+  if (resolved<T>(policy, most_values(x, row_legs)))
     return leading_vectors("leading_right_vectors", x, row_legs, policy, Side::right);
   TruncatedBlockSvd<T> cut = truncated_svd(x, row_legs, policy);
   return {std::move(cut.vh), std::move(cut.spectrum), cut.truncation};

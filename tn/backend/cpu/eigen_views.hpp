@@ -20,6 +20,9 @@ Eigen::Map<const EigenMatrix<T>> eigen_view(const Tensor<T>& matrix) {
   return {matrix.data(), matrix.extent(0), matrix.extent(1)};
 }
 
+template <class T>
+void eigen_view(Tensor<T>&&) = delete;  // it would look at memory that is gone
+
 /// The same for writing; copies first if the memory is shared with another tensor.
 template <class T>
 Eigen::Map<EigenMatrix<T>> writable_eigen_view(Tensor<T>& matrix) {
