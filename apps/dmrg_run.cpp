@@ -98,8 +98,7 @@ json row_json(Index state, const tn::DmrgSweepReport& row) {
           {"peak_bytes", row.peak_bytes}};
 }
 
-/// How many basis states of the chain have this charge; infinite where that is more than a
-/// double holds exactly.
+/// How many basis states of the chain have this charge, rounded where they are very many.
 double sector_size(const tn::Sites& sites, const tn::Charge& charge) {
   const tn::Symmetry& symmetry = sites.front().leg().symmetry();
   std::map<tn::Charge, double> counts{{tn::Charge{}, 1}};

@@ -1,7 +1,7 @@
 #include <metatt/tn/chain/fitting.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
-#include <metatt/tn/symmetry/block_decompositions.hpp>
+#include <metatt/tn/chain/pairs.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -47,22 +47,13 @@ class Fitting {
     const Index last = state_.length() - 2;
     if (last < 0) return state_.set_core(0, target_.part(0, 1));
     for (Index k = 0; k < last; ++k) {
-      split(k, k + 1);
+      split_pair(state_, k, target_.part(k, 2), policy_, k + 1);
       target_.extend_left(state_, k);
     }
     for (Index k = last; k >= 0; --k) {
-      split(k, k);
+      split_pair(state_, k, target_.part(k, 2), policy_, k);
       if (k > 0) target_.extend_right(state_, k + 1);
     }
-  }
-
-  void split(Index k, Index center) {
-    auto cut = truncated_svd(target_.part(k, 2), 2, policy_);
-    if (center == k)
-      cut.u = leg_scaled(std::move(cut.u), 2, cut.singular_values);
-    else
-      cut.vh = leg_scaled(std::move(cut.vh), 0, cut.singular_values);
-    state_.set_pair(k, std::move(cut.u), std::move(cut.vh), center);
   }
 
   Target target_;

@@ -2,8 +2,8 @@
 #include <metatt/tn/chain/linear_solver.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
+#include <metatt/tn/chain/pairs.hpp>
 #include <metatt/tn/chain/vectors.hpp>
-#include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -190,12 +190,7 @@ class Alternation {
 
   void solve_pair(Index k, Index center) {
     const auto pair = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
-    auto cut = truncated_svd(solved(k, 2, pair), 2, policy_);
-    if (center == k)
-      cut.u = leg_scaled(std::move(cut.u), 2, cut.singular_values);
-    else
-      cut.vh = leg_scaled(std::move(cut.vh), 0, cut.singular_values);
-    state_.set_pair(k, std::move(cut.u), std::move(cut.vh), center);
+    split_pair(state_, k, solved(k, 2, pair), policy_, center);
   }
 
   void sweep_sites() {

@@ -1,5 +1,6 @@
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
+#include <metatt/tn/chain/pairs.hpp>
 #include <metatt/tn/chain/tdvp.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
@@ -58,13 +59,8 @@ void Tdvp<T>::evolve_pair(Index k, std::complex<double> z, Index center) {
   TruncationPolicy policy;
   policy.maximum_rank = settings_.maximum_bond;
   policy.cutoff = settings_.cutoff;
-  auto cut = truncated_svd(evolved(k, 2, pair, z), 2, policy);
-  report_.discarded_weight = std::max(report_.discarded_weight, cut.truncation.discarded_weight);
-  if (center == k)
-    cut.u = leg_scaled(std::move(cut.u), 2, cut.singular_values);
-  else
-    cut.vh = leg_scaled(std::move(cut.vh), 0, cut.singular_values);
-  state_.set_pair(k, std::move(cut.u), std::move(cut.vh), center);
+  const Truncation cut = split_pair(state_, k, evolved(k, 2, pair, z), policy, center);
+  report_.discarded_weight = std::max(report_.discarded_weight, cut.discarded_weight);
 }
 
 /// To the right and back; the site that two neighbouring pairs share is evolved backwards between

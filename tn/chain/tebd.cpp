@@ -1,3 +1,4 @@
+#include <metatt/tn/chain/pairs.hpp>
 #include <metatt/tn/chain/tebd.hpp>
 #include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
@@ -167,11 +168,10 @@ void Tebd<T>::layer(Index first, Complex z) {
   for (Index k = first; k + 1 < state_.length(); k += 2) {
     state_.orthogonalise(k);
     const auto pair = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
-    auto cut = truncated_svd(contract("uvst,lstr->luvr", all[static_cast<std::size_t>(k)], pair), 2,
-                             policy);
-    report_.discarded_weight = std::max(report_.discarded_weight, cut.truncation.discarded_weight);
-    cut.vh = leg_scaled(std::move(cut.vh), 0, cut.singular_values);
-    state_.set_pair(k, std::move(cut.u), std::move(cut.vh), k + 1);
+    const Truncation cut =
+        split_pair(state_, k, contract("uvst,lstr->luvr", all[static_cast<std::size_t>(k)], pair),
+                   policy, k + 1);
+    report_.discarded_weight = std::max(report_.discarded_weight, cut.discarded_weight);
   }
 }
 
