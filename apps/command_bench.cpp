@@ -1,5 +1,6 @@
 /// metatt bench step: the time of one training step against the floor that its products set.
 
+#include <metatt/apps/bench_timing.hpp>
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/validators.hpp>
@@ -10,8 +11,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <chrono>
 #include <iomanip>
 #include <iostream>
 #include <optional>
@@ -21,7 +20,6 @@ namespace metatt::apps {
 namespace {
 
 using namespace transformer;
-using Clock = std::chrono::steady_clock;
 
 struct BenchOptions {
   std::vector<std::string> variants{"lora", "metatt4d", "full"};
@@ -29,38 +27,6 @@ struct BenchOptions {
   Index samples = 7, batch = 16, tokens = 128, rank = 8;
   ModelConfig config;
   std::string json;
-};
-
-double milliseconds_of(const std::function<void()>& work) {
-  const auto start = Clock::now();
-  work();
-  tn::backend::synchronize(tn::backend::queue());
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-/// A float product of 2048³, the measure of what the machine can do at this moment.
-class LargeProduct {
- public:
-  /// GFLOP/s of running it once.
-  double rate() {
-    const double ms = milliseconds_of([this] {
-      tn::backend::gemm(tn::backend::queue(), tn::Transpose::no, tn::Transpose::no, n, n, n, 1.0f,
-                        A_.data(), n, B_.data(), n, 0.0f, C_.mutable_data(), n);
-    });
-    return 2e-6 * static_cast<double>(n * n * n) / ms;
-  }
-
-  static constexpr Index n = 2048;
-  static constexpr double megabytes = 3e-6 * n * n * sizeof(float);
-
- private:
-  Tensor<float> A_ = tn::random_normal<float>({n, n}, 1), B_ = tn::random_normal<float>({n, n}, 2);
-  Tensor<float> C_ = Tensor<float>::zeros({n, n});
 };
 
 /// A model of the given shape with random weights, and one batch.
@@ -140,7 +106,7 @@ Series warm_up(StepBench& bench, double dropout) {
   for (int i = 0; i < 2; ++i) bench.step(dropout);  // memory pool and threads are warm after that
   series.saved_mb = static_cast<double>(bench.saved_bytes()) / 1e6;
   series.peak_mb = static_cast<double>(tn::backend::memory_statistics().peak_bytes) / 1e6 -
-                   LargeProduct::megabytes;
+                   LargeProduct<float>::megabytes;
   return series;
 }
 
@@ -161,7 +127,7 @@ void measure(StepBench& bench, const std::string& variant, double rate, Series& 
 /// the probabilities take turns and the large product is timed before every step; `rel` and
 /// `dropout_cost`, the time relative to the first probability, are medians over such pairs.
 nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant,
-                             LargeProduct& product) {
+                             LargeProduct<float>& product) {
   StepBench bench(o, variant);
   std::vector<Series> all;
   for (const double dropout : o.dropouts) all.push_back(warm_up(bench, dropout));
@@ -226,7 +192,7 @@ void bench_step(const BenchOptions& o) {
             << "variant    dropout       ms   cost    rel   tokens/s   GFLOP  sgemm GFLOP/s  "
                "trainable  saved MB  peak MB\n";
   nlohmann::json all = nlohmann::json::array();
-  LargeProduct product;
+  LargeProduct<float> product;
   for (const auto& variant : o.variants)
     for (auto& line : bench_variant(o, variant, product)) {
       print_line(line);
@@ -264,6 +230,8 @@ void add_bench(CLI::App& program) {
   command->add_option("--rank", o->rank, "Rank of the adapters")->transform(whole_number(1, 384));
   command->add_option("--json", o->json, "The same as JSON");
   command->callback([o] { bench_step(*o); });
+  add_bench_contractions(*bench);
+  add_bench_trains(*bench);
 }
 
 }  // namespace metatt::apps

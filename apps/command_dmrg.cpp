@@ -105,10 +105,12 @@ void add_sweep_options(CLI::App& command, DmrgOptions& o) {
       ->check(number_between(0, 1))
       ->delimiter(',')
       ->group(group);
-  command
-      .add_option("--lanczos_steps", o.lanczos_steps, "Products for a pair of sites (default: 3)")
+  command.add_option("--solver_steps", o.solver_steps, "Products for a pair of sites (default: 3)")
       ->transform(whole_number(1))
       ->delimiter(',')
+      ->group(group);
+  command.add_option("--solver", o.solver, "lanczos, or davidson for terms of unlike strength")
+      ->check(one_of({"lanczos", "davidson"}))
       ->group(group);
   command.add_option("--sites_at_a_time", o.sites_at_a_time, "2, or 1 with subspace expansion")
       ->transform(whole_number(1, 2))

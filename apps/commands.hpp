@@ -7,6 +7,8 @@ namespace metatt::apps {
 
 /// Each adds its subcommand with options and what it does to the program.
 void add_bench(CLI::App& program);
+void add_bench_contractions(CLI::App& bench);
+void add_bench_trains(CLI::App& bench);
 void add_dmrg(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_export(CLI::App& program);  ///< export and merge

@@ -48,14 +48,15 @@ tn::DmrgSettings dmrg_settings(const DmrgOptions& o) {
   const auto bonds = schedule<Index>("maximum_bond", o.maximum_bond, o.sweeps, {20, 50, 100, 200});
   const auto cutoffs = schedule<double>("cutoff", o.cutoff, o.sweeps, {1e-10});
   const auto noises = schedule<double>("noise", o.noise, o.sweeps, {1e-5, 1e-6, 1e-8, 0});
-  const auto steps = schedule<Index>("lanczos_steps", o.lanczos_steps, o.sweeps, {3});
+  const auto steps = schedule<Index>("solver_steps", o.solver_steps, o.sweeps, {3});
   tn::DmrgSettings settings;
   for (Index i = 0; i < o.sweeps; ++i)
     settings.sweeps.push_back({.maximum_bond = entry(bonds, i),
                                .cutoff = entry(cutoffs, i),
-                               .lanczos_steps = entry(steps, i),
+                               .solver_steps = entry(steps, i),
                                .noise = entry(noises, i)});
   settings.sites = o.sites_at_a_time;
+  if (o.solver == "davidson") settings.solver = tn::EigenSolver::davidson;
   settings.energy_tolerance = o.energy_tolerance;
   settings.entropy_tolerance = o.entropy_tolerance;
   settings.variance_tolerance = o.variance_tolerance;
@@ -66,7 +67,7 @@ json sweep_json(const tn::DmrgSweep& sweep) {
   return {{"maximum_bond", sweep.maximum_bond},
           {"cutoff", sweep.cutoff},
           {"noise", sweep.noise},
-          {"lanczos_steps", sweep.lanczos_steps}};
+          {"solver_steps", sweep.solver_steps}};
 }
 
 /// Everything that decides the bits of a run, but how long it goes on.
@@ -78,6 +79,7 @@ json identity_json(const DmrgOptions& o, const std::string& text) {
           {"conserve", o.choices.conserve ? json(*o.choices.conserve) : json()},
           {"start", o.choices.start},
           {"sites_at_a_time", o.sites_at_a_time},
+          {"solver", o.solver},
           {"random_bond", o.random_bond},
           {"seed", o.seed}};
 }

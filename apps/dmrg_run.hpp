@@ -17,9 +17,10 @@ struct DmrgOptions {
   std::vector<tn::Index> maximum_bond;
   std::vector<double> cutoff;
   std::vector<double> noise;
-  std::vector<tn::Index> lanczos_steps;
+  std::vector<tn::Index> solver_steps;
   tn::Index sweeps = 10;
   tn::Index sites_at_a_time = 2;
+  std::string solver = "lanczos";
   double energy_tolerance = 1e-9, entropy_tolerance = 0, variance_tolerance = 0;
   tn::Index states = 1;
   tn::Index random_bond = 4;  ///< 0: the start is a product state

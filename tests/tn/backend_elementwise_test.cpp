@@ -160,4 +160,25 @@ BOOST_AUTO_TEST_CASE(scaling_rows_and_columns_of_a_matrix_worked_out_by_hand) {
   BOOST_TEST((columns.to_vector() == std::vector<float>{10, 200, 30, 400}));
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(differences_divide_and_stay_away_from_zero, T, Types) {
+  std::mt19937_64 generator(25);
+  Queue host;
+  for (const Index count : ragged_counts) {
+    const auto x = random_values<T>(count, generator), d = random_values<T>(count, generator);
+    auto expected = x;
+    Tensor<T> device = on_device(x);
+    backend::divide_by_difference(backend::queue(), count, on_device(d).data(), Real<T>(0.1),
+                                  Real<T>(0.2), device.mutable_data());
+    reference::divide_by_difference(host, count, d.data(), Real<T>(0.1), Real<T>(0.2),
+                                    expected.data());
+    BOOST_TEST(largest_difference(device.to_vector(), expected) <= 32 * epsilon<T>);
+  }
+  // 6 / (3 − 1); 6 / 0 and 6 / −0.25 with a least denominator of 0.5.
+  const Tensor<T> d = Tensor<T>::from({3}, {T(3), T(1), T(0.75)});
+  Tensor<T> x = Tensor<T>::from({3}, {T(6), T(6), T(6)});
+  backend::divide_by_difference(backend::queue(), 3, d.data(), Real<T>(1), Real<T>(0.5),
+                                x.mutable_data());
+  BOOST_TEST((x.to_vector() == std::vector<T>{T(3), T(12), T(-12)}));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

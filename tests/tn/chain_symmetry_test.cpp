@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(operators_act_on_states_as_their_matrices_do) {
     const auto cut = apply(mpo, state, {.maximum_rank = 3});
     const double error = (as_vector(cut.state) - H * psi).norm();
     BOOST_TEST(error > 1e-3);
-    BOOST_TEST(std::abs(error - cut.error_bound) < 1e-10);
+    BOOST_TEST(std::abs(error - cut.error) < 1e-10);
     const double mean = dot(psi, H * psi).real();
     BOOST_TEST(std::abs(variance(mpo, state) - (dot(H * psi, H * psi).real() - mean * mean)) <
                1e-11);

@@ -265,6 +265,11 @@ void check_restart(const OperatorSum& H, const Sites& sites, const DmrgSettings&
       dmrg(mpo, load_dmrg_result<T>(Hdf5Reader(folder / "run.h5"), "run"), settings);
   BOOST_TEST(resumed.energy == whole.energy);
   BOOST_TEST(same_bits(resumed.state, whole.state));
+  BOOST_REQUIRE(resumed.further.size() == whole.further.size());
+  for (std::size_t i = 0; i < whole.further.size(); ++i) {
+    BOOST_TEST(resumed.further[i].energy == whole.further[i].energy);
+    BOOST_TEST(same_bits(resumed.further[i].first_core, whole.further[i].first_core));
+  }
   BOOST_REQUIRE(resumed.sweeps.size() == whole.sweeps.size());
   for (std::size_t i = 0; i < whole.sweeps.size(); ++i) {
     BOOST_TEST(resumed.sweeps[i].energy == whole.sweeps[i].energy);
@@ -288,6 +293,10 @@ BOOST_AUTO_TEST_CASE(a_run_of_dmrg_goes_on_with_the_same_bits) {
   check_restart<float>(H, charged, settings);
   settings.sites = 1;
   check_restart<double>(H, charged, settings);
+  settings.targets = 3;
+  settings.solver = EigenSolver::davidson;
+  check_restart<double>(H, charged, settings);
+  settings.targets = 1;
   settings.energy_tolerance = 1e-3;  // ends early
   check_restart<double>(H, charged, settings);
 }

@@ -80,6 +80,12 @@ void scale_rows(Queue& queue, Index rows, Index columns, const Real<T>* factors,
 template <class T>
 void scale_columns(Queue& queue, Index rows, Index columns, const Real<T>* factors, T* A);
 
+/// x[i] /= d[i] − shift, d being real numbers. A denominator nearer to 0 than `least` is replaced
+/// by `least` with its sign.
+template <class T>
+void divide_by_difference(Queue& queue, Index count, const T* d, Real<T> shift, Real<T> least,
+                          T* x);
+
 /// Σ conj(x[i]) · y[i], in a fixed order of summation.
 template <class T>
 T dot(Queue& queue, Index count, const T* x, const T* y);

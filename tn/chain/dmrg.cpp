@@ -1,6 +1,8 @@
+#include <metatt/tn/chain/davidson.hpp>
 #include <metatt/tn/chain/dmrg.hpp>
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
+#include <metatt/tn/chain/lower_states.hpp>
 #include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
@@ -18,32 +20,14 @@ namespace metatt::tn {
 
 namespace {
 
-/// The vectors orthogonal to some others.
-template <class T>
-class OrthogonalSpace {
- public:
-  void exclude(Tensor<T> vector) {
-    const double size = norm_of(vector);
-    project(vector);
-    const double rest = norm_of(vector);
-    if (rest <= 1e-10 * size || rest == 0) return;  // excluded already
-    scale_by(vector, 1 / rest);
-    excluded_.push_back(std::move(vector));
-  }
-  void project(Tensor<T>& vector) const { remove_components<T>(excluded_, vector); }
-
- private:
-  std::vector<Tensor<T>> excluded_;
-};
-
 /// The state of one call of dmrg().
 template <class T>
 class Optimisation {
  public:
   Optimisation(const MatrixProductOperator<T>& mpo, std::span<const TensorTrain<T>> lower_states,
-               TensorTrain<T> start)
-      : state_(std::move(start)), environments_(mpo, state_) {
-    for (const TensorTrain<T>& lower : lower_states) lower_.emplace_back(lower, state_);
+               const DmrgResult<T>& start, const DmrgSettings& settings)
+      : settings_(settings), state_(start.state), environments_(mpo, state_) {
+    for (const TensorTrain<T>& lower : lower_states) add_lower(lower);
     state_.orthogonalise(0);
     const Real<T> norm = state_.norm();
     if (!(norm > 0) || !std::isfinite(norm))
@@ -52,20 +36,27 @@ class Optimisation {
     if (std::abs(norm - 1) > 1000 * std::numeric_limits<Real<T>>::epsilon())
       state_.scale(T(1 / norm));
     for (Index k = state_.length() - 1; k > 0; --k) extend_right(k);
+    for (const DmrgTarget<T>& target : start.further) {
+      if (target.first_core.legs() != state_.core(0).legs())
+        fail("dmrg: the first core of a further target does not fit the state");
+      further_.push_back(target.first_core);
+    }
   }
 
-  DmrgSweepReport sweep(Index number, Index sites, const DmrgSweep& settings) {
+  DmrgSweepReport sweep(Index number, const DmrgSweep& settings) {
     const auto start = std::chrono::steady_clock::now();
     report_ = {};
     report_.sweep = number;
     if (state_.length() == 1)
       optimise_only_site();
-    else if (sites == 1)
+    else if (settings_.sites == 1)
       sweep_sites(settings);
     else
       sweep_pairs(settings);
     if (report_.products == 0) fail("dmrg: no state is orthogonal to the lower ones");
-    report_.energy = energy();
+    settle();
+    for (const double energy : energies_)
+      report_.energy += energy / static_cast<double>(energies_.size());
     for (const Index rank : state_.ranks())
       report_.maximum_bond = std::max(report_.maximum_bond, rank);
     report_.peak_bytes = backend::memory_statistics().peak_bytes;
@@ -74,9 +65,24 @@ class Optimisation {
     return report_;
   }
 
-  const TensorTrain<T>& state() const { return state_; }
+  /// Of the targets, after a sweep.
+  void store(DmrgResult<T>& result) const {
+    result.energy = energies_.front();
+    result.state = state_;
+    result.further.clear();
+    for (std::size_t i = 0; i < further_.size(); ++i)
+      result.further.push_back({energies_[i + 1], further_[i]});
+  }
 
  private:
+  void add_lower(TensorTrain<T> lower) {
+    const Real<T> norm = lower.norm();
+    if (!(norm > 0) || !std::isfinite(norm))
+      fail("excited_state: expected lower states, found one of norm ", norm);
+    lower.scale(T(1 / norm));
+    lower_.emplace_back(std::move(lower), state_);
+  }
+
   void extend_left(Index k) {
     environments_.extend_left(state_, k);
     for (auto& lower : lower_) lower.extend_left(state_, k);
@@ -88,16 +94,12 @@ class Optimisation {
 
   void sweep_pairs(const DmrgSweep& settings) {
     const Index last = state_.length() - 2;
-    const auto optimise = [&](Index k, Index center) {
-      const auto pair = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
-      split(k, lowest(k, 2, pair, settings.lanczos_steps), settings, center);
-    };
     for (Index k = 0; k < last; ++k) {
-      optimise(k, k + 1);
+      split(k, lowest(k, 2, pairs(k), settings.solver_steps), settings, k + 1);
       extend_left(k);
     }
     for (Index k = last; k >= 0; --k) {
-      optimise(k, k);
+      split(k, lowest(k, 2, pairs(k), settings.solver_steps), settings, k);
       if (k > 0) extend_right(k + 1);
     }
   }
@@ -105,56 +107,125 @@ class Optimisation {
   void sweep_sites(const DmrgSweep& settings) {
     const Index last = state_.length() - 1;
     for (Index k = 0; k < last; ++k) {
-      state_.set_core(k, lowest(k, 1, state_.core(k), settings.lanczos_steps));
-      move_right(k, settings);
+      move_right(k, lowest(k, 1, centre_cores(), settings.solver_steps), settings);
       extend_left(k);
     }
     for (Index k = last; k > 0; --k) {
-      state_.set_core(k, lowest(k, 1, state_.core(k), settings.lanczos_steps));
-      move_left(k, settings);
+      move_left(k, lowest(k, 1, centre_cores(), settings.solver_steps), settings);
       extend_right(k);
     }
   }
 
-  /// Of the state as the last truncation left it; the eigenvalue before it may lie below.
-  double energy() const {
-    const Index sites = std::min<Index>(2, state_.length());
-    const EffectiveHamiltonian<T> hamiltonian(environments_, 0, sites);
-    const BlockTensor<T> first =
-        sites == 1 ? state_.core(0) : contract("lsm,mtr->lstr", state_.core(0), state_.core(1));
-    const Tensor<T> psi = hamiltonian.to_vector(first), product = hamiltonian(psi);
-    return static_cast<double>(
-        std::real(backend::dot(backend::queue(), psi.size(), psi.data(), product.data())));
-  }
-
-  /// A chain of one site has no bond: an eigenvector of its matrix.
+  /// A chain of one site has no bond: eigenvectors of its matrix.
   void optimise_only_site() {
     const auto start = random_blocks<T>(state_.core(0).legs(), 1);
-    state_.set_core(0, lowest(0, 1, start, start.extent(1)));
+    set_centre_cores(lowest(0, 1, {start}, start.extent(1)));
   }
 
-  /// The lowest state of a few sites among those orthogonal to the lower states.
-  BlockTensor<T> lowest(Index k, Index sites, const BlockTensor<T>& start, Index steps) {
-    const EffectiveHamiltonian<T> hamiltonian(environments_, k, sites);
-    OrthogonalSpace<T> space;
-    for (const auto& lower : lower_) space.exclude(hamiltonian.to_vector(lower.part(k, sites)));
-    Tensor<T> vector = hamiltonian.to_vector(start);
-    space.project(vector);
-    if (norm_of(vector) < 1e-6) {  // the start is one of the lower states
-      vector = random_normal<T>(vector.shape(), 1);
-      space.project(vector);
-      // Where the lower states are all there is at these sites, nothing is left to optimise.
-      if (norm_of(vector) < 1e-6) return start;
+  /// The core at the centre, of every target.
+  std::vector<BlockTensor<T>> centre_cores() const {
+    std::vector<BlockTensor<T>> cores{state_.core(*state_.center())};
+    cores.insert(cores.end(), further_.begin(), further_.end());
+    return cores;
+  }
+  void set_centre_cores(std::vector<BlockTensor<T>> cores) {
+    state_.set_core(*state_.center(), std::move(cores.front()));
+    further_.assign(std::make_move_iterator(cores.begin() + 1),
+                    std::make_move_iterator(cores.end()));
+  }
+  /// Sites k and k + 1, one of which is the centre, of every target.
+  std::vector<BlockTensor<T>> pairs(Index k) const {
+    std::vector<BlockTensor<T>> result = centre_cores();
+    for (auto& core : result)
+      core = state_.center() == k ? contract("lsm,mtr->lstr", core, state_.core(k + 1))
+                                  : contract("lsm,mtr->lstr", state_.core(k), core);
+    return result;
+  }
+
+  /// The targets as the last truncation left them, and their energies; the eigenvalues before it
+  /// may lie below. Several are the best states in the space of what is left of them.
+  void settle() {
+    energies_.clear();
+    const Index sites = std::min<Index>(2, state_.length());
+    const EffectiveHamiltonian<T> hamiltonian(environments_, 0, sites);
+    const auto states = sites == 1 ? centre_cores() : pairs(0);
+    if (states.size() == 1) {
+      const Tensor<T> psi = hamiltonian.to_vector(states[0]), product = hamiltonian(psi);
+      energies_.push_back(static_cast<double>(
+          std::real(backend::dot(backend::queue(), psi.size(), psi.data(), product.data()))));
+      return;
     }
+    std::vector<Tensor<T>> vectors;
+    for (const auto& state : states) vectors.push_back(hamiltonian.to_vector(state));
+    const auto best = lowest_eigenpairs<T>([&](const Tensor<T>& psi) { return hamiltonian(psi); },
+                                           [](Tensor<T>&, double) {}, vectors, {.rounds = 1});
+    std::vector<BlockTensor<T>> cores;
+    for (const Tensor<T>& vector : best.vectors) {
+      cores.push_back(hamiltonian.to_tensor(vector));
+      if (sites == 2)
+        cores.back() = contract("lstr,mtr->lsm", cores.back(), conjugate(state_.core(1)));
+    }
+    energies_ = best.values;
+    set_centre_cores(std::move(cores));
+  }
+
+  /// The lowest states of a few sites among those that the lower states leave, as many as there are
+  /// targets if there is room for them.
+  std::vector<BlockTensor<T>> lowest(Index k, Index sites,
+                                     const std::vector<BlockTensor<T>>& starts, Index steps) {
+    const EffectiveHamiltonian<T> hamiltonian(environments_, k, sites);
+    LowerStates<T> lower(settings_.penalty);
+    for (const auto& fixed : lower_) lower.add(hamiltonian.to_vector(fixed.part(k, sites)));
+    std::vector<Tensor<T>> vectors;
+    const auto add = [&](Tensor<T> vector) {
+      lower.project(vector);
+      // Else it is one of the lower states, or nothing but them has room at these sites.
+      if (norm_of(vector) >= 1e-6) vectors.push_back(std::move(vector));
+    };
+    for (const auto& start : starts) add(hamiltonian.to_vector(start));
+    const Index size = hamiltonian.to_vector(starts[0]).size();
+    for (Index i = static_cast<Index>(vectors.size()); i < std::min(settings_.targets, size); ++i)
+      add(random_normal<T>({size}, 1, static_cast<std::uint64_t>(i)));
+    if (vectors.empty()) return starts;  // nothing is left to optimise here
+    std::vector<BlockTensor<T>> states;
+    for (const Tensor<T>& vector : solve(hamiltonian, lower, vectors, steps))
+      states.push_back(hamiltonian.to_tensor(vector));
+    return states;
+  }
+
+  std::vector<Tensor<T>> solve(const EffectiveHamiltonian<T>& hamiltonian,
+                               const LowerStates<T>& lower, std::span<const Tensor<T>> starts,
+                               Index steps) {
     const auto apply = [&](const Tensor<T>& psi) {
       Tensor<T> product = hamiltonian(psi);
-      space.project(product);
+      lower.change_product(psi, product);
       return product;
     };
-    const auto pair = lowest_eigenpair<T>(apply, vector, {steps});
-    report_.residual = std::max(report_.residual, pair.residual);
-    report_.products += pair.products;
-    return hamiltonian.to_tensor(pair.vector);
+    const bool divide = settings_.solver == EigenSolver::davidson;
+    if (starts.size() == 1 && !divide) {
+      auto pair = lowest_eigenpair<T>(apply, starts[0], {steps});
+      note_solution(pair);
+      return {std::move(pair.vector)};
+    }
+    const Tensor<T> diagonal = divide ? hamiltonian.diagonal() : Tensor<T>();
+    const auto correct = [&](Tensor<T>& residual, double value) {
+      if (!divide) return;
+      // Denominators of a thousandth of the energy are as good as zero.
+      const double least = std::max(1e-3 * std::abs(value), 1e-8);
+      backend::divide_by_difference(backend::queue(), residual.size(), diagonal.data(),
+                                    static_cast<Real<T>>(value), static_cast<Real<T>>(least),
+                                    residual.mutable_data());
+      lower.project(residual);
+    };
+    auto pairs = lowest_eigenpairs<T>(apply, correct, starts, {steps});
+    note_solution(pairs);
+    return std::move(pairs.vectors);
+  }
+
+  template <class Solution>
+  void note_solution(const Solution& solution) {
+    report_.residual = std::max(report_.residual, solution.residual);
+    report_.products += solution.products;
   }
 
   /// x with this weight against a state of norm one.
@@ -178,34 +249,37 @@ class Optimisation {
     return weighted(qr(part, 2).r, noise);
   }
 
-  /// The centre goes from site k to the next; with noise the bond grows first by what H·ψ needs
+  /// The centre goes from site k to the next. With noise the bond has room for what H·ψ needs
   /// (subspace expansion, Hubig et al., arXiv:1501.05504), which leaves the state as it is.
-  void move_right(Index k, const DmrgSweep& settings) {
-    BlockTensor<T> own = state_.core(k), next = state_.core(k + 1);
-    if (settings.noise > 0) {
-      const BlockTensor<T> more = leading_right(k, own, settings.noise);
-      next = direct_sum(next, BlockTensor<T>({more.leg(2).reversed(), next.leg(1), next.leg(2)}),
-                        std::array{0});
-      own = direct_sum(own, more, std::array{2});
-    }
-    auto cut = truncated_svd(own, 2, policy(settings));
-    note(k, cut.spectrum, cut.truncation);
-    auto center = contract("mn,nsr->msr", leg_scaled(cut.vh, 0, cut.singular_values), next);
-    state_.set_pair(k, std::move(cut.u), normalised(std::move(center)), k + 1);
+  void move_right(Index k, const std::vector<BlockTensor<T>>& cores, const DmrgSweep& settings) {
+    const auto kept = leading_left_vectors(rows_of(k, cores, settings.noise), 2, policy(settings));
+    note(k, kept.spectrum, kept.truncation);
+    replace_pair(k, k + 1, kept.vectors, cores, [&](const BlockTensor<T>& core) {
+      const auto bond = contract("lsn,lsm->nm", conjugate(kept.vectors), core);
+      return contract("nm,msr->nsr", bond, state_.core(k + 1));
+    });
+  }
+  void move_left(Index k, const std::vector<BlockTensor<T>>& cores, const DmrgSweep& settings) {
+    const auto kept =
+        leading_right_vectors(columns_of(k, cores, settings.noise), 1, policy(settings));
+    note(k - 1, kept.spectrum, kept.truncation);
+    replace_pair(k - 1, k - 1, kept.vectors, cores, [&](const BlockTensor<T>& core) {
+      const auto bond = contract("msr,nsr->mn", core, conjugate(kept.vectors));
+      return contract("lsm,mn->lsn", state_.core(k - 1), bond);
+    });
   }
 
-  void move_left(Index k, const DmrgSweep& settings) {
-    BlockTensor<T> own = state_.core(k), next = state_.core(k - 1);
-    if (settings.noise > 0) {
-      const BlockTensor<T> more = leading_left(k, own, settings.noise);
-      next = direct_sum(next, BlockTensor<T>({next.leg(0), next.leg(1), more.leg(0).reversed()}),
-                        std::array{2});
-      own = direct_sum(own, more, std::array{0});
-    }
-    auto cut = truncated_svd(own, 1, policy(settings));
-    note(k - 1, cut.spectrum, cut.truncation);
-    auto center = contract("lsn,nm->lsm", next, leg_scaled(cut.u, 1, cut.singular_values));
-    state_.set_pair(k - 1, normalised(std::move(center)), std::move(cut.vh), k - 1);
+  /// Cores k and k + 1 anew: the one that is not the centre, and from each of `states` the centre.
+  template <class Centre>
+  void replace_pair(Index k, Index center, const BlockTensor<T>& other,
+                    const std::vector<BlockTensor<T>>& states, const Centre& centre) {
+    std::vector<BlockTensor<T>> cores;
+    for (const auto& state : states) cores.push_back(normalised(centre(state)));
+    if (center == k)
+      state_.set_pair(k, cores.front(), other, k);
+    else
+      state_.set_pair(k, other, cores.front(), k + 1);
+    set_centre_cores(std::move(cores));
   }
 
   static TruncationPolicy policy(const DmrgSweep& settings) {
@@ -222,36 +296,49 @@ class Optimisation {
       report_.centre_entropy = entropy(spectrum.first(static_cast<std::size_t>(truncation.kept)));
   }
 
-  /// Two cores from the state of their sites. Only the one that the centre leaves behind needs
+  /// Two cores from the states of their sites. Only the one that the centre leaves behind needs
   /// singular vectors; the other one is the state in their basis. With noise they are those of the
   /// state with the part of H·ψ that leads out of the bond beside it, with a small weight.
-  void split(Index k, const BlockTensor<T>& psi, const DmrgSweep& settings, Index center) {
-    BlockTensor<T> left, right;
+  void split(Index k, const std::vector<BlockTensor<T>>& states, const DmrgSweep& settings,
+             Index center) {
     if (center == k + 1) {
-      auto kept = leading_left_vectors(rows_of(k, psi, settings.noise), 2, policy(settings));
+      const auto kept =
+          leading_left_vectors(rows_of(k, states, settings.noise), 2, policy(settings));
       note(k, kept.spectrum, kept.truncation);
-      left = std::move(kept.vectors);
-      right = normalised(contract("lsm,lstr->mtr", conjugate(left), psi));
+      replace_pair(k, center, kept.vectors, states, [&](const BlockTensor<T>& psi) {
+        return contract("lsm,lstr->mtr", conjugate(kept.vectors), psi);
+      });
     } else {
-      const bool noisy = settings.noise > 0;
-      auto kept = leading_right_vectors(columns_of(k, psi, settings.noise), noisy ? 1 : 2,
-                                        policy(settings));
+      const BlockTensor<T> columns = columns_of(k + 1, states, settings.noise);
+      const auto kept = leading_right_vectors(columns, columns.order() - 2, policy(settings));
       note(k, kept.spectrum, kept.truncation);
-      right = std::move(kept.vectors);
-      left = normalised(contract("lstr,mtr->lsm", psi, conjugate(right)));
+      replace_pair(k, center, kept.vectors, states, [&](const BlockTensor<T>& psi) {
+        return contract("lstr,mtr->lsm", psi, conjugate(kept.vectors));
+      });
     }
-    state_.set_pair(k, std::move(left), std::move(right), center);
   }
 
-  BlockTensor<T> rows_of(Index k, const BlockTensor<T>& psi, double noise) const {
-    if (noise == 0) return psi;
-    const BlockTensor<T> rows = lq(psi, 2).l;
-    return direct_sum(rows, leading_right(k, rows, noise), std::array{2});
+  /// What the rows (left bond, mode k) of all targets span, with the same weight for each, and with
+  /// noise what H·ψ needs besides. One target without noise is that itself.
+  BlockTensor<T> rows_of(Index k, const std::vector<BlockTensor<T>>& states, double noise) const {
+    if (states.size() == 1 && noise == 0) return states[0];
+    BlockTensor<T> rows = lq(states[0], 2).l;
+    for (std::size_t i = 1; i < states.size(); ++i)
+      rows = direct_sum(rows, lq(states[i], 2).l, std::array{2});
+    rows = weighted(std::move(rows), 1);
+    return noise == 0 ? rows : direct_sum(rows, leading_right(k, rows, noise), std::array{2});
   }
-  BlockTensor<T> columns_of(Index k, const BlockTensor<T>& psi, double noise) const {
-    if (noise == 0) return psi;
-    const BlockTensor<T> columns = qr(psi, 2).r;
-    return direct_sum(columns, leading_left(k + 1, columns, noise), std::array{0});
+  /// Likewise of the columns (mode k, right bond).
+  BlockTensor<T> columns_of(Index k, const std::vector<BlockTensor<T>>& states,
+                            double noise) const {
+    if (states.size() == 1 && noise == 0) return states[0];
+    const int first = states[0].order() - 2;
+    BlockTensor<T> columns = qr(states[0], first).r;
+    for (std::size_t i = 1; i < states.size(); ++i)
+      columns = direct_sum(columns, qr(states[i], first).r, std::array{0});
+    columns = weighted(std::move(columns), 1);
+    return noise == 0 ? columns
+                      : direct_sum(columns, leading_left(k, columns, noise), std::array{0});
   }
 
   /// Norm one again after what was discarded.
@@ -260,7 +347,10 @@ class Optimisation {
     return x;
   }
 
+  const DmrgSettings& settings_;
   TensorTrain<T> state_;
+  std::vector<BlockTensor<T>> further_;  ///< the core at the centre of the targets after the first
+  std::vector<double> energies_;
   Environments<T> environments_;
   std::vector<Overlaps<T>> lower_;
   DmrgSweepReport report_;
@@ -268,11 +358,11 @@ class Optimisation {
 
 /// What the row of a new sweep says besides what the sweep itself knows.
 template <class T>
-void compare(DmrgSweepReport& row, const DmrgResult<T>& before, const DmrgSettings& settings,
-             const MatrixProductOperator<T>& mpo, const TensorTrain<T>& state) {
+void compare(DmrgSweepReport& row, const DmrgResult<T>& so_far, const DmrgSettings& settings,
+             const MatrixProductOperator<T>& mpo) {
   constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-  row.energy_change = before.sweeps.empty() ? unknown : row.energy - before.energy;
-  row.variance = settings.variance_tolerance > 0 ? variance(mpo, state) : unknown;
+  row.energy_change = so_far.sweeps.empty() ? unknown : row.energy - so_far.sweeps.back().energy;
+  row.variance = settings.variance_tolerance > 0 ? variance(mpo, so_far.state) : unknown;
 }
 
 bool within(double value, double tolerance) {
@@ -298,13 +388,15 @@ void check_settings(const DmrgSettings& settings) {
   if (settings.sweeps.empty()) fail("dmrg: expected at least one sweep, found none");
   if (settings.sites != 1 && settings.sites != 2)
     fail("dmrg: expected 1 or 2 sites, found ", settings.sites);
+  if (settings.targets < 1) fail("dmrg: expected at least 1 target, found ", settings.targets);
+  if (!(settings.penalty > 0)) fail("dmrg: expected a penalty above 0, found ", settings.penalty);
   for (const DmrgSweep& sweep : settings.sweeps)
-    if (sweep.maximum_bond < 1 || sweep.lanczos_steps < 1 || !(sweep.noise >= 0) ||
+    if (sweep.maximum_bond < 1 || sweep.solver_steps < 1 || !(sweep.noise >= 0) ||
         !(sweep.cutoff >= 0 && sweep.cutoff <= 1))
       fail(
-          "dmrg: expected a bond and Lanczos steps of at least 1, a noise of at least 0 and a "
+          "dmrg: expected a bond and solver steps of at least 1, a noise of at least 0 and a "
           "cutoff between 0 and 1, found ",
-          sweep.maximum_bond, ", ", sweep.lanczos_steps, ", ", sweep.noise, " and ", sweep.cutoff);
+          sweep.maximum_bond, ", ", sweep.solver_steps, ", ", sweep.noise, " and ", sweep.cutoff);
   for (const double tolerance :
        {settings.energy_tolerance, settings.entropy_tolerance, settings.variance_tolerance})
     if (!(tolerance >= 0)) fail("dmrg: expected tolerances of at least 0, found ", tolerance);
@@ -313,18 +405,29 @@ void check_settings(const DmrgSettings& settings) {
 }  // namespace
 
 template <class T>
+TensorTrain<T> DmrgResult<T>::target(Index i) const {
+  if (i < 0 || i > static_cast<Index>(further.size()))
+    fail("DmrgResult: expected a target from 0 to ", further.size(), ", found ", i);
+  TensorTrain<T> result = state;
+  if (i > 0) result.set_core(0, further[static_cast<std::size_t>(i - 1)].first_core);
+  return result;
+}
+
+template <class T>
 DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
                             std::span<const TensorTrain<T>> lower_states, DmrgResult<T> result,
                             const DmrgSettings& settings, const DmrgObserver<T>& observer) {
   check_settings(settings);
   check_hermitian("dmrg", mpo);
-  Optimisation<T> run(mpo, lower_states, result.state);
+  if (static_cast<Index>(result.further.size()) >= settings.targets)
+    fail("dmrg: expected at least the ", result.further.size() + 1, " targets of the run, found ",
+         settings.targets);
+  Optimisation<T> run(mpo, lower_states, result, settings);
   result.converged = is_converged(result.sweeps, settings);
   for (std::size_t i = result.sweeps.size(); i < settings.sweeps.size() && !result.converged; ++i) {
-    DmrgSweepReport row = run.sweep(static_cast<Index>(i), settings.sites, settings.sweeps[i]);
-    compare(row, result, settings, mpo, run.state());
-    result.energy = row.energy;
-    result.state = run.state();
+    DmrgSweepReport row = run.sweep(static_cast<Index>(i), settings.sweeps[i]);
+    run.store(result);
+    compare(row, result, settings, mpo);
     result.sweeps.push_back(row);
     result.converged = is_converged(result.sweeps, settings);
     if (observer) observer(result);
@@ -354,6 +457,7 @@ DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
 }
 
 #define METATT_INSTANTIATE(T)                                                                      \
+  template TensorTrain<T> DmrgResult<T>::target(Index) const;                                      \
   template DmrgResult<T> dmrg(const MatrixProductOperator<T>&, TensorTrain<T>,                     \
                               const DmrgSettings&, const DmrgObserver<T>&);                        \
   template DmrgResult<T> dmrg(const MatrixProductOperator<T>&, DmrgResult<T>, const DmrgSettings&, \

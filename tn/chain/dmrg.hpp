@@ -6,6 +6,7 @@
 #include <metatt/tn/chain/environment.hpp>
 
 #include <functional>
+#include <limits>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -15,8 +16,8 @@ namespace metatt::tn {
 /// One sweep, from left to right and back. Nothing is cut off unless asked for.
 struct DmrgSweep {
   Index maximum_bond = unlimited;
-  double cutoff = 0;        ///< relative discarded weight of each truncation
-  Index lanczos_steps = 3;  ///< products at most for each site or pair of sites
+  double cutoff = 0;       ///< relative discarded weight of each truncation
+  Index solver_steps = 3;  ///< products at most for each site or pair of sites and target
   /// Weight of the perturbation that each split mixes in, against that of the state: it lets bonds
   /// grow by charges and states that two sites alone do not reach (White, cond-mat/0508709).
   /// Between 1e-4 and 1e-8 where it is needed; 0 in the last sweeps, or the energy stays too high.
@@ -25,11 +26,27 @@ struct DmrgSweep {
   bool operator==(const DmrgSweep&) const = default;
 };
 
+/// How the lowest states of a site or pair of sites are found.
+enum class EigenSolver {
+  lanczos,  ///< in Krylov spaces
+  /// With residuals divided by the diagonal of the effective Hamiltonian: fewer products where that
+  /// dominates (interactions of very different strength), more memory.
+  davidson,
+};
+
 struct DmrgSettings {
   std::vector<DmrgSweep> sweeps = {};
   /// 2: two neighbouring sites at a time, whose bond is made anew. 1: one site at a time, for about
   /// half of the cost; bonds grow only in sweeps with noise, by subspace expansion.
   Index sites = 2;
+  EigenSolver solver = EigenSolver::lanczos;
+  /// How many of the lowest states are sought in one run: they share all cores but one, and bonds
+  /// keep what is best for their mean. For close or degenerate levels.
+  Index targets = 1;
+  /// What a lower state costs in excited_state(): infinite, and every local problem is solved in
+  /// the space orthogonal to them; finite, and this times the squared overlap is added to the
+  /// energy, so that it must exceed the distance of the levels.
+  double penalty = std::numeric_limits<double>::infinity();
   /// A run is converged, and ends before its last sweep, when a sweep with the settings of the last
   /// one stays within all of these that are not 0: the change of the energy against the sweep
   /// before, that of the entropy at the middle bond, and the variance of the energy, which costs an
@@ -42,7 +59,7 @@ struct DmrgSettings {
 /// One row of the table that a run makes.
 struct DmrgSweepReport {
   Index sweep = 0;              ///< from 0
-  double energy = 0;            ///< ⟨ψ|H|ψ⟩ of the state at the end of the sweep
+  double energy = 0;            ///< ⟨ψ|H|ψ⟩ at the end of the sweep, the mean of all targets
   double energy_change = 0;     ///< against the sweep before; NaN for the first
   Index maximum_bond = 0;       ///< of the state
   double discarded_weight = 0;  ///< the largest of the sweep
@@ -54,12 +71,25 @@ struct DmrgSweepReport {
   std::int64_t peak_bytes = 0;  ///< most memory that the tensors of this process have had
 };
 
+/// A further target: the state of a run with another core 0.
+template <class T>
+struct DmrgTarget {
+  double energy = 0;
+  BlockTensor<T> first_core;
+};
+
 template <class T>
 struct DmrgResult {
   double energy = 0;
   TensorTrain<T> state;  ///< norm one, centre at site 0
   std::vector<DmrgSweepReport> sweeps;
   bool converged = false;  ///< within the tolerances; false if there are none
+  /// Of a run with several targets, ascending; fewer where a bond of the last sweep, or the sector,
+  /// has no room for them. All are orthogonal to each other and to `state`.
+  std::vector<DmrgTarget<T>> further = {};
+
+  /// Target 0 is `state`. Throws Error if there is no such target.
+  TensorTrain<T> target(Index i) const;
 };
 
 /// Sees what there is after every sweep; `sweeps.back()` is the new row.
@@ -86,9 +116,9 @@ DmrgResult<T> dmrg(const MatrixProductOperator<T>& mpo, DmrgResult<T> so_far,
                    const DmrgSettings& settings, const DmrgObserver<T>& observer = {});
 
 /// The same among the states that are orthogonal to `lower_states` (in a canonical form or not, of
-/// any norm): with the k lowest states given, the next one. Every local problem is solved in the
-/// space orthogonal to theirs, so no penalty need be chosen. ⟨lower|ψ⟩ is zero up to what the
-/// truncations cut off. One more overlap of states per lower state and pair of sites.
+/// any norm): with the k lowest states given, the next one. ⟨lower|ψ⟩ is zero up to what the
+/// truncations cut off, with a finite `penalty` up to what it allows. One more overlap of states
+/// per lower state and pair of sites.
 template <class T>
 DmrgResult<T> excited_state(const MatrixProductOperator<T>& mpo,
                             std::span<const TensorTrain<T>> lower_states, TensorTrain<T> start,

@@ -1,5 +1,6 @@
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/panels.hpp>
+#include <metatt/tn/contract.hpp>
 
 #include <algorithm>
 #include <optional>
@@ -99,6 +100,7 @@ struct EffectiveHamiltonian<T>::Plan {
   Index size = 0;
   std::optional<std::pair<Index, Index>> left_identity, right_identity;  ///< sector and place there
   Panels before, after;
+  std::vector<SparseEntry<T>> entries;  ///< of the operator between
   std::unique_ptr<PanelOperator<T>> middle;
 
   Plan(const Environments<T>& environments, Index k, Index sites);
@@ -112,6 +114,7 @@ struct EffectiveHamiltonian<T>::Plan {
   void for_each_matrix(const StateBlock& block, const Copy& copy) const;
   void multiply_left(const T* psi, T* ket) const;
   void multiply_right(const T* applied, T* result) const;
+  Tensor<T> mode_coupling(Index mode) const;
 };
 
 template <class T>
@@ -130,7 +133,8 @@ EffectiveHamiltonian<T>::Plan::Plan(const Environments<T>& environments, Index k
   before = Panels(Grouping::of(mpo.bond_leg(k)), modes);
   after = Panels(Grouping::of(mpo.bond_leg(k + sites)), modes);
   list_panels();
-  middle = std::make_unique<PanelOperator<T>>(before, after, product_entries(mpo, k, sites));
+  entries = product_entries(mpo, k, sites);
+  middle = std::make_unique<PanelOperator<T>>(before, after, entries);
 }
 
 template <class T>
@@ -238,6 +242,33 @@ void EffectiveHamiltonian<T>::Plan::multiply_right(const T* applied, T* result) 
     backend::add_scaled(backend::queue(), identity.size, T(1), identity.from, identity.to);
 }
 
+/// The diagonals of the matrices of an environment for one sector of the state's bond, a row for
+/// each index of the operator bond; zero where an operator changes the charge.
+template <class T>
+Tensor<T> environment_diagonals(const BlockTensor<T>& environment, Index sector) {
+  const Index size = environment.leg(1).sector(sector).dimension;
+  Tensor<T> rows = Tensor<T>::zeros({environment.extent(0), size});
+  for (const auto& [key, block] : environment.blocks()) {
+    if (key[1] != sector || key[2] != sector) continue;
+    for (Index w = 0; w < block.extent(0); ++w)
+      backend::copy_matrix(backend::queue(), size, 1, block.data() + w * size * size, size + 1,
+                           rows.mutable_data() + (environment.leg(0).offset(key[0]) + w) * size, 1);
+  }
+  return rows;
+}
+
+/// C[w, v] for which a basis state of the sites keeps itself, between operator bonds w on the left
+/// and v on the right.
+template <class T>
+Tensor<T> EffectiveHamiltonian<T>::Plan::mode_coupling(Index mode) const {
+  const Index count = modes.count(), w = L.extent(0), v = R.extent(0);
+  std::vector<T> matrix(static_cast<std::size_t>(w * v));
+  for (const auto& entry : entries)
+    if (entry.row % count == mode && entry.column % count == mode)
+      matrix[static_cast<std::size_t>(entry.column / count * v + entry.row / count)] = entry.value;
+  return Tensor<T>::from({w, v}, std::span<const T>(matrix));
+}
+
 /// copy(key, place in the block of the tensor, its row length, place in the vector) for each matrix
 /// of a block.
 template <class T>
@@ -307,6 +338,26 @@ Tensor<T> EffectiveHamiltonian<T>::operator()(const Tensor<T>& psi) const {
   plan_->multiply_left(psi.data(), ket.mutable_data());
   plan_->middle->apply(ket.data(), applied.mutable_data());
   plan_->multiply_right(applied.data(), result.mutable_data());
+  return result;
+}
+
+template <class T>
+Tensor<T> EffectiveHamiltonian<T>::diagonal() const {
+  Tensor<T> result({plan_->size});
+  const Grouping& modes = plan_->modes;
+  for (Index mode = 0; mode < modes.count(); ++mode) {
+    const auto m = static_cast<std::size_t>(mode);
+    const Tensor<T> coupling = plan_->mode_coupling(mode);
+    for (const StateBlock& block : plan_->blocks) {
+      if (block.group != modes.group[m]) continue;
+      const Tensor<T> right =
+          contract("wv,vr->wr", coupling, environment_diagonals(plan_->R, block.right));
+      const Tensor<T> both =
+          contract("wl,wr->lr", environment_diagonals(plan_->L, block.left), right);
+      backend::copy(backend::queue(), both.size(), both.data(),
+                    result.mutable_data() + block.offset + modes.place[m] * both.size());
+    }
+  }
   return result;
 }
 

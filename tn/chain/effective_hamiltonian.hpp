@@ -30,6 +30,9 @@ class EffectiveHamiltonian {
   /// by the charges.
   Tensor<T> operator()(const Tensor<T>& psi) const;
 
+  /// The diagonal of the matrix that operator() multiplies by, real numbers. Cost d·w·(w + l)·r.
+  Tensor<T> diagonal() const;
+
  private:
   struct Plan;
   std::unique_ptr<const Plan> plan_;

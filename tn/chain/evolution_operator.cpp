@@ -107,6 +107,18 @@ Elements strung(const SiteParts<T>& parts, Index row, Index column, Complex z) {
   return result;
 }
 
+/// The same of W-I: the site's own term, or the string that ends, begins or passes, never two.
+template <class T>
+Elements alone(const SiteParts<T>& parts, Index row, Index column, Complex z) {
+  constexpr Index none = SiteParts<T>::start;
+  Elements result = parts.part(row, column);
+  if (column == none)
+    for (Complex& x : result) x *= z;
+  if (row == none && column == none)
+    for (std::size_t i = 0; i < parts.dimension(); ++i) result[i * parts.dimension() + i] += 1;
+  return result;
+}
+
 /// The indices of the left bond of site k that strings cross, "no string" first.
 template <class T>
 std::vector<Index> strings(const MatrixProductOperator<T>& mpo, Index k) {
@@ -120,7 +132,8 @@ std::vector<Index> strings(const MatrixProductOperator<T>& mpo, Index k) {
 
 template <class T>
 MatrixProductOperator<T> evolution_operator(const MatrixProductOperator<T>& mpo, const Sites& sites,
-                                            Complex z) {
+                                            Complex z, EvolutionMethod method) {
+  const auto coefficient = method == EvolutionMethod::w1 ? alone<T> : strung<T>;
   std::vector<typename MatrixProductOperator<T>::Core> cores;
   for (Index k = 0; k < mpo.length(); ++k) {
     const SiteParts<T> parts(mpo, k);
@@ -132,7 +145,7 @@ MatrixProductOperator<T> evolution_operator(const MatrixProductOperator<T>& mpo,
     for (std::size_t i = 0; i < rows.size(); ++i)
       for (std::size_t j = 0; j < columns.size(); ++j) {
         std::vector<T> matrix;
-        for (const Complex& x : strung(parts, rows[i], columns[j], z))
+        for (const Complex& x : coefficient(parts, rows[i], columns[j], z))
           matrix.push_back(scalar_of<T>(x));
         if (std::ranges::any_of(matrix, [](const T& x) { return x != T(0); }))
           cores.back().entries.push_back(
@@ -146,20 +159,20 @@ MatrixProductOperator<T> evolution_operator(const MatrixProductOperator<T>& mpo,
 
 template <class T>
 std::vector<MatrixProductOperator<T>> evolution_operators(const OperatorSum& sum,
-                                                          const Sites& sites, Complex z,
-                                                          int order) {
+                                                          const Sites& sites, Complex z, int order,
+                                                          EvolutionMethod method) {
   if (order != 1 && order != 2) fail("evolution_operators: expected order 1 or 2, found ", order);
   if (std::is_same_v<T, Real<T>> && (z.imag() != 0 || order == 2))
     fail("evolution_operators: expected a complex type for the step ", z, " of order ", order);
   const auto mpo = matrix_product_operator<T>(sum, sites);
-  if (order == 1) return {evolution_operator(mpo, sites, z)};
-  return {evolution_operator(mpo, sites, z * Complex(0.5, 0.5)),
-          evolution_operator(mpo, sites, z * Complex(0.5, -0.5))};
+  if (order == 1) return {evolution_operator(mpo, sites, z, method)};
+  return {evolution_operator(mpo, sites, z * Complex(0.5, 0.5), method),
+          evolution_operator(mpo, sites, z * Complex(0.5, -0.5), method)};
 }
 
-#define METATT_INSTANTIATE(T)                                                            \
-  template std::vector<MatrixProductOperator<T>> evolution_operators(const OperatorSum&, \
-                                                                     const Sites&, Complex, int);
+#define METATT_INSTANTIATE(T)                                         \
+  template std::vector<MatrixProductOperator<T>> evolution_operators( \
+      const OperatorSum&, const Sites&, Complex, int, EvolutionMethod);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 METATT_INSTANTIATE(std::complex<float>)

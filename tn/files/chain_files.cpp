@@ -23,6 +23,10 @@ void each_column(const Visit& visit) {
   visit("peak_bytes", &DmrgSweepReport::peak_bytes);
 }
 
+std::string target_name(const std::string& name, std::size_t i) {
+  return name + "/further_" + std::to_string(i);
+}
+
 }  // namespace
 
 template <class T>
@@ -49,6 +53,11 @@ void save(Hdf5Writer& file, const std::string& name, const DmrgResult<T>& result
   file.write(name + "/energy", result.energy);
   file.write(name + "/sweeps", rows);
   save(file, name + "/state", result.state);
+  for (std::size_t i = 0; i < result.further.size(); ++i) {
+    const std::string target = target_name(name, i);
+    file.write(target + "/energy", result.further[i].energy);
+    save(file, target + "/first_core", result.further[i].first_core);
+  }
   each_column([&]<class Column>(const char* column, Column DmrgSweepReport::*member) {
     std::vector<Column> values;
     for (const DmrgSweepReport& row : result.sweeps) values.push_back(row.*member);
@@ -61,6 +70,9 @@ DmrgResult<T> load_dmrg_result(const Hdf5Reader& file, const std::string& name) 
   file.expect(name, "kind", dmrg_kind);
   DmrgResult<T> result{
       file.read_number<double>(name + "/energy"), load_tensor_train<T>(file, name + "/state"), {}};
+  for (std::size_t i = 0; file.contains(target_name(name, i)); ++i)
+    result.further.push_back({file.read_number<double>(target_name(name, i) + "/energy"),
+                              load_block_tensor<T>(file, target_name(name, i) + "/first_core")});
   const Index rows = file.read_number<Index>(name + "/sweeps");
   // A damaged number of rows is noticed before memory is asked for.
   if (rows != static_cast<Index>(file.read<double>(name + "/table/energy").values.size()))

@@ -236,17 +236,14 @@ Tensor<T> descending(const Tensor<T>& vectors, Side side) {
   return rows;
 }
 
-/// The singular vectors of one side, as columns (left) or rows (right), and the values.
+/// Singular vectors of one side, as columns (left) or rows (right), and the values.
 template <class T>
-std::pair<Tensor<T>, std::vector<double>> side_vectors(const Tensor<T>& matrix, Side side) {
-  const bool left = side == Side::left;
-  const Index own = matrix.extent(left ? 0 : 1), other = matrix.extent(left ? 1 : 0);
-  if (own > other) {  // the square would be larger than the matrix
-    Svd<T> factors = svd(matrix);
-    return {std::move(left ? factors.u : factors.vh), std::move(factors.singular_values)};
-  }
-  Eigh<T> pairs = eigh(left ? matrix_product(matrix, matrix, Transpose::no, Transpose::conjugate)
-                            : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no));
+using SideVectors = std::pair<Tensor<T>, std::vector<double>>;
+
+/// Those of a matrix from its product with its adjoint.
+template <class T>
+SideVectors<T> vectors_of_square(const Tensor<T>& square, Side side) {
+  const Eigh<T> pairs = eigh(square);
   std::vector<double> values;
   for (std::size_t i = pairs.values.size(); i-- > 0;)
     values.push_back(std::sqrt(std::max(pairs.values[i], 0.0)));
@@ -254,14 +251,29 @@ std::pair<Tensor<T>, std::vector<double>> side_vectors(const Tensor<T>& matrix, 
 }
 
 template <class T>
+SideVectors<T> side_vectors(const Tensor<T>& matrix, Side side) {
+  const bool left = side == Side::left;
+  const Index own = matrix.extent(left ? 0 : 1), other = matrix.extent(left ? 1 : 0);
+  if (own > other) {  // the square would be larger than the matrix
+    Svd<T> factors = svd(matrix);
+    return {std::move(left ? factors.u : factors.vh), std::move(factors.singular_values)};
+  }
+  return vectors_of_square(
+      left ? matrix_product(matrix, matrix, Transpose::no, Transpose::conjugate)
+           : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no),
+      side);
+}
+
+template <class T>
 LeadingVectors<T> leading_vectors(const char* function, const BlockTensor<T>& x, int row_legs,
-                                  const TruncationPolicy& policy, Side side) {
+                                  const TruncationPolicy& policy, Side side,
+                                  SideVectors<T> (*decompose)(const Tensor<T>&, Side)) {
   const Matrices<T> matrices(function, x, row_legs);
   std::vector<Tensor<T>> vectors;
   std::vector<std::vector<double>> spectra;
   LeadingVectors<T> result;
   for (const auto& [charge, group] : matrices.groups()) {
-    auto [own, values] = side_vectors(matrices.matrix(group), side);
+    auto [own, values] = decompose(matrices.matrix(group), side);
     result.spectrum.insert(result.spectrum.end(), values.begin(), values.end());
     spectra.push_back(std::move(values));
     vectors.push_back(std::move(own));
@@ -300,7 +312,8 @@ template <class T>
 LeadingVectors<T> leading_left_vectors(const BlockTensor<T>& x, int row_legs,
                                        const TruncationPolicy& policy) {
   if (resolved<T>(policy, most_values(x, row_legs)))
-    return leading_vectors("leading_left_vectors", x, row_legs, policy, Side::left);
+    return leading_vectors("leading_left_vectors", x, row_legs, policy, Side::left,
+                           side_vectors<T>);
   TruncatedBlockSvd<T> cut = truncated_svd(x, row_legs, policy);
   return {std::move(cut.u), std::move(cut.spectrum), cut.truncation};
 }
@@ -309,9 +322,22 @@ template <class T>
 LeadingVectors<T> leading_right_vectors(const BlockTensor<T>& x, int row_legs,
                                         const TruncationPolicy& policy) {
   if (resolved<T>(policy, most_values(x, row_legs)))
-    return leading_vectors("leading_right_vectors", x, row_legs, policy, Side::right);
+    return leading_vectors("leading_right_vectors", x, row_legs, policy, Side::right,
+                           side_vectors<T>);
   TruncatedBlockSvd<T> cut = truncated_svd(x, row_legs, policy);
   return {std::move(cut.vh), std::move(cut.spectrum), cut.truncation};
+}
+
+template <class T>
+LeadingVectors<T> leading_eigenvectors(const BlockTensor<T>& square,
+                                       const TruncationPolicy& policy) {
+  const int half = square.order() / 2;
+  for (int k = 0; k < half; ++k)
+    if (square.order() % 2 != 0 || !square.leg(k).matches(square.leg(half + k)))
+      fail("leading_eigenvectors: expected the adjoint legs first, then the legs, found ",
+           shape_text(square.shape()));
+  return leading_vectors("leading_eigenvectors", square, half, policy, Side::right,
+                         vectors_of_square<T>);
 }
 
 template <class T>
@@ -338,15 +364,16 @@ BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
   return x;
 }
 
-#define METATT_BLOCK_DECOMPOSITIONS(T)                                         \
-  template BlockQr<T> qr(const BlockTensor<T>&, int);                          \
-  template BlockLq<T> lq(const BlockTensor<T>&, int);                          \
-  template TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>&, int,      \
-                                              const TruncationPolicy&);        \
-  template LeadingVectors<T> leading_left_vectors(const BlockTensor<T>&, int,  \
-                                                  const TruncationPolicy&);    \
-  template LeadingVectors<T> leading_right_vectors(const BlockTensor<T>&, int, \
-                                                   const TruncationPolicy&);   \
+#define METATT_BLOCK_DECOMPOSITIONS(T)                                                             \
+  template BlockQr<T> qr(const BlockTensor<T>&, int);                                              \
+  template BlockLq<T> lq(const BlockTensor<T>&, int);                                              \
+  template TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>&, int,                          \
+                                              const TruncationPolicy&);                            \
+  template LeadingVectors<T> leading_left_vectors(const BlockTensor<T>&, int,                      \
+                                                  const TruncationPolicy&);                        \
+  template LeadingVectors<T> leading_right_vectors(const BlockTensor<T>&, int,                     \
+                                                   const TruncationPolicy&);                       \
+  template LeadingVectors<T> leading_eigenvectors(const BlockTensor<T>&, const TruncationPolicy&); \
   template BlockTensor<T> leg_scaled(BlockTensor<T>, int, const std::vector<std::vector<double>>&);
 METATT_BLOCK_DECOMPOSITIONS(float)
 METATT_BLOCK_DECOMPOSITIONS(double)

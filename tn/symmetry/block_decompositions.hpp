@@ -58,6 +58,13 @@ template <class T>
 LeadingVectors<T> leading_right_vectors(const BlockTensor<T>& x, int row_legs,
                                         const TruncationPolicy& policy);
 
+/// vh of truncated_svd of any x whose xᴴ·x is `square`, a tensor with the legs (adjoint column
+/// legs, column legs): its eigenvectors, with values of rounding as leading_left_vectors. Also
+/// throws Error if `square` is not Hermitian.
+template <class T>
+LeadingVectors<T> leading_eigenvectors(const BlockTensor<T>& square,
+                                       const TruncationPolicy& policy);
+
 /// x with index i of sector s of a leg multiplied by factors[s][i].
 template <class T>
 BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,

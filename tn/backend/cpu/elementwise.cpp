@@ -2,6 +2,7 @@
 #include <metatt/tn/backend/cpu/private.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace metatt::tn::backend {
 
@@ -91,6 +92,16 @@ void scale_columns(Queue&, Index rows, Index columns, const Real<T>* factors, T*
   }
 }
 
+template <class T>
+void divide_by_difference(Queue&, Index count, const T* d, Real<T> shift, Real<T> least, T* x) {
+#pragma omp parallel for simd schedule(static) if (count > parallel_threshold)
+  for (Index i = 0; i < count; ++i) {
+    const Real<T> difference = std::real(d[i]) - shift,
+                  size = std::max(std::abs(difference), least);
+    x[i] /= difference < 0 ? -size : size;
+  }
+}
+
 #define METATT_INSTANTIATE_STORAGE(T)                 \
   template void fill<T>(Queue&, Index, T, T*);        \
   template void copy<T>(Queue&, Index, const T*, T*); \
@@ -103,7 +114,8 @@ void scale_columns(Queue&, Index rows, Index columns, const Real<T>* factors, T*
                                   T*);                                                             \
   template void conjugate<T>(Queue&, Index, T*);                                                   \
   template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*);                           \
-  template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);
+  template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);                        \
+  template void divide_by_difference<T>(Queue&, Index, const T*, Real<T>, Real<T>, T*);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 METATT_INSTANTIATE(std::complex<float>)

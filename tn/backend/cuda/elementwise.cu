@@ -99,6 +99,20 @@ void scale_columns(Queue& queue, Index rows, Index columns, const Real<T>* facto
   });
 }
 
+template <class T>
+void divide_by_difference(Queue&, Index count, const T* d, Real<T> shift, Real<T> least, T* x) {
+  // The real part of a complex number comes first.
+  constexpr Index kParts = sizeof(T) / sizeof(Real<T>);
+  const Real<T>* diagonal = reinterpret_cast<const Real<T>*>(d);
+  Element<T>* values = element(x);
+  cuda::for_each("divide_by_difference", count, [=] __device__(Index i) {
+    const Real<T> difference = diagonal[i * kParts] - shift;
+    const Real<T> size = difference < 0 ? -difference : difference;
+    const Real<T> factor = (difference < 0 ? -1 : 1) / (size < least ? least : size);
+    values[i] = factor * values[i];
+  });
+}
+
 #define METATT_STORAGE(T)                             \
   template void fill<T>(Queue&, Index, T, T*);        \
   template void copy<T>(Queue&, Index, const T*, T*); \
@@ -111,7 +125,8 @@ void scale_columns(Queue& queue, Index rows, Index columns, const Real<T>* facto
                                   T*);                                                             \
   template void conjugate<T>(Queue&, Index, T*);                                                   \
   template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*);                           \
-  template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);
+  template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);                        \
+  template void divide_by_difference<T>(Queue&, Index, const T*, Real<T>, Real<T>, T*);
 
 METATT_STORAGE(std::int32_t)
 METATT_ARITHMETIC(float)

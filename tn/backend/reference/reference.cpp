@@ -275,6 +275,15 @@ void scale_columns(Queue&, Index rows, Index columns, const Real<T>* factors, T*
 }
 
 template <class T>
+void divide_by_difference(Queue&, Index count, const T* d, Real<T> shift, Real<T> least, T* x) {
+  for (Index i = 0; i < count; ++i) {
+    Real<T> denominator = std::real(d[i]) - shift;
+    if (std::abs(denominator) < least) denominator = denominator < 0 ? -least : least;
+    x[i] /= denominator;
+  }
+}
+
+template <class T>
 T dot(Queue&, Index count, const T* x, const T* y) {
   T sum = 0;
   for (Index i = 0; i < count; ++i) sum += conjugated(x[i]) * y[i];
@@ -424,6 +433,7 @@ void random_uniform(Queue&, Index count, std::uint64_t seed, std::uint64_t strea
   template void conjugate<T>(Queue&, Index, T*);                                                   \
   template void scale_rows<T>(Queue&, Index, Index, const Real<T>*, T*);                           \
   template void scale_columns<T>(Queue&, Index, Index, const Real<T>*, T*);                        \
+  template void divide_by_difference<T>(Queue&, Index, const T*, Real<T>, Real<T>, T*);            \
   template T dot<T>(Queue&, Index, const T*, const T*);                                            \
   template Real<T> norm<T>(Queue&, Index, const T*);                                               \
   template bool all_finite<T>(Queue&, Index, const T*);                                            \

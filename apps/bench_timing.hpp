@@ -1,0 +1,48 @@
+#pragma once
+/// How the benchmarks measure: medians, and a large product as the measure of the machine, whose
+/// speed may change from second to second.
+
+#include <metatt/tn/tensor.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <vector>
+
+namespace metatt::apps {
+
+inline double milliseconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  tn::backend::synchronize(tn::backend::queue());
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+inline double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// A product of 2048³, the measure of what the machine can do at this moment.
+template <class T>
+class LargeProduct {
+ public:
+  /// GFLOP/s of running it once.
+  double rate() {
+    const double ms = milliseconds_of([this] {
+      tn::backend::gemm(tn::backend::queue(), tn::Transpose::no, tn::Transpose::no, n, n, n, T(1),
+                        A_.data(), n, B_.data(), n, T(0), C_.mutable_data(), n);
+    });
+    return 2e-6 * static_cast<double>(n * n * n) / ms;
+  }
+
+  static constexpr tn::Index n = 2048;
+  static constexpr double megabytes = 3e-6 * n * n * sizeof(T);
+
+ private:
+  tn::Tensor<T> A_ = tn::random_normal<T>({n, n}, 1), B_ = tn::random_normal<T>({n, n}, 2);
+  tn::Tensor<T> C_ = tn::Tensor<T>::zeros({n, n});
+};
+
+}  // namespace metatt::apps

@@ -1,0 +1,157 @@
+/// Long chains against values from elsewhere: Bethe ansatz with open ends (Alcaraz et al. 1987,
+/// Schulz 1985) in 30 digits, correlation matrices of free fermions, exact diagonalisation of
+/// rings, and energies that other programs have published.
+
+#include "chain_testing.hpp"
+
+#include <metatt/tn/chain/dmrg.hpp>
+#include <metatt/tn/chain/matrix_product_state.hpp>
+#include <metatt/tn/chain/measurement.hpp>
+#include <metatt/tn/chain/operator_application.hpp>
+#include <metatt/tn/chain/tebd.hpp>
+#include <metatt/tn/files/model_file.hpp>
+
+#include <cmath>
+#include <complex>
+
+using namespace metatt::tn;
+using namespace metatt::tn::testing;
+
+namespace {
+
+struct Ground {
+  MatrixProductOperator<double> mpo;
+  DmrgResult<double> result;
+};
+
+/// Of a built-in model: sweeps of rising bonds with noise at first, then `last` sweeps.
+Ground ground_state(const std::string& name, Index length, Index bond, Index last,
+                    const ModelChoices& model = {}, double cutoff = 1e-14, Index targets = 1) {
+  ModelChoices choices = model;
+  choices.length = length;
+  const ChainModel chain = read_model(find_model(name).text, name, choices);
+  DmrgSettings settings{.sweeps = {}, .targets = targets};
+  for (const double noise : {1e-5, 1e-6, 1e-7})
+    settings.sweeps.push_back({std::min<Index>(bond, 48), 1e-10, 3, noise});
+  for (Index i = 0; i < last; ++i) settings.sweeps.push_back({bond, cutoff, 4});
+  auto mpo = matrix_product_operator<double>(chain.hamiltonian, chain.sites);
+  auto result = dmrg(mpo, product_state<double>(chain.sites, chain.start), settings);
+  return {std::move(mpo), std::move(result)};
+}
+
+/// Schmidt values of the middle bond.
+std::vector<double> middle(const TensorTrain<double>& state) {
+  return entanglement_spectra(state)[static_cast<std::size_t>(state.length() / 2 - 1)];
+}
+
+BOOST_AUTO_TEST_SUITE(chain_reference, *boost::unit_test::precondition(without_sanitizers))
+
+BOOST_AUTO_TEST_CASE(the_heisenberg_chain_of_forty_sites) {
+  const auto [mpo, result] = ground_state("heisenberg", 40, 160, 4);
+  BOOST_TEST(std::abs(result.energy - -17.54147329990470286) < 1e-10);
+  BOOST_TEST(variance(mpo, result.state) < 1e-9);
+  // ITensor, cutoff 1e-14.
+  BOOST_TEST(std::abs(entropy(middle(result.state)) - 0.76185588) < 1e-7);
+}
+
+BOOST_AUTO_TEST_CASE(the_heisenberg_chain_of_a_hundred_sites) {
+  const auto [mpo, result] = ground_state("heisenberg", 100, 160, 4, {}, 1e-12);
+  BOOST_TEST(std::abs(result.energy - -44.12773989329623459) < 1e-8);
+  BOOST_TEST(std::abs(entropy(middle(result.state)) - 0.92285920) < 1e-5);
+}
+
+BOOST_AUTO_TEST_CASE(spins_of_one_and_their_edge_states) {
+  ModelChoices spin_one;
+  spin_one.site = "spin 1";
+  // ITensor, cutoff 1e-14; the singlet of the two edge spins lies below the triplet.
+  const auto [mpo, result] = ground_state("heisenberg", 20, 160, 10, spin_one);
+  BOOST_TEST(std::abs(result.energy - -26.839978650175) < 1e-9);
+  BOOST_TEST(std::abs(entropy(middle(result.state)) - 1.4638331575) < 1e-6);
+  // Exact diagonalisation: singlet, and the Sz = 0 states of triplet and quintet, in one run.
+  const auto levels = ground_state("heisenberg", 10, 120, 12, spin_one, 1e-14, 3).result;
+  BOOST_TEST_REQUIRE(levels.further.size() == 2U);
+  BOOST_TEST(std::abs(levels.energy - -12.8945601322110) < 1e-9);
+  BOOST_TEST(std::abs(levels.further[0].energy - -12.7562291969165) < 1e-9);
+  BOOST_TEST(std::abs(levels.further[1].energy - -11.9907261077) < 1e-8);
+}
+
+BOOST_AUTO_TEST_CASE(the_critical_ising_chain_has_the_spectrum_of_free_fermions) {
+  const auto [mpo, result] = ground_state("tfim", 100, 48, 14, {}, 1e-15);
+  BOOST_TEST(std::abs(result.energy - -126.96187673968073) < 1e-9);
+  const auto spectrum = middle(result.state);
+  BOOST_TEST(std::abs(entropy(spectrum) - 0.583873911934) < 1e-9);
+  const double weights[] = {7.8120185195e-1, 2.0559619608e-1, 1.0132601964e-2, 2.6666916048e-3,
+                            3.0800327155e-4, 8.1060100991e-5, 6.5717423056e-6, 3.9949656373e-6};
+  for (std::size_t k = 0; k < 8; ++k)
+    BOOST_TEST(std::abs(spectrum[k] * spectrum[k] - weights[k]) < 1e-9);
+  // What a cut to m states loses, and the m that a cutoff just above it must choose.
+  for (const auto& [m, lost] :
+       {std::pair{2, 1.320e-2}, {4, 4.027e-4}, {8, 3.028e-6}, {16, 2.829e-9}}) {
+    const Truncation cut = truncate(spectrum, {.maximum_rank = m});
+    BOOST_TEST(std::abs(cut.discarded_weight / lost - 1) < 2e-3);
+    BOOST_TEST(truncate(spectrum, {.cutoff = 1.01 * lost}).kept == m);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(multiplets_of_the_xx_chain_stay_together) {
+  const auto [mpo, result] = ground_state("xx", 40, 160, 4);
+  BOOST_TEST(std::abs(result.energy - -12.553898555811894) < 1e-9);
+  const auto spectrum = middle(result.state);
+  BOOST_TEST(std::abs(entropy(spectrum) - 0.887598861232) < 1e-8);
+  BOOST_TEST(std::abs(spectrum[1] / spectrum[2] - 1) < 1e-6);  // up and down, each alone
+  BOOST_TEST(truncate(spectrum, {.maximum_rank = 2, .multiplet_tolerance = 1e-4}).kept == 1);
+  BOOST_TEST(truncate(spectrum, {.maximum_rank = 3, .multiplet_tolerance = 1e-4}).kept == 3);
+}
+
+BOOST_AUTO_TEST_CASE(electrons_and_bosons) {
+  ModelChoices repulsion;
+  repulsion.parameters = {{"U", 4}};
+  const auto [mpo, electrons] = ground_state("hubbard", 16, 400, 4, repulsion, 1e-12);
+  BOOST_TEST(std::abs(electrons.energy - -8.8187674548117) < 1e-7);
+  // The tutorial of block2: ten bosons on ten sites, at most five on each.
+  ModelChoices weak;
+  weak.parameters = {{"U", 0.1}};
+  weak.site = "boson 5";
+  weak.start = {"1"};
+  BOOST_TEST(std::abs(ground_state("bose-hubbard", 10, 150, 4, weak, 1e-12).result.energy -
+                      -18.58736942189) < 1e-7);
+}
+
+BOOST_AUTO_TEST_CASE(a_domain_wall_melts_as_free_fermions_do) {
+  OperatorSum H;
+  for (Index i = 0; i + 1 < 20; ++i)
+    H += 0.5 * op("S+", i) * op("S-", i + 1) + 0.5 * op("S-", i) * op("S+", i + 1);
+  const Sites sites = uniform_chain(20, spin_site(1).conserving({"2Sz"}));
+  std::vector<std::string> wall(20, "up");
+  std::fill(wall.begin() + 10, wall.end(), "down");
+  Tebd<Complex> evolution(H, sites, product_state<Complex>(sites, wall),
+                          {.order = 4, .cutoff = 1e-16});
+  for (int i = 0; i < 40; ++i) evolution.step(Complex(0, -0.05));
+  const auto sz = local_expectations(evolution.state(), sites, "Sz");
+  BOOST_TEST(std::abs(sz[8].real() - 0.357675044374) < 1e-7);
+  BOOST_TEST(std::abs(sz[9].real() - 0.025063540492) < 1e-7);
+  BOOST_TEST(std::abs(sz[9] + sz[10]) < 1e-7);
+  BOOST_TEST(std::abs(entropy(entanglement_spectra(evolution.state())[9]) - 0.699501849008) < 1e-6);
+}
+
+BOOST_AUTO_TEST_CASE(a_hot_xx_chain_has_the_energy_of_free_fermions) {
+  const Sites physical = uniform_chain(20, spin_site(1).conserving({"2Sz"}));
+  const Sites sites = purification_sites(physical);
+  OperatorSum H;
+  for (Index i = 0; i + 1 < 20; ++i)
+    H += 0.5 * op("S+", 2 * i) * op("S-", 2 * i + 2) + 0.5 * op("S-", 2 * i) * op("S+", 2 * i + 2);
+  const auto mpo = matrix_product_operator<double>(H, sites);
+  double coarse = 0;
+  for (const int steps : {10, 20}) {
+    Tdvp<double> run(mpo, infinite_temperature_state<double>(physical), {.cutoff = 1e-16});
+    for (int i = 0; i < steps; ++i) run.step(-0.5 / steps);
+    const double energy = expectation(mpo, run.state());
+    // The error falls with the square of the step, so that two runs give its limit.
+    if (steps == 20) BOOST_TEST(std::abs((4 * energy - coarse) / 3 - -2.242441267572) < 1e-5);
+    coarse = energy;
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
