@@ -127,7 +127,7 @@ nlohmann::json measure(const Contraction& contraction, Index samples,
           {"share_of_floor", median(of_floor)}};
 }
 
-void print_line(const nlohmann::json& line) {
+void print_contraction(const nlohmann::json& line) {
   const auto number = [&](const char* key, int digits) {
     return fixed(line[key].get<double>(), digits);
   };
@@ -151,7 +151,7 @@ void bench_contractions(Index samples, const std::string& path) {
   LargeProduct<double> product;
   for (const Contraction& contraction : contractions()) {
     all.push_back(measure(contraction, samples, product));
-    print_line(all.back());
+    print_contraction(all.back());
   }
   if (!json) return;
   json->write(all.dump(2) + "\n");

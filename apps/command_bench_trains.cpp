@@ -142,7 +142,7 @@ nlohmann::json measure(const Operation& operation, Index samples) {
   return line;
 }
 
-void print_line(const nlohmann::json& line) {
+void print_operation(const nlohmann::json& line) {
   std::cout << line["operation"].get<std::string>() << ": length "
             << line["lengths"][0].get<Index>() << ", rank";
   for (std::size_t i = 0; i < line["ranks"].size(); ++i)
@@ -163,7 +163,7 @@ void bench_trains(Index samples, const std::string& path) {
   nlohmann::json all = nlohmann::json::array();
   for (const Operation& operation : operations()) {
     all.push_back(measure(operation, samples));
-    print_line(all.back());
+    print_operation(all.back());
   }
   if (!json) return;
   json->write(all.dump(2) + "\n");

@@ -148,7 +148,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(layer_norm_parameter_gradients_equal_the_reference
     Operand<T> dy = random.operand<T>(rows * width, -0.5, 1.5);
     Operand<T> normalised = random.operand<T>(rows * width, -1, 3);
     Operand<T> none;
-    for (const auto& [beta_gamma, beta_beta] : {std::pair(0.0, 1.0), std::pair(1.0, 0.0)}) {
+    for (const double beta_gamma : {0.0, 1.0}) {
+      const double beta_beta = 1 - beta_gamma;
       Operand<T> dgamma = destination<T>(random, width, beta_gamma);
       Operand<T> dbeta = destination<T>(random, width, beta_beta);
       METATT_RUN_ON_BOTH(layer_norm_parameter_gradients<T>, rows, width, at(dy), at(normalised),

@@ -170,8 +170,8 @@ BOOST_AUTO_TEST_CASE(lines_that_are_not_understood_are_named) {
       {"site_at", {"line 4", "expected something behind \"site_at\""}},
       {"term 0 Sz 0", {"at least one term"}},
   };
-  for (const auto& [line, fragments] : cases)
-    BOOST_TEST_CONTEXT(line) check_error([&] { from_text(head + line + "\n"); }, fragments);
+  for (const auto& [line, fragments] : cases) BOOST_TEST_CONTEXT(line)
+  check_error([&, text = head + line + "\n"] { from_text(text); }, fragments);
   check_error([] { from_text("length 3\nterm 1 Sz 0\n"); }, {"expected a line \"site"});
   check_error([] { from_text("length 3\nsite spin 1/2\nstart left\nterm 1 Sz 0\n"); },
               {"chain.txt: ", "left", "up"});

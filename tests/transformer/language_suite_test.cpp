@@ -176,9 +176,10 @@ BOOST_AUTO_TEST_CASE(labels_are_balanced) {
   for (const auto& [task, label] : positive) {
     for (const auto& part : {"train", "dev"}) {
       const auto rows = rows_of(task, part);
-      const auto count = std::count_if(rows.begin(), rows.end(), [&](const Row& row) {
-        return row.at(label.first) == label.second;
-      });
+      const auto count =
+          std::count_if(rows.begin(), rows.end(), [&expected = label](const Row& row) {
+            return row.at(expected.first) == expected.second;
+          });
       BOOST_TEST(2 * static_cast<std::size_t>(count) == rows.size());
     }
   }
