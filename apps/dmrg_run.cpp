@@ -260,8 +260,6 @@ class Run {
 
   void save(const tn::OutputFolder& folder, const std::vector<Measurements>* measurements) const {
     tn::Hdf5Writer file(folder / main_file);
-    file.describe("/", "format", "metatt");
-    file.describe("/", "version", "1");
     file.write("settings", start_line().dump());
     tn::save(file, "hamiltonian", hamiltonian_);
     for (std::size_t k = 0; k < states_.size(); ++k) {

@@ -17,7 +17,10 @@ struct Indices {
   Index extent(char label) const { return extents[static_cast<unsigned char>(label)]; }
   Index size(const std::string& labels) const {
     Index product = 1;
-    for (char label : labels) product *= extent(label);
+    for (char label : labels) {
+      if (extent(label) == 0) return 0;  // the others may be of any size then
+      product *= extent(label);
+    }
     return product;
   }
   Shape shape(const std::string& labels) const {

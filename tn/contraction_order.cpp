@@ -157,7 +157,8 @@ class Reduction {
     for (std::size_t k = 0; k < network.size(); ++k) {
       sets_.push_back(network.indices(k));
       texts_.push_back(network.terms()[k]);
-      members_.push_back(Set{1} << k);
+      // Short networks alone are looked up by their members.
+      members_.push_back(k < 64 ? Set{1} << k : 0);
     }
   }
 

@@ -7,9 +7,8 @@
 #include <vector>
 
 namespace metatt::tn {
-namespace {
 
-void check_policy(const TruncationPolicy& policy) {
+void check(const TruncationPolicy& policy) {
   if (policy.minimum_rank < 1)
     fail("truncate: minimum_rank must be at least 1, found ", policy.minimum_rank);
   if (policy.maximum_rank < policy.minimum_rank)
@@ -20,6 +19,8 @@ void check_policy(const TruncationPolicy& policy) {
   if (!(policy.multiplet_tolerance >= 0 && policy.multiplet_tolerance < 1))
     fail("truncate: multiplet_tolerance must lie in [0, 1), found ", policy.multiplet_tolerance);
 }
+
+namespace {
 
 void check_spectrum(std::span<const double> values) {
   if (values.empty()) fail("truncate: expected at least one singular value, found none");
@@ -51,7 +52,7 @@ Index leave_multiplet(std::span<const double> values, double tolerance, Index ke
 }  // namespace
 
 Truncation truncate(std::span<const double> values, const TruncationPolicy& policy) {
-  check_policy(policy);
+  check(policy);
   check_spectrum(values);
   const Index count = static_cast<Index>(values.size());
   const double largest = values[0];

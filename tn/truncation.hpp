@@ -29,6 +29,9 @@ struct TruncationPolicy {
   double multiplet_tolerance = 0;
 };
 
+/// Throws Error if a policy contradicts itself.
+void check(const TruncationPolicy& policy);
+
 /// What a cut keeps and what it throws away.
 struct Truncation {
   Index kept = 0;

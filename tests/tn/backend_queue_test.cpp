@@ -34,7 +34,11 @@ BOOST_AUTO_TEST_CASE(the_number_of_threads_is_the_one_that_was_set) {
   const int threads = backend::describe().threads;
   backend::set_threads(threads + 1);
   BOOST_TEST(backend::describe().threads == threads + 1);
-  backend::set_threads(threads);
+  int elsewhere = 0;  // OpenMP itself keeps a number for each thread that calls it
+  std::thread([&] { elsewhere = backend::describe().threads; }).join();
+  BOOST_TEST(elsewhere == threads + 1);
+  std::thread([&] { backend::set_threads(threads); }).join();
+  BOOST_TEST(backend::describe().threads == threads);
   BOOST_CHECK_THROW(backend::set_threads(0), Error);
   BOOST_CHECK_THROW(backend::set_threads(-1), Error);
 }

@@ -73,7 +73,8 @@ BOOST_AUTO_TEST_CASE(time_evolution_has_the_order_of_its_error,
       return error_after(Tdvp<Complex>(mpo, start, {.cutoff = 1e-24}), steps, exact);
     };
     BOOST_TEST(tdvp(16) < 2e-3);
-    BOOST_TEST(tdvp(64) < tdvp(16) / 8);
+    // Second order in general; six sites soon have all the bonds they need, and then it is more.
+    BOOST_TEST(std::log2(tdvp(32) / tdvp(64)) > 1.9);
   }
 }
 

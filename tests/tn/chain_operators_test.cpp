@@ -107,6 +107,24 @@ BOOST_AUTO_TEST_CASE(bond_dimensions_are_as_small_as_known) {
   BOOST_TEST(largest_bond(transverse, spins) == 3);
   BOOST_TEST(largest_bond(exponential, spins) == 3);
   BOOST_TEST(largest_bond(density, spins) == 16 / 2 + 2);
+  // The same couplings among eight, whose matrix can be looked at.
+  const Sites few = uniform_chain(8, spin_site(1));
+  for (const bool decaying : {true, false}) {
+    OperatorSum sum;
+    for (Index i = 0; i < 8; ++i)
+      for (Index j = i + 1; j < 8; ++j) {
+        const double strength = decaying ? std::pow(0.7, static_cast<double>(j - i))
+                                         : 1 / static_cast<double>((j - i) * (j + 2 * i + 1));
+        sum += strength * op("Sz", i) * op("Sz", j);
+      }
+    const auto mpo = matrix_product_operator<double>(sum, few);
+    const Matrix exact = exact_matrix(sum, few);
+    const Matrix made(256, [&] {
+      const auto real = dense_matrix(mpo).to_vector();
+      return std::vector<Complex>(real.begin(), real.end());
+    }());
+    BOOST_TEST((made - exact).norm() < 1e-13 * exact.norm());
+  }
 }
 
 /// All c†c†cc of n orbitals with random coefficients.

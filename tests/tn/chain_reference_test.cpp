@@ -1,6 +1,6 @@
 /// Long chains against values from elsewhere: Bethe ansatz with open ends (Alcaraz et al. 1987,
-/// Schulz 1985) in 30 digits, correlation matrices of free fermions, exact diagonalisation of
-/// rings, and energies that other programs have published.
+/// Schulz 1985) in 30 digits, correlation matrices of free fermions, energies that other programs
+/// have published, and exact diagonalisation of up to 10⁵ states.
 
 #include "chain_testing.hpp"
 
@@ -115,6 +115,48 @@ BOOST_AUTO_TEST_CASE(electrons_and_bosons) {
   weak.start = {"1"};
   BOOST_TEST(std::abs(ground_state("bose-hubbard", 10, 150, 4, weak, 1e-12).result.energy -
                       -18.58736942189) < 1e-7);
+}
+
+BOOST_AUTO_TEST_CASE(every_kind_of_site_has_the_energy_of_large_exact_diagonalisation) {
+  struct Case {
+    const char* name;
+    Site site;
+    Index n;
+    OperatorSum H;
+    std::vector<std::string> start;
+  };
+  OperatorSum bosons, fermions, ring = heisenberg(14);
+  for (Index i = 0; i < 8; ++i) bosons += 1.5 * op("N", i) * op("N", i);
+  for (Index i = 0; i + 1 < 8; ++i)
+    bosons -= op("Adag", i) * op("A", i + 1) + op("Adag", i + 1) * op("A", i);
+  for (Index i = 0; i + 1 < 14; ++i) {
+    fermions -= op("Cdag", i) * op("C", i + 1) + op("Cdag", i + 1) * op("C", i);
+    fermions += 0.8 * op("N", i) * op("N", i + 1);
+    if (i + 2 < 14)
+      fermions += 0.3 * op("Cdag", i) * op("C", i + 2) + 0.3 * op("Cdag", i + 2) * op("C", i);
+  }
+  ring += 0.5 * op("S+", 0) * op("S-", 13) + 0.5 * op("S-", 0) * op("S+", 13);
+  ring += op("Sz", 0) * op("Sz", 13);
+  const Case cases[] = {
+      {"spin 1/2", spin_site(1).conserving({"2Sz"}), 16, heisenberg(16), {"up", "down"}},
+      {"ring of spins", spin_site(1).conserving({"2Sz"}), 14, ring, {"up", "down"}},
+      {"spin 1", spin_site(2).conserving({"2Sz"}), 10, heisenberg(10), {"up", "down"}},
+      {"spin 3/2", spin_site(3).conserving({"2Sz"}), 8, heisenberg(8), {"0", "3"}},
+      {"fermions", fermion_site().conserving({"N"}), 14, fermions, {"full", "empty"}},
+      {"electrons", electron_site().conserving({"N", "2Sz"}), 7, hubbard(7, 4), {"up", "down"}},
+      {"bosons", boson_site(3).conserving({"N"}), 8, bosons, {"1", "1"}}};
+  for (const Case& c : cases) BOOST_TEST_CONTEXT(c.name) {
+      std::vector<std::string> start;
+      for (Index i = 0; i < c.n; ++i) start.push_back(c.start[static_cast<std::size_t>(i % 2)]);
+      const Sites sites = uniform_chain(c.n, c.site);
+      const auto random = random_state<double>(sites, 12, 3, start);
+      const double exact = lowest_level(c.H, sites, as_vector(random));
+      DmrgSettings settings{.sweeps = std::vector<DmrgSweep>(12, {200, 1e-14, 4})};
+      settings.energy_tolerance = 1e-12;
+      BOOST_TEST(
+          std::abs(dmrg(matrix_product_operator<double>(c.H, sites), random, settings).energy -
+                   exact) < 1e-9);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_domain_wall_melts_as_free_fermions_do) {

@@ -12,6 +12,7 @@
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/contract.hpp>
 
+#include <bit>
 #include <cmath>
 
 using namespace metatt::tn;
@@ -217,6 +218,151 @@ BOOST_AUTO_TEST_CASE(there_are_no_more_targets_than_states) {
   BOOST_TEST_REQUIRE(result.further.size() == 2U);
   BOOST_TEST(std::abs(result.energy - -1) < 1e-12);
   BOOST_TEST(std::abs(result.further[1].energy - 1) < 1e-12);
+}
+
+BOOST_AUTO_TEST_CASE(a_target_that_a_cut_leaves_nothing_of_is_sought_anew) {
+  // Nearly product states that differ everywhere: a bond of one has no room for two.
+  OperatorSum H;
+  for (Index i = 0; i + 1 < 4; ++i) H -= op("Sz", i) * op("Sz", i + 1);
+  for (Index i = 0; i < 4; ++i) H -= 0.1 * op("Sx", i);
+  const Sites sites = uniform_chain(4, spin_site(1));
+  const auto levels = eigenvalues(exact_matrix(H, sites));
+  const auto mpo = matrix_product_operator<double>(H, sites);
+  DmrgSettings settings = sweeps(4, 1);
+  settings.targets = 2;
+  const auto narrow = dmrg(mpo, random_state<double>(sites, 2, 1), settings);
+  BOOST_TEST(narrow.energy >= levels[0] - 1e-12);
+  settings.sweeps.insert(settings.sweeps.end(), 8, {8, 1e-15, 8});
+  const auto wide = dmrg(mpo, narrow, settings);
+  BOOST_TEST_REQUIRE(wide.further.size() == 1U);
+  BOOST_TEST(std::abs(wide.energy - levels[0]) < 1e-10);
+  BOOST_TEST(std::abs(wide.further[0].energy - levels[1]) < 1e-10);
+}
+
+BOOST_AUTO_TEST_CASE(davidson_also_solves_what_is_diagonal) {
+  DmrgSettings settings = sweeps(3, 4);
+  settings.solver = EigenSolver::davidson;
+  for (const Index n : {1, 2, 4}) {
+    OperatorSum H = 0.1 * op("Sz", 0);
+    for (Index i = 0; i + 1 < n; ++i) H -= op("Sz", i) * op("Sz", i + 1);
+    const Sites sites = uniform_chain(n, spin_site(2));
+    const auto result = dmrg(matrix_product_operator<double>(H, sites),
+                             random_state<double>(sites, 2, 1), settings);
+    BOOST_TEST(std::abs(result.energy - (-0.1 - static_cast<double>(n - 1))) < 1e-12);
+  }
+}
+
+template <class T>
+void check_every_solver(bool charged) {
+  // Hopping with a phase, where T can hold it, and a field that makes every level simple.
+  const Complex phase = std::is_same_v<T, double> ? Complex(1) : std::polar(1.0, 0.4);
+  OperatorSum H;
+  for (Index i = 0; i + 1 < 6; ++i) {
+    H += 0.5 * phase * (op("S+", i) * op("S-", i + 1));
+    H += 0.5 * std::conj(phase) * (op("S-", i) * op("S+", i + 1));
+    H += op("Sz", i) * op("Sz", i + 1);
+  }
+  for (Index i = 0; i < 6; ++i) H += (0.3 + 0.1 * static_cast<double>(i)) * op("Sz", i);
+  const Sites sites = uniform_chain(6, charged ? spin_site(1).conserving({"2Sz"}) : spin_site(1));
+  const auto mpo = matrix_product_operator<T>(H, sites);
+  // Of the sector where charges are kept.
+  Matrix exact = exact_matrix(H, sites);
+  if (charged) {
+    std::vector<Index> sector;
+    for (Index i = 0; i < 64; ++i)
+      if (std::popcount(static_cast<unsigned>(i)) == 3) sector.push_back(i);
+    exact = exact.part(sector);
+  }
+  const auto levels = eigenvalues(exact);
+  const auto start = random_state<T>(sites, 8, 5, neel);
+  for (const EigenSolver solver : {EigenSolver::lanczos, EigenSolver::davidson})
+    for (const Index at_a_time : {1, 2}) {
+      DmrgSettings settings = sweeps(24, 32);
+      settings.solver = solver;
+      settings.sites = at_a_time;
+      const auto ground = dmrg(mpo, start, settings);
+      BOOST_TEST(std::abs(ground.energy - levels[0]) < 1e-10);
+      BOOST_TEST(variance(mpo, ground.state) < 1e-10);
+      const std::vector lower{ground.state};
+      const auto next = excited_state<T>(mpo, lower, random_state<T>(sites, 8, 6, neel), settings);
+      BOOST_TEST(std::abs(next.energy - levels[1]) < 1e-10);
+      DmrgSettings penalised = settings;
+      penalised.penalty = 10;
+      BOOST_TEST(
+          std::abs(
+              excited_state<T>(mpo, lower, random_state<T>(sites, 8, 6, neel), penalised).energy -
+              levels[1]) < 1e-10);
+      settings.targets = 3;
+      const auto several = dmrg(mpo, start, settings);
+      BOOST_TEST_REQUIRE(several.further.size() == 2U);
+      for (std::size_t i = 0; i < 2; ++i)
+        BOOST_TEST(std::abs(several.further[i].energy - levels[i + 1]) < 1e-10);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(every_solver_finds_the_levels_real_and_complex_with_and_without_charges) {
+  for (const bool charged : {false, true}) {
+    check_every_solver<double>(charged);
+    check_every_solver<Complex>(charged);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(ground_states_are_the_exact_eigenvectors) {
+  OperatorSum H = heisenberg(8);
+  for (Index i = 0; i < 8; ++i) H += 0.1 * static_cast<double>(i) * op("Sz", i);
+  const Sites sites = uniform_chain(8, spin_site(1));
+  const auto exact = eigenpairs(exact_matrix(H, sites)).vectors.column(0);
+  const auto result = dmrg(matrix_product_operator<Complex>(H, sites),
+                           random_state<Complex>(sites, 8, 1), sweeps(12, 16));
+  BOOST_TEST(1 - std::abs(dot(exact, as_vector(result.state))) < 1e-12);
+}
+
+BOOST_AUTO_TEST_CASE(runs_end_by_entropy_and_by_variance) {
+  const Sites sites = uniform_chain(8, spin_site(1));
+  const auto mpo = matrix_product_operator<double>(heisenberg(8), sites);
+  const auto start = random_state<double>(sites, 4, 1);
+  DmrgSettings settings = sweeps(30, 16);
+  settings.entropy_tolerance = 1e-8;
+  std::vector<double> entropies;
+  const auto by_entropy = dmrg<double>(mpo, start, settings, [&](const auto& so_far) {
+    BOOST_TEST(so_far.sweeps.size() == entropies.size() + 1);
+    BOOST_TEST(so_far.energy == so_far.sweeps.back().energy);
+    entropies.push_back(so_far.sweeps.back().centre_entropy);
+  });
+  BOOST_TEST(by_entropy.converged);
+  BOOST_TEST_REQUIRE(entropies.size() == by_entropy.sweeps.size());
+  BOOST_TEST(entropies.size() < 30U);
+  BOOST_TEST(std::abs(entropies.back() - entropies[entropies.size() - 2]) <= 1e-8);
+  BOOST_TEST(std::isnan(by_entropy.sweeps.back().variance));
+  settings.entropy_tolerance = 0;
+  settings.variance_tolerance = 1e-9;
+  const auto by_variance = dmrg(mpo, start, settings);
+  BOOST_TEST(by_variance.converged);
+  BOOST_TEST(by_variance.sweeps.size() < 30U);
+  BOOST_TEST(by_variance.sweeps.back().variance <= 1e-9);
+  BOOST_TEST(std::abs(by_variance.sweeps.back().variance - variance(mpo, by_variance.state)) <
+             1e-13);
+  settings.variance_tolerance = 1e-30;  // below rounding
+  settings.sweeps.resize(4);
+  BOOST_TEST(!dmrg(mpo, start, settings).converged);
+}
+
+BOOST_AUTO_TEST_CASE(sweeps_may_keep_more_than_the_cutoff_and_multiplets_whole) {
+  const Sites sites = uniform_chain(8, spin_site(1));
+  const auto mpo = matrix_product_operator<double>(heisenberg(8), sites);
+  const auto start = random_state<double>(sites, 8, 1);
+  DmrgSettings settings{.sweeps = std::vector<DmrgSweep>(6, {.cutoff = 1e-3})};
+  BOOST_TEST(dmrg(mpo, start, settings).sweeps.back().maximum_bond < 6);
+  settings.sweeps.back().minimum_bond = 6;
+  BOOST_TEST(dmrg(mpo, start, settings).sweeps.back().maximum_bond == 6);
+  // At the middle bond there are a singlet and a triplet; a cap of three would cut the triplet.
+  settings.sweeps.back() = {.maximum_bond = 3, .multiplet_tolerance = 1e-3};
+  BOOST_TEST(dmrg(mpo, start, settings).state.ranks()[3] == 1);
+  settings.sweeps.back().multiplet_tolerance = 0;
+  BOOST_TEST(dmrg(mpo, start, settings).state.ranks()[3] == 3);
+  settings.sweeps.back().minimum_bond = 5;
+  check_error([&] { dmrg(mpo, start, settings); },
+              {"dmrg", "minimum_bond from 1 to maximum_bond (3), found 5"});
 }
 
 BOOST_AUTO_TEST_CASE(a_penalty_lifts_the_lower_states) {

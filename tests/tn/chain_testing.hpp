@@ -15,7 +15,7 @@ namespace metatt::tn::testing {
 /// For long calculations whose code shorter tests run too: without optimisation and with sanitizers
 /// they take minutes.
 inline boost::test_tools::assertion_result without_sanitizers(boost::unit_test::test_unit_id id) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef METATT_ADDRESS_SANITIZER
   std::cout << boost::unit_test::framework::get(id, boost::unit_test::TUT_ANY).p_name
             << ": skipped, too long under sanitizers\n";
   return false;

@@ -113,7 +113,9 @@ Complex dot(const Matrix& a, const Matrix& b) {
   return mapped(a).conjugate().cwiseProduct(mapped(b)).sum();
 }
 
-Matrix exact_matrix(const OperatorSum& sum, const Sites& sites) {
+namespace {
+
+Sparse sparse_matrix(const OperatorSum& sum, const Sites& sites) {
   Index dimension = 1;
   for (const Site& site : sites) dimension *= site.dimension();
   Sparse result(dimension, dimension), identity(dimension, dimension);
@@ -123,7 +125,37 @@ Matrix exact_matrix(const OperatorSum& sum, const Sites& sites) {
     for (const auto& factor : term.factors) product = Sparse(product * whole(factor, sites));
     result += product;
   }
-  return from_eigen(RowMajor(result));
+  return result;
+}
+
+}  // namespace
+
+Matrix exact_matrix(const OperatorSum& sum, const Sites& sites) {
+  return from_eigen(RowMajor(sparse_matrix(sum, sites)));
+}
+
+double lowest_level(const OperatorSum& sum, const Sites& sites, const Matrix& start) {
+  const Sparse H = sparse_matrix(sum, sites);
+  Eigen::VectorXcd v = mapped(start).col(0).normalized(), before = Eigen::VectorXcd::Zero(v.size());
+  std::vector<double> diagonal, next;
+  double energy = 0, last = 1;
+  // Orthogonality is lost in the end, which doubles eigenvalues but does not move the lowest.
+  while (diagonal.size() < 400 && (diagonal.size() < 20 || std::abs(energy - last) > 1e-14)) {
+    Eigen::VectorXcd product = H * v;
+    diagonal.push_back(v.dot(product).real());
+    product -= diagonal.back() * v + (next.empty() ? 0 : next.back()) * before;
+    last = energy;
+    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> pairs;
+    pairs.computeFromTridiagonal(
+        Eigen::Map<Eigen::VectorXd>(diagonal.data(), static_cast<Eigen::Index>(diagonal.size())),
+        Eigen::Map<Eigen::VectorXd>(next.data(), static_cast<Eigen::Index>(next.size())),
+        Eigen::EigenvaluesOnly);
+    energy = pairs.eigenvalues()(0);
+    next.push_back(product.norm());
+    before = v;
+    v = product / next.back();
+  }
+  return energy;
 }
 
 std::vector<double> eigenvalues(const Matrix& matrix) {

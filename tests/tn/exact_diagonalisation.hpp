@@ -68,6 +68,10 @@ Eigenpairs eigenpairs(const Matrix& matrix);
 /// exp(z·H)·ψ of norm one.
 Matrix exact_evolution(const OperatorSum& H, const Sites& sites, Complex z, const Matrix& psi);
 
+/// The lowest eigenvalue of the sum by Lanczos iteration on its sparse matrix, for up to about 10⁵
+/// states; `start` decides the sector.
+double lowest_level(const OperatorSum& sum, const Sites& sites, const Matrix& start);
+
 inline double ground_state_energy(const OperatorSum& sum, const Sites& sites) {
   return eigenvalues(exact_matrix(sum, sites)).front();
 }

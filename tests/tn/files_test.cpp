@@ -156,6 +156,16 @@ BOOST_AUTO_TEST_CASE(files_that_are_no_such_files_are_refused_by_name) {
   check_error([&] { open("folder.h5"); }, {"found a folder"});
 }
 
+BOOST_AUTO_TEST_CASE(every_file_says_its_format_and_version) {
+  const TemporaryFolder folder;
+  const Hdf5Reader reader(saved_state(folder));
+  reader.expect("/", "format", "metatt");
+  reader.expect("/", "version", "1");
+  check_error([&] { reader.expect("/", "version", "2"); }, {"state.h5", "version = 2", "found 1"});
+  check_error([&] { reader.expect("/", "author", "me"); }, {"author", "found none"});
+  check_error([&] { load_dmrg_result<double>(reader, "run"); }, {"run", "is not there"});
+}
+
 BOOST_AUTO_TEST_CASE(a_file_that_was_cut_is_refused) {
   const TemporaryFolder folder;
   const auto path = saved_state(folder);

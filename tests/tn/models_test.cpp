@@ -83,6 +83,11 @@ BOOST_AUTO_TEST_CASE(every_built_in_model_runs_as_it_is) {
       DmrgSettings settings;
       for (const double noise : {1e-3, 1e-4, 0.0, 0.0}) settings.sweeps.push_back({.noise = noise});
       BOOST_TEST(!chain.sites.front().leg().symmetry().trivial());
+      // The lowest state that a start in the sector overlaps with.
+      const auto random = random_state<double>(chain.sites, 8, 2, chain.start);
+      const double exact = lowest_level(chain.hamiltonian, chain.sites, as_vector(random));
+      settings.sweeps.resize(12);
+      BOOST_TEST(std::abs(dmrg(mpo, random, settings).energy - exact) < 1e-9);
       BOOST_TEST(std::isfinite(dmrg(mpo, start, settings).energy));
     }
   check_error([] { find_model("ising"); }, {"ising", "heisenberg", "tfim"});

@@ -34,7 +34,8 @@ struct Description {
 };
 Description describe();
 
-/// Threads for BLAS and our own loops together; at least 1.
+/// Threads for BLAS and our own loops together, at least 1, whichever thread calls them: the one
+/// setting for threads. Results do not depend on it but for the rounding of BLAS.
 void set_threads(int threads);
 
 /// Memory from the pool, aligned to 64 bytes, in size classes so that a step that repeats asks the

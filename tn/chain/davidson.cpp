@@ -92,7 +92,7 @@ DavidsonResult<T> lowest_eigenpairs(const std::function<Tensor<T>(const Tensor<T
     const double size = std::max(std::abs(static_cast<double>(pairs.values.front())),
                                  std::abs(static_cast<double>(pairs.values.back())));
     DavidsonResult<T> result{{}, {}, 0, space.size()};
-    std::vector<Tensor<T>> corrections;
+    std::vector<std::pair<Tensor<T>, Tensor<T>>> corrections;  // with their residuals
     for (Index j = 0; j < count; ++j) {
       const double value = pairs.values[static_cast<std::size_t>(j)];
       result.values.push_back(value);
@@ -103,11 +103,13 @@ DavidsonResult<T> lowest_eigenpairs(const std::function<Tensor<T>(const Tensor<T
       const double rest = norm_of(residual);
       result.residual = std::max(result.residual, rest);
       if (round == settings.rounds || rest <= settings.tolerance * size) continue;
-      correct(residual, value);
-      corrections.push_back(std::move(residual));
+      corrections.emplace_back(residual, residual);
+      correct(corrections.back().first, value);
     }
     bool grown = false;
-    for (Tensor<T>& correction : corrections) grown = space.add(std::move(correction)) || grown;
+    // Of a diagonal operator the correction is the start itself; the residual leads further.
+    for (auto& [correction, residual] : corrections)
+      grown = space.add(std::move(correction)) || space.add(std::move(residual)) || grown;
     if (!grown) return result;
   }
 }

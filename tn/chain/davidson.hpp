@@ -27,8 +27,10 @@ struct DavidsonResult {
 /// As many of the lowest eigenpairs as there are independent `starts` (Davidson 1975,
 /// doi:10.1016/0021-9991(75)90065-0, in the block form of Liu 1978). `correct` turns the residual
 /// A·v − value·v in place into the direction in which v is to be improved, such as the residual
-/// divided by the diagonal of A − value; it may also project out what is not wanted. Throws Error
-/// if no start differs from zero or a product is not finite. Keeps two vectors for each product.
+/// divided by the diagonal of A − value; it may also project out what is not wanted. Where that
+/// leads nowhere new the residual itself is taken. Throws Error without a round, if no start
+/// differs from zero, and if a start, a correction or a product is not finite. Keeps two vectors
+/// for each product.
 template <class T>
 DavidsonResult<T> lowest_eigenpairs(
     const std::function<Tensor<T>(const Tensor<T>&)>& apply,

@@ -20,6 +20,15 @@ namespace metatt::tn {
 
 namespace {
 
+TruncationPolicy policy(const DmrgSweep& settings) {
+  TruncationPolicy result;
+  result.maximum_rank = settings.maximum_bond;
+  result.minimum_rank = settings.minimum_bond;
+  result.cutoff = settings.cutoff;
+  result.multiplet_tolerance = settings.multiplet_tolerance;
+  return result;
+}
+
 /// The state of one call of dmrg().
 template <class T>
 class Optimisation {
@@ -38,7 +47,9 @@ class Optimisation {
     for (Index k = state_.length() - 1; k > 0; --k) extend_right(k);
     for (const DmrgTarget<T>& target : start.further) {
       if (target.first_core.legs() != state_.core(0).legs())
-        fail("dmrg: the first core of a further target does not fit the state");
+        fail("dmrg: the first core of further target ", further_.size(), " has the shape ",
+             shape_text(target.first_core.shape()), " or other charges, expected those of the ",
+             "state's, ", shape_text(state_.core(0).shape()));
       further_.push_back(target.first_core);
     }
   }
@@ -270,23 +281,26 @@ class Optimisation {
   }
 
   /// Cores k and k + 1 anew: the one that is not the centre, and from each of `states` the centre.
+  /// A target of which the cut has left nothing is sought anew at the next sites.
   template <class Centre>
   void replace_pair(Index k, Index center, const BlockTensor<T>& other,
                     const std::vector<BlockTensor<T>>& states, const Centre& centre) {
     std::vector<BlockTensor<T>> cores;
-    for (const auto& state : states) cores.push_back(normalised(centre(state)));
+    for (const auto& state : states) {
+      BlockTensor<T> core = centre(state);
+      const Real<T> left = norm(core);
+      if (!(left > 1e-6) && std::isfinite(left)) continue;
+      scale(core, T(1) / T(left));
+      cores.push_back(std::move(core));
+    }
+    if (cores.empty())
+      fail("dmrg: the cut of bond ", k, " left nothing of the state; expected less noise or a ",
+           "larger bond");
     if (center == k)
       state_.set_pair(k, cores.front(), other, k);
     else
       state_.set_pair(k, other, cores.front(), k + 1);
     set_centre_cores(std::move(cores));
-  }
-
-  static TruncationPolicy policy(const DmrgSweep& settings) {
-    TruncationPolicy result;
-    result.maximum_rank = settings.maximum_bond;
-    result.cutoff = settings.cutoff;
-    return result;
   }
 
   /// What was cut at a bond goes into the report.
@@ -341,12 +355,6 @@ class Optimisation {
                       : direct_sum(columns, leading_left(k, columns, noise), std::array{0});
   }
 
-  /// Norm one again after what was discarded.
-  static BlockTensor<T> normalised(BlockTensor<T> x) {
-    scale(x, T(1) / T(norm(x)));
-    return x;
-  }
-
   const DmrgSettings& settings_;
   TensorTrain<T> state_;
   std::vector<BlockTensor<T>> further_;  ///< the core at the centre of the targets after the first
@@ -390,13 +398,18 @@ void check_settings(const DmrgSettings& settings) {
     fail("dmrg: expected 1 or 2 sites, found ", settings.sites);
   if (settings.targets < 1) fail("dmrg: expected at least 1 target, found ", settings.targets);
   if (!(settings.penalty > 0)) fail("dmrg: expected a penalty above 0, found ", settings.penalty);
-  for (const DmrgSweep& sweep : settings.sweeps)
+  for (const DmrgSweep& sweep : settings.sweeps) {
     if (sweep.maximum_bond < 1 || sweep.solver_steps < 1 || !(sweep.noise >= 0) ||
         !(sweep.cutoff >= 0 && sweep.cutoff <= 1))
       fail(
           "dmrg: expected a bond and solver steps of at least 1, a noise of at least 0 and a "
           "cutoff between 0 and 1, found ",
           sweep.maximum_bond, ", ", sweep.solver_steps, ", ", sweep.noise, " and ", sweep.cutoff);
+    if (sweep.minimum_bond < 1 || sweep.minimum_bond > sweep.maximum_bond)
+      fail("dmrg: expected a minimum_bond from 1 to maximum_bond (", sweep.maximum_bond,
+           "), found ", sweep.minimum_bond);
+    check(policy(sweep));
+  }
   for (const double tolerance :
        {settings.energy_tolerance, settings.entropy_tolerance, settings.variance_tolerance})
     if (!(tolerance >= 0)) fail("dmrg: expected tolerances of at least 0, found ", tolerance);

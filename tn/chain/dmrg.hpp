@@ -22,6 +22,8 @@ struct DmrgSweep {
   /// grow by charges and states that two sites alone do not reach (White, cond-mat/0508709).
   /// Between 1e-4 and 1e-8 where it is needed; 0 in the last sweeps, or the energy stays too high.
   double noise = 0;
+  Index minimum_bond = 1;          ///< kept whatever the cutoff, as far as there are values
+  double multiplet_tolerance = 0;  ///< keeps equal values together (TruncationPolicy)
 
   bool operator==(const DmrgSweep&) const = default;
 };
@@ -41,7 +43,8 @@ struct DmrgSettings {
   Index sites = 2;
   EigenSolver solver = EigenSolver::lanczos;
   /// How many of the lowest states are sought in one run: they share all cores but one, and bonds
-  /// keep what is best for their mean. For close or degenerate levels.
+  /// keep what is best for their mean. For close or degenerate levels. The entropies of the table
+  /// are those of the mixture, its variances those of the lowest state alone.
   Index targets = 1;
   /// What a lower state costs in excited_state(): infinite, and every local problem is solved in
   /// the space orthogonal to them; finite, and this times the squared overlap is added to the
@@ -84,8 +87,8 @@ struct DmrgResult {
   TensorTrain<T> state;  ///< norm one, centre at site 0
   std::vector<DmrgSweepReport> sweeps;
   bool converged = false;  ///< within the tolerances; false if there are none
-  /// Of a run with several targets, ascending; fewer where a bond of the last sweep, or the sector,
-  /// has no room for them. All are orthogonal to each other and to `state`.
+  /// Of a run with several targets, ascending. All are orthogonal to each other and to `state`;
+  /// there are fewer where the sector or the bonds of the last sweep have no room for them.
   std::vector<DmrgTarget<T>> further = {};
 
   /// Target 0 is `state`. Throws Error if there is no such target.

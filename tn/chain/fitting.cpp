@@ -17,10 +17,8 @@ class Fitting {
  public:
   Fitting(Target target, TensorTrain<T> start, const FitSettings& settings)
       : target_(std::move(target)), state_(std::move(start)) {
-    policy_.maximum_rank = settings.maximum_bond;
     if (settings.sweeps < 1) fail("fit: expected at least one sweep, found ", settings.sweeps);
-    const double rounding = 4 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
-    policy_.cutoff = std::max(settings.cutoff, rounding * rounding);
+    policy_ = above_rounding<T>(bond_policy(settings.maximum_bond, settings.cutoff));
     for (Index k = state_.length() - 1; k > 0; --k) target_.extend_right(state_, k);
   }
 

@@ -134,15 +134,13 @@ class Alternation {
         environments_(A, state_),
         right_side_(b, state_) {
     state_.orthogonalise(0);
-    policy_.maximum_rank = settings.maximum_bond;
-    const double rounding = 4 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
-    policy_.cutoff = std::max(settings.cutoff, rounding * rounding);
+    policy_ = above_rounding<T>(bond_policy(settings.maximum_bond, settings.cutoff));
     for (Index k = state_.length() - 1; k > 0; --k) extend_right(k);
   }
 
   /// The largest local residual, relative, that the sweep found.
   double sweep() {
-    residual_ = 0;
+    residual_ = discarded_weight_ = 0;
     if (settings_.sites == 1 || state_.length() == 1)
       sweep_sites();
     else
@@ -151,6 +149,7 @@ class Alternation {
   }
 
   const TensorTrain<T>& state() const { return state_; }
+  double discarded_weight() const { return discarded_weight_; }
 
  private:
   void extend_left(Index k) {
@@ -190,7 +189,8 @@ class Alternation {
 
   void solve_pair(Index k, Index center) {
     const auto pair = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
-    split_pair(state_, k, solved(k, 2, pair), policy_, center);
+    const Truncation cut = split_pair(state_, k, solved(k, 2, pair), policy_, center);
+    discarded_weight_ = std::max(discarded_weight_, cut.discarded_weight);
   }
 
   void sweep_sites() {
@@ -212,7 +212,7 @@ class Alternation {
   TensorTrain<T> state_;
   Environments<T> environments_;
   Overlaps<T> right_side_;
-  double residual_ = 0;
+  double residual_ = 0, discarded_weight_ = 0;
 };
 
 }  // namespace
@@ -235,6 +235,7 @@ LinearSolution<T> solve(const MatrixProductOperator<T>& A, const TensorTrain<T>&
     ++result.sweeps;
   }
   result.train = run.state();
+  result.discarded_weight = run.discarded_weight();
   const double size = static_cast<double>(b.norm()), product = norm_of_product(A, result.train);
   const double overlap = static_cast<double>(std::real(matrix_element(b, A, result.train)));
   const double rest = (product * product - 2 * overlap) / (size * size) + 1;

@@ -27,7 +27,7 @@ struct LinearSolveSettings {
   /// (MALS). 1: one core at a time, bonds as the start has them (ALS).
   Index sites = 2;
   Index maximum_bond = unlimited;
-  double cutoff = 1e-20;    ///< relative discarded weight of each truncation, at least (4ε)²
+  double cutoff = 0;        ///< relative discarded weight of each truncation, at least (4ε)²
   Index sweeps = 40;        ///< at most
   double tolerance = 1e-8;  ///< of all local relative residuals of a sweep, before they are solved
   Index gmres_steps = 40;   ///< products at most for a core or a pair
@@ -37,6 +37,7 @@ template <class T>
 struct LinearSolution {
   TensorTrain<T> train;
   double residual = 0;  ///< ‖A·x − b‖ / ‖b‖; below about 1e-8 (3e-4) it drowns in rounding
+  double discarded_weight = 0;  ///< the largest of the last sweep
   Index sweeps = 0;
   /// All local equations hold to the tolerance. With one site x may then still be no more than the
   /// best that the bonds can hold: look at the residual.

@@ -4,6 +4,7 @@
 #include <metatt/tn/chain/vectors.hpp>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace metatt::tn {
@@ -22,7 +23,8 @@ class LowerStates {
     const double size = norm_of(part);
     project(part);
     const double rest = norm_of(part);
-    if (rest <= 1e-10 * size || rest == 0) return;  // excluded already
+    constexpr double rounding = 1e3 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
+    if (rest <= rounding * size || rest == 0) return;  // excluded already
     scale_by(part, 1 / rest);
     parts_.push_back(std::move(part));
   }

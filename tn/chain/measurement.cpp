@@ -211,7 +211,7 @@ std::vector<std::vector<Complex>> correlation_matrix(const TensorTrain<T>& state
     const auto both = operator_core<T>(sites[i], a * b, {}, name);
     result[i][i] = trace_of(transfer(left_of_center(core), core, both)) / weight;
     const auto later_B = correlations_to_the_right(moving, sites, i, a, B);
-    const auto later_A = correlations_to_the_right(moving, sites, i, b, A);
+    const auto later_A = A == B ? later_B : correlations_to_the_right(moving, sites, i, b, A);
     for (std::size_t j = i + 1; j < n; ++j) {
       result[i][j] = later_B[j] / weight;
       result[j][i] = (odd ? -1.0 : 1.0) * later_A[j] / weight;  // A_j B_i = ∓ B_i A_j

@@ -12,17 +12,19 @@ enum class Application {
   /// digit. Cost of order n·d·(w·m)³.
   exact,
   /// The same cuts from the density matrices of the product (as in ITensor): cost of order
-  /// n·d·m³·w², and errors below 1e-8 of the norm (3e-4 in single precision) drown in rounding.
+  /// n·d·m³·w². Errors below 1e-8 of ‖H‖·‖ψ‖ (3e-4 in single precision) drown in rounding, also
+  /// where the terms of H·ψ cancel.
   density_matrix,
   /// Cut while it is made (Stoudenmire and White, arXiv:1002.1305), with twice the rank and a tenth
-  /// of the cutoff, then rounded: cost of order n·d·m³·w, good cuts but not the best ones.
+  /// of the cutoff, then rounded: good cuts but not the best ones. Cost of order n·d·m³·w, and that
+  /// of norm_of_product for the error.
   zip_up,
 };
 
 template <class T>
 struct AppliedState {
   TensorTrain<T> state;
-  /// ‖H·ψ − state‖. With zip_up from norms and overlaps: below 1e-8 of the norm it is rounding.
+  /// ‖H·ψ − state‖. With zip_up from norms and overlaps: below 1e-8 of ‖H·ψ‖ it is rounding.
   double error = 0;
 };
 

@@ -251,25 +251,38 @@ class MpoBuilder {
 
 namespace {
 
-void check_conservation(const OperatorSum& sum, const Sites& sites) {
+/// What is wrong with the charge of a term; "" if nothing is.
+std::string broken_charge(const OperatorProduct& term, const Sites& sites) {
   const Symmetry& symmetry = sites.front().leg().symmetry();
-  for (const auto& term : sum.terms()) {
-    if (term.coefficient == 0.0) continue;
-    Charge change;
-    bool zero = false;
-    for (const auto& [site, matrix] : local_product(term, sites).factors) {
-      std::optional<Charge> own;
-      try {
-        own = sites[static_cast<std::size_t>(site)].charge_change(matrix);
-      } catch (const Error& error) {
-        fail("term ", to_string(term), ": ", error.what());
-      }
-      zero = zero || !own;
-      change = symmetry.sum(change, own.value_or(Charge{}));
+  Charge change;
+  bool zero = false;
+  for (const auto& [site, matrix] : local_product(term, sites).factors) {
+    std::optional<Charge> own;
+    try {
+      own = sites[static_cast<std::size_t>(site)].charge_change(matrix);
+    } catch (const Error& error) {
+      return error.what();
     }
-    if (!zero && change != Charge{})
-      fail("term ", to_string(term), ": changes the conserved charge by ", symmetry.text(change));
+    zero = zero || !own;
+    change = symmetry.sum(change, own.value_or(Charge{}));
   }
+  if (zero || change == Charge{}) return "";
+  return "changes the conserved charge by " + symmetry.text(change);
+}
+
+/// Names every term that breaks a charge, as far as an error can be read.
+void check_conservation(const OperatorSum& sum, const Sites& sites) {
+  constexpr Index most = 10;
+  std::string message;
+  Index found = 0;
+  for (const auto& term : sum.terms()) {
+    const std::string wrong = term.coefficient == 0.0 ? "" : broken_charge(term, sites);
+    if (wrong.empty() || ++found > most) continue;
+    if (!message.empty()) message += "; ";
+    message.append("term ").append(to_string(term)).append(": ").append(wrong);
+  }
+  if (found > most) fail(message, "; and ", found - most, " more terms");
+  if (found > 0) fail(message);
 }
 
 }  // namespace

@@ -4,7 +4,27 @@
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 #include <metatt/tn/tensor_train.hpp>
 
+#include <algorithm>
+#include <limits>
+
 namespace metatt::tn {
+
+/// Throws Error, before any work, if a policy contradicts itself.
+inline TruncationPolicy bond_policy(Index maximum_bond, double cutoff) {
+  TruncationPolicy policy;
+  policy.maximum_rank = maximum_bond;
+  policy.cutoff = cutoff;
+  check(policy);
+  return policy;
+}
+
+/// Drops at least what is rounding, where bonds would otherwise grow by it in every sweep.
+template <class T>
+TruncationPolicy above_rounding(TruncationPolicy policy) {
+  const double rounding = 4 * static_cast<double>(std::numeric_limits<Real<T>>::epsilon());
+  policy.cutoff = std::max(policy.cutoff, rounding * rounding);
+  return policy;
+}
 
 /// Splits a tensor (left bond, two modes, right bond) into cores k and k + 1, with the singular
 /// values in the one that becomes the centre. Returns what the split threw away.

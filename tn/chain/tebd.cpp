@@ -121,6 +121,7 @@ Tebd<T>::Tebd(const OperatorSum& sum, const Sites& sites, TensorTrain<T> start,
     : sites_(sites), state_(std::move(start)), settings_(settings) {
   if (settings_.order != 2 && settings_.order != 4)
     fail("Tebd: expected order 2 or 4, found ", settings_.order);
+  bond_policy(settings_.maximum_bond, settings_.cutoff);
   if (sites_.size() < 2) fail("Tebd: expected at least two sites, found ", sites_.size());
   // The MPO finds what is wrong with a sum: unknown operators, charges, a sum that is not
   // Hermitian.
@@ -161,9 +162,7 @@ void Tebd<T>::second_order(Complex z) {
 
 template <class T>
 void Tebd<T>::layer(Index first, Complex z) {
-  TruncationPolicy policy;
-  policy.maximum_rank = settings_.maximum_bond;
-  policy.cutoff = settings_.cutoff;
+  const TruncationPolicy policy = bond_policy(settings_.maximum_bond, settings_.cutoff);
   const auto& all = gates(z);
   for (Index k = first; k + 1 < state_.length(); k += 2) {
     state_.orthogonalise(k);

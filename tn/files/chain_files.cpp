@@ -38,7 +38,7 @@ void save(Hdf5Writer& file, const std::string& name, const MatrixProductOperator
 
 template <class T>
 MatrixProductOperator<T> load_operator(const Hdf5Reader& file, const std::string& name) {
-  file.expect(name, "kind", mpo_kind);
+  file.expect_kind(name, mpo_kind);
   const Index length = file.read_number<Index>(name + "/length");
   std::vector<BlockTensor<T>> cores;
   for (Index k = 0; k < length; ++k)
@@ -67,7 +67,7 @@ void save(Hdf5Writer& file, const std::string& name, const DmrgResult<T>& result
 
 template <class T>
 DmrgResult<T> load_dmrg_result(const Hdf5Reader& file, const std::string& name) {
-  file.expect(name, "kind", dmrg_kind);
+  file.expect_kind(name, dmrg_kind);
   DmrgResult<T> result{
       file.read_number<double>(name + "/energy"), load_tensor_train<T>(file, name + "/state"), {}};
   for (std::size_t i = 0; file.contains(target_name(name, i)); ++i)

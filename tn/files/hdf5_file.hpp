@@ -27,6 +27,7 @@ struct HostArray {
 /// already or a full disk; the file of that name, if there was one, is then as before.
 class Hdf5Writer {
  public:
+  /// The root gets the attributes format = metatt and version = 1.
   explicit Hdf5Writer(const std::filesystem::path& path);
   ~Hdf5Writer();
   Hdf5Writer(const Hdf5Writer&) = delete;
@@ -76,6 +77,8 @@ class Hdf5Reader {
   std::vector<std::string> read_texts(const std::string& name) const;
   /// Throws Error unless the group has the attribute with this value.
   void expect(const std::string& group, const std::string& key, const std::string& text) const;
+  /// Throws Error unless the group is an object of this kind in a file of our format and version.
+  void expect_kind(const std::string& group, const std::string& kind) const;
 
  private:
   struct State;

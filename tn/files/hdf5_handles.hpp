@@ -11,6 +11,10 @@
 
 namespace metatt::tn {
 
+/// Attributes of the root of every file.
+constexpr const char* hdf5_format = "metatt";
+constexpr const char* hdf5_version = "1";
+
 /// An identifier that is closed at the end of its scope.
 class Hdf5Handle {
  public:

@@ -223,6 +223,12 @@ std::vector<std::string> Hdf5Reader::read_texts(const std::string& name) const {
   return texts;
 }
 
+void Hdf5Reader::expect_kind(const std::string& group, const std::string& kind) const {
+  expect("/", "format", hdf5_format);
+  expect("/", "version", hdf5_version);
+  expect(group, "kind", kind);
+}
+
 void Hdf5Reader::expect(const std::string& group, const std::string& key,
                         const std::string& text) const {
   const Hdf5Scope scope;

@@ -80,6 +80,8 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_uni
   const Hdf5Handle access = file_access();
   state_->hdf5.emplace(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
   if (!state_->hdf5->valid()) fail(path.string(), ": cannot be written: ", hdf5_message());
+  describe("/", "format", hdf5_format);
+  describe("/", "version", hdf5_version);
 }
 
 Hdf5Writer::~Hdf5Writer() {

@@ -124,7 +124,7 @@ void save(Hdf5Writer& file, const std::string& name, const BlockTensor<T>& tenso
 
 template <class T>
 BlockTensor<T> load_block_tensor(const Hdf5Reader& file, const std::string& name) {
-  file.expect(name, "kind", block_tensor);
+  file.expect_kind(name, block_tensor);
   return naming(file, name, [&] {
     BlockTensor<T> tensor(load_legs(file, name));
     load_blocks(file, name, tensor);
@@ -142,7 +142,7 @@ void save(Hdf5Writer& file, const std::string& name, const TensorTrain<T>& train
 
 template <class T>
 TensorTrain<T> load_tensor_train(const Hdf5Reader& file, const std::string& name) {
-  file.expect(name, "kind", tensor_train);
+  file.expect_kind(name, tensor_train);
   const Index length = file.read_number<Index>(name + "/length"),
               center = file.read_number<Index>(name + "/center");
   std::vector<BlockTensor<T>> cores;

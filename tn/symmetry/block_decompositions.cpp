@@ -250,6 +250,17 @@ SideVectors<T> vectors_of_square(const Tensor<T>& square, Side side) {
   return {descending(pairs.vectors, side), std::move(values)};
 }
 
+/// Those of a sum in which terms may cancel: what is left is then rounding and not Hermitian.
+template <class T>
+SideVectors<T> vectors_of_sum(const Tensor<T>& square, Side side) {
+  Tensor<T> hermitian = permute(square, std::array{1, 0});
+  backend::conjugate(backend::queue(), hermitian.size(), hermitian.mutable_data());
+  backend::add_scaled(backend::queue(), square.size(), T(1), square.data(),
+                      hermitian.mutable_data());
+  backend::scale(backend::queue(), square.size(), T(0.5), hermitian.mutable_data());
+  return vectors_of_square(hermitian, side);
+}
+
 template <class T>
 SideVectors<T> side_vectors(const Tensor<T>& matrix, Side side) {
   const bool left = side == Side::left;
@@ -337,7 +348,7 @@ LeadingVectors<T> leading_eigenvectors(const BlockTensor<T>& square,
       fail("leading_eigenvectors: expected the adjoint legs first, then the legs, found ",
            shape_text(square.shape()));
   return leading_vectors("leading_eigenvectors", square, half, policy, Side::right,
-                         vectors_of_square<T>);
+                         vectors_of_sum<T>);
 }
 
 template <class T>

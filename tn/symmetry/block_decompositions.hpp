@@ -59,8 +59,8 @@ LeadingVectors<T> leading_right_vectors(const BlockTensor<T>& x, int row_legs,
                                         const TruncationPolicy& policy);
 
 /// vh of truncated_svd of any x whose xᴴ·x is `square`, a tensor with the legs (adjoint column
-/// legs, column legs): its eigenvectors, with values of rounding as leading_left_vectors. Also
-/// throws Error if `square` is not Hermitian.
+/// legs, column legs): its eigenvectors, with values of rounding as leading_left_vectors.
+/// `square` is Hermitian up to rounding.
 template <class T>
 LeadingVectors<T> leading_eigenvectors(const BlockTensor<T>& square,
                                        const TruncationPolicy& policy);

@@ -98,8 +98,10 @@ static inline float exponential(float x) {
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  const std::int32_t power = (static_cast<std::int32_t>(n) + 127) << 23;
-  return p * __builtin_bit_cast(float, power);
+  // n is what the sum's bits have over those of `magic`; of NaN it is anything, and p is NaN then.
+  const std::uint32_t whole =
+      __builtin_bit_cast(std::uint32_t, shifted) - __builtin_bit_cast(std::uint32_t, magic);
+  return p * __builtin_bit_cast(float, (whole + 127U) << 23);
 }
 static inline double exponential(double x) {
   return __builtin_exp(x);

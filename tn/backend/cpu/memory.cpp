@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef METATT_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -18,13 +18,13 @@ struct HostMemory {
 
   static void handed_out([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes,
                          [[maybe_unused]] std::size_t block_bytes) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef METATT_ADDRESS_SANITIZER
     ASAN_UNPOISON_MEMORY_REGION(block, bytes);
     ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(block) + bytes, block_bytes - bytes);
 #endif
   }
   static void taken_back([[maybe_unused]] void* block, [[maybe_unused]] std::size_t block_bytes) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef METATT_ADDRESS_SANITIZER
     ASAN_POISON_MEMORY_REGION(block, block_bytes);
 #endif
   }

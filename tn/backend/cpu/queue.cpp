@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <sstream>
 #include <string>
@@ -14,8 +15,20 @@
 
 namespace metatt::tn::backend {
 
+namespace {
+
+/// What set_threads() asked for, 0 before; OpenMP keeps a number for each calling thread.
+std::atomic<int> chosen_threads = 0;
+
+}  // namespace
+
 Queue& queue() {
   thread_local Queue queue;
+  thread_local int threads = 0;
+  if (const int chosen = chosen_threads.load(std::memory_order_relaxed); chosen != threads) {
+    threads = chosen;
+    omp_set_num_threads(threads);
+  }
   return queue;
 }
 
@@ -69,6 +82,7 @@ Description describe() {
                              : parallel == OPENBLAS_THREAD ? "pthread"
                                                            : "sequential";
   description.vector_set = vector_set();
+  queue();
   description.threads = omp_get_max_threads();
   description.better_core = better_core(description.core);
   std::vector<std::string> warnings;
@@ -91,7 +105,8 @@ Description describe() {
 
 void set_threads(int threads) {
   if (threads < 1) fail("set_threads: expected at least 1, found ", threads);
-  omp_set_num_threads(threads);
+  chosen_threads = threads;
+  queue();
   openblas_set_num_threads(threads);
 }
 
