@@ -140,7 +140,7 @@ void print_contraction(const nlohmann::json& line) {
             << std::endl;
 }
 
-void bench_contractions(Index samples, const std::string& path) {
+void bench_contractions(Index samples, const std::vector<int>& numbers, const std::string& path) {
   std::optional<tn::AtomicFile> json;
   if (!path.empty()) json.emplace(path);
   print_backend();
@@ -150,6 +150,7 @@ void bench_contractions(Index samples, const std::string& path) {
   nlohmann::json all = nlohmann::json::array();
   LargeProduct<double> product;
   for (const Contraction& contraction : contractions()) {
+    if (!numbers.empty() && std::ranges::count(numbers, contraction.number) == 0) continue;
     all.push_back(measure(contraction, samples, product));
     print_contraction(all.back());
   }
@@ -163,14 +164,21 @@ void bench_contractions(Index samples, const std::string& path) {
 void add_bench_contractions(CLI::App& bench) {
   struct Options {
     Index samples = 7;
+    std::vector<int> numbers;
     std::string json;
   };
   auto o = std::make_shared<Options>();
   CLI::App* command =
       add_command(bench, "contractions", "Contractions of two tensors, a subset of TCCG");
+  std::vector<std::string> numbers;
+  for (const Contraction& contraction : contractions())
+    numbers.push_back(std::to_string(contraction.number));
+  command->add_option("--numbers", o->numbers, "Some of them, by the numbers of TCCG")
+      ->delimiter(',')
+      ->check(one_of(numbers));
   command->add_option("--samples", o->samples, "Runs of each")->transform(whole_number(1));
   command->add_option("--json", o->json, "The same as JSON");
-  command->callback([o] { bench_contractions(o->samples, o->json); });
+  command->callback([o] { bench_contractions(o->samples, o->numbers, o->json); });
 }
 
 }  // namespace metatt::apps

@@ -22,7 +22,8 @@ struct ContractionOrder {
 
 /// The order with the fewest operations: exactly, over all orders, for up to eight tensors; beyond
 /// that by always taking the pair whose product grows the memory least. Outer products count like
-/// any others. `indices` as in contract(). Errors as contract().
+/// any others. `indices` as in contract(): letters, so at most 52 different ones. Errors as
+/// contract().
 ContractionOrder contraction_order(std::string_view indices, std::span<const Shape> shapes);
 
 /// contract("ab,bcd,dc->a", {x, y, z}): sums over all indices that the result does not have. An

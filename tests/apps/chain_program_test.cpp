@@ -112,6 +112,54 @@ BOOST_AUTO_TEST_CASE(dmrg_takes_models_from_files) {
   check_refused("dmrg --model xx --sites 8", "--output_dir");
 }
 
+BOOST_AUTO_TEST_CASE(every_sweep_is_a_row_on_the_terminal_and_a_line_of_the_log) {
+  const TemporaryFolder folder;
+  const Run result =
+      run("dmrg --model heisenberg --sites 8 --sweeps 3 --energy_tolerance 0 --solver davidson"
+          " --output_dir " +
+          (folder / "out").string());
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+  BOOST_TEST(result.has(
+      "sweep           energy    change   bond  discarded  residual   entropy       s     MB"));
+  for (const char* row : {"\n    0 ", "\n    1 ", "\n    2 "}) BOOST_TEST(result.has(row));
+  const std::string log = metatt::tn::read_file(folder / "out/sweeps.jsonl");
+  std::size_t lines = 0, at = 0;
+  while ((at = log.find("\"event\":\"sweep\"", at) + 1) > 0) ++lines;
+  BOOST_TEST(lines == 3u);
+  for (const char* key : {"energy", "energy_change", "maximum_bond", "discarded_weight", "residual",
+                          "centre_entropy", "variance", "products", "seconds", "peak_bytes"})
+    BOOST_TEST(log.find("\"" + std::string(key) + "\":") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_full_disk_costs_no_finished_sweep) {
+  const TemporaryFolder folder;
+  const std::string out = (folder / "out").string();
+  const std::string command =
+      "dmrg --model heisenberg --sites 8 --energy_tolerance 0 --noise 0 --output_dir " + out +
+      " --maximum_bond 8 --sweeps ";
+  BOOST_REQUIRE(run(command + "2").exit_code == 0);
+  const std::string before = metatt::tn::read_file(folder / "out/dmrg.h5");
+  {
+    const metatt::testing::FileSizeLimit limit(8192);
+    const Run full = run(command + "4 --resume");
+    BOOST_TEST(full.exit_code == 2);
+    BOOST_TEST(full.has("cannot be written"));
+  }
+  BOOST_TEST((metatt::tn::read_file(folder / "out/dmrg.h5") == before));
+  const Run resumed = run(command + "4 --resume");
+  BOOST_REQUIRE_MESSAGE(resumed.exit_code == 0, resumed.output);
+  BOOST_TEST(metatt::tn::read_file(folder / "out/dmrg.h5") != before);
+}
+
+BOOST_AUTO_TEST_CASE(tensors_are_measured_against_the_floor) {
+  const Run result = run("bench contractions --samples 1 --numbers 1,31");
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+  BOOST_TEST(result.has("abc-bda-dc"));
+  BOOST_TEST(result.has("abcdef-dega-gfbc"));
+  check_refused("bench contractions --numbers 2", "expected 1, 6, 9");
+  check_refused("bench trains --samples 0", "samples");
+}
+
 BOOST_AUTO_TEST_CASE(a_killed_run_of_dmrg_resumes_to_the_same_bits) {
   const TemporaryFolder folder;
   const std::string command =

@@ -135,7 +135,8 @@ BOOST_AUTO_TEST_CASE(fermions_hop_with_their_signs) {
   BOOST_TEST(error_after(Tdvp<Complex>(mpo, start, {.cutoff = 1e-24}), 64, exact) < 4e-3);
 }
 
-BOOST_AUTO_TEST_CASE(purifications_have_the_thermal_mean_values) {
+BOOST_AUTO_TEST_CASE(purifications_have_the_thermal_mean_values,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   struct Case {
     const char* name;
     Index n;

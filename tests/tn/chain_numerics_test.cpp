@@ -41,7 +41,8 @@ TensorTrain<T> applied(const std::vector<MatrixProductOperator<T>>& steps, Tenso
 
 BOOST_AUTO_TEST_SUITE(chain_numerics)
 
-BOOST_AUTO_TEST_CASE(evolution_operators_have_their_order) {
+BOOST_AUTO_TEST_CASE(evolution_operators_have_their_order,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   struct Case {
     const char* name;
     OperatorSum H;

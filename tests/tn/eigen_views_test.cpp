@@ -34,7 +34,25 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(tensors_and_matrices_share_their_memory, T, Types)
   BOOST_TEST(!(shared.at({0, 0}) == T(9)));
 }
 
-BOOST_AUTO_TEST_CASE(maps_with_gaps_and_other_orders_are_refused) {
+BOOST_AUTO_TEST_CASE(columns_are_the_first_mode_of_a_column_major_matrix) {
+  Eigen::MatrixXd matrix(2, 3);
+  matrix << 1, 2, 3, 4, 5, 6;
+  const Tensor<double> seen = tensor_view(matrix);
+  BOOST_TEST((seen.shape() == Shape{3, 2}));
+  BOOST_TEST((seen.to_vector() == std::vector<double>{1, 4, 2, 5, 3, 6}));
+  Eigen::VectorXd column(3);
+  column << 7, 8, 9;
+  Eigen::RowVectorXd row = column.transpose();
+  for (const Tensor<double>& vector : {tensor_view(column), tensor_view(row)}) {
+    BOOST_TEST((vector.shape() == Shape{3}));
+    BOOST_TEST((vector.to_vector() == std::vector<double>{7, 8, 9}));
+  }
+  Eigen::Map<Eigen::VectorXd, 0, Eigen::InnerStride<>> every_other(matrix.data(), 3,
+                                                                   Eigen::InnerStride<>(2));
+  BOOST_CHECK_THROW(tensor_view(every_other), Error);
+}
+
+BOOST_AUTO_TEST_CASE(maps_with_gaps_are_refused) {
   std::vector<double> numbers(12);
   Eigen::Map<EigenMatrix<double>> whole(numbers.data(), 3, 4);
   BOOST_TEST(tensor_view(whole).data() == numbers.data());

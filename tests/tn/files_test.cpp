@@ -4,14 +4,12 @@
 #include <metatt/tn/chain/matrix_product_state.hpp>
 #include <metatt/tn/files/chain_files.hpp>
 
-#include <sys/resource.h>
-
-#include <csignal>
 #include <limits>
 
 using namespace metatt::tn;
 using namespace metatt::tn::testing;
 using metatt::testing::check_error;
+using metatt::testing::FileSizeLimit;
 using metatt::testing::TemporaryFolder;
 
 namespace {
@@ -44,26 +42,6 @@ std::filesystem::path saved_state(const TemporaryFolder& folder) {
   file.commit();
   return folder / "state.h5";
 }
-
-/// While it lives, files end at this many bytes, as on a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
 
 BOOST_AUTO_TEST_SUITE(files)
 

@@ -40,7 +40,8 @@ ChainModel from_text(const std::string& text) {
 
 BOOST_AUTO_TEST_SUITE(models)
 
-BOOST_AUTO_TEST_CASE(built_in_models_have_their_known_energies) {
+BOOST_AUTO_TEST_CASE(built_in_models_have_their_known_energies,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   using std::numbers::pi;
   // Bethe ansatz with open ends; XX and the chain of −t Σ c†c are free fermions; the open critical
   // Ising chain has a closed form; Majumdar and Ghosh: −3N/8; AKLT: −2/3 a bond.
@@ -74,7 +75,8 @@ BOOST_AUTO_TEST_CASE(built_in_models_are_the_sums_that_they_name) {
   BOOST_TEST(distance(built_in("haldane-shastry", 5, {{"alpha", 3}}), long_range) < 1e-12);
 }
 
-BOOST_AUTO_TEST_CASE(every_built_in_model_runs_as_it_is) {
+BOOST_AUTO_TEST_CASE(every_built_in_model_runs_as_it_is,
+                     *boost::unit_test::precondition(without_sanitizers)) {
   for (const BuiltInModel& model : built_in_models()) BOOST_TEST_CONTEXT(model.name) {
       const ChainModel chain = built_in(model.name, 4);
       BOOST_TEST(is_real(chain.hamiltonian, chain.sites));

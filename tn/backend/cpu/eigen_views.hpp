@@ -31,18 +31,22 @@ Eigen::Map<EigenMatrix<T>> writable_eigen_view(Tensor<T>& matrix) {
   return {matrix.mutable_data(), matrix.extent(0), matrix.extent(1)};
 }
 
-/// A tensor over the memory of a row-major matrix or map, which must outlive it and all tensors
-/// made of it. Each sees what is written into the other; while several tensors share the memory,
-/// none can be written. Throws Error on a map whose rows do not follow each other without gaps.
+/// A tensor over the memory of a matrix, vector or map that can be written and must outlive it and
+/// all tensors made of it. A vector has one mode; a row-major matrix has the modes (rows, columns),
+/// a column-major one, as Eigen's MatrixXd, is seen as its transpose: (columns, rows). Each sees
+/// what is written into the other; while several tensors share the memory, none can be written.
+/// Throws Error on a map whose numbers do not follow each other without gaps.
 template <class Derived>
 Tensor<typename Derived::Scalar> tensor_view(Eigen::MatrixBase<Derived>& matrix) {
   constexpr auto needed = Eigen::DirectAccessBit | Eigen::LvalueBit;
-  static_assert(Derived::IsRowMajor && (Derived::Flags & needed) == needed,
-                "tensor_view: expected a row-major matrix or map that can be written");
+  static_assert((Derived::Flags & needed) == needed,
+                "tensor_view: expected a matrix, vector or map that can be written");
   using T = typename Derived::Scalar;
   Derived& source = matrix.derived();
-  const Shape shape{source.rows(), source.cols()};
-  if (source.innerStride() != 1 || (source.rows() > 1 && source.outerStride() != source.cols()))
+  const Index outer = Derived::IsRowMajor ? source.rows() : source.cols(),
+              inner = Derived::IsRowMajor ? source.cols() : source.rows();
+  const Shape shape = Derived::IsVectorAtCompileTime ? Shape{source.size()} : Shape{outer, inner};
+  if (source.innerStride() != 1 || (outer > 1 && source.outerStride() != inner))
     fail("tensor_view: expected ", shape_text(shape), " numbers without gaps, found strides ",
          source.outerStride(), " and ", source.innerStride());
   return Tensor<T>::view_of(std::make_shared<Buffer<T>>(source.data(), element_count(shape)), 0,
