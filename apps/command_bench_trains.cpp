@@ -93,16 +93,16 @@ std::function<void()> fit(Index rank, Index length) {
 
 const std::vector<Operation>& operations() {
   static const std::vector<Operation> all{
-      {"TT-cross", 3, {8, 16, 32}, {8, 16}, cross},
-      {"rounding", 3, {32, 64, 128}, {12, 24}, rounding},
-      {"apply, exact", 3, {16, 32, 64}, {12, 24}, application(tn::Application::exact)},
+      {"TT-cross", 3, {8, 16, 32}, {12, 24}, cross},
+      {"rounding", 3, {32, 64, 128}, {24, 48}, rounding},
+      {"apply, exact", 3, {32, 64, 128}, {24, 48}, application(tn::Application::exact)},
       {"apply, density matrix",
        3,
-       {16, 32, 64},
-       {12, 24},
+       {32, 64, 128},
+       {24, 48},
        application(tn::Application::density_matrix)},
-      {"apply, zip-up", 3, {16, 32, 64}, {12, 24}, application(tn::Application::zip_up)},
-      {"fit of H·ψ, a sweep", 3, {16, 32, 64}, {12, 24}, fit},
+      {"apply, zip-up", 3, {32, 64, 128}, {24, 48}, application(tn::Application::zip_up)},
+      {"fit of H·ψ, a sweep", 3, {32, 64, 128}, {24, 48}, fit},
   };
   return all;
 }
