@@ -1,12 +1,17 @@
 #pragma once
-/// How the benchmarks measure: medians, and a large product as the measure of the machine, whose
-/// speed may change from second to second.
+/// How the benchmarks measure: medians, a large product as the measure of the machine, whose speed
+/// may change from second to second, and records that say what the machine was.
 
+#include <metatt/tn/files/file.hpp>
 #include <metatt/tn/tensor.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace metatt::apps {
@@ -43,6 +48,36 @@ class LargeProduct {
  private:
   tn::Tensor<T> A_ = tn::random_normal<T>({n, n}, 1), B_ = tn::random_normal<T>({n, n}, 2);
   tn::Tensor<T> C_ = tn::Tensor<T>::zeros({n, n});
+};
+
+/// What a benchmark found as a JSON file, if one is asked for.
+class BenchRecords {
+ public:
+  /// "" for no file. A path that cannot be written is noticed before the work.
+  explicit BenchRecords(const std::string& path) {
+    if (!path.empty()) file_.emplace(path);
+  }
+  /// Program, BLAS and threads are added to the record.
+  void add(nlohmann::json record) {
+    const auto about = tn::backend::describe();
+    record.update({{"program", "metatt"},
+                   {"version", METATT_VERSION},
+                   {"blas", about.blas},
+                   {"core", about.core},
+                   {"threads", about.threads},
+                   {"thread_layer", about.thread_layer},
+                   {"vector_set", about.vector_set}});
+    all_.push_back(std::move(record));
+  }
+  void commit() {
+    if (!file_) return;
+    file_->write(all_.dump(2) + "\n");
+    file_->commit();
+  }
+
+ private:
+  std::optional<tn::AtomicFile> file_;
+  nlohmann::json all_ = nlohmann::json::array();
 };
 
 }  // namespace metatt::apps

@@ -4,16 +4,12 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/validators.hpp>
-#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/classifier.hpp>
 #include <metatt/transformer/model.hpp>
 #include <metatt/transformer/optimiser.hpp>
 
-#include <nlohmann/json.hpp>
-
 #include <iomanip>
 #include <iostream>
-#include <optional>
 
 namespace metatt::apps {
 
@@ -139,19 +135,11 @@ nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant,
       measure(bench, variant, rates.back(), series);
       series.costs.push_back(series.times.back() / all.front().times.back());
     }
-  const auto about = tn::backend::describe();
   nlohmann::json lines = nlohmann::json::array();
   for (const Series& series : all) {
     const double ms = median(series.times);
     lines.push_back(
-        {{"program", "metatt"},
-         {"version", METATT_VERSION},
-         {"blas", about.blas},
-         {"core", about.core},
-         {"threads", about.threads},
-         {"thread_layer", about.thread_layer},
-         {"vector_set", about.vector_set},
-         {"variant", variant},
+        {{"variant", variant},
          {"dropout", series.dropout},
          {"milliseconds", series.times},
          {"median_ms", ms},
@@ -182,8 +170,7 @@ void print_line(const nlohmann::json& line) {
 }
 
 void bench_step(const BenchOptions& o) {
-  std::optional<tn::AtomicFile> json;  // a path that cannot be written is noticed before the work
-  if (!o.json.empty()) json.emplace(o.json);
+  BenchRecords records(o.json);
   print_backend();
   std::cout << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "
             << o.config.num_attention_heads << " heads, feed-forward " << o.config.intermediate_size
@@ -191,16 +178,13 @@ void bench_step(const BenchOptions& o) {
             << " on query and value, float32, median of " << o.samples << "\n"
             << "variant    dropout       ms   cost    rel   tokens/s   GFLOP  sgemm GFLOP/s  "
                "trainable  saved MB  peak MB\n";
-  nlohmann::json all = nlohmann::json::array();
   LargeProduct<float> product;
   for (const auto& variant : o.variants)
     for (auto& line : bench_variant(o, variant, product)) {
       print_line(line);
-      all.push_back(std::move(line));
+      records.add(std::move(line));
     }
-  if (!json) return;
-  json->write(all.dump(2) + "\n");
-  json->commit();
+  records.commit();
 }
 
 }  // namespace

@@ -5,15 +5,10 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/contract.hpp>
-#include <metatt/tn/files/file.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <iomanip>
 #include <iostream>
-#include <map>
-#include <optional>
 
 namespace metatt::apps {
 
@@ -109,12 +104,7 @@ nlohmann::json measure(const Contraction& contraction, Index samples,
     of_rate.push_back(products / times.back());
     of_floor.push_back(std::max(products, 1e3 * gigabytes / copies.back()) / times.back());
   }
-  const auto about = tn::backend::describe();
-  return {{"program", "metatt"},
-          {"version", METATT_VERSION},
-          {"core", about.core},
-          {"threads", about.threads},
-          {"number", contraction.number},
+  return {{"number", contraction.number},
           {"contraction", contraction.text},
           {"extents", contraction.extents},
           {"gflop", gflop},
@@ -141,22 +131,19 @@ void print_contraction(const nlohmann::json& line) {
 }
 
 void bench_contractions(Index samples, const std::vector<int>& numbers, const std::string& path) {
-  std::optional<tn::AtomicFile> json;
-  if (!path.empty()) json.emplace(path);
+  BenchRecords records(path);
   print_backend();
   std::cout << "contractions of TCCG, double precision, median of " << samples
             << "\n no  contraction         GFLOP     GB       ms  of dgemm's   of floor's"
                "   GFLOP/s     GB/s\n";
-  nlohmann::json all = nlohmann::json::array();
   LargeProduct<double> product;
   for (const Contraction& contraction : contractions()) {
     if (!numbers.empty() && std::ranges::count(numbers, contraction.number) == 0) continue;
-    all.push_back(measure(contraction, samples, product));
-    print_contraction(all.back());
+    nlohmann::json line = measure(contraction, samples, product);
+    print_contraction(line);
+    records.add(std::move(line));
   }
-  if (!json) return;
-  json->write(all.dump(2) + "\n");
-  json->commit();
+  records.commit();
 }
 
 }  // namespace

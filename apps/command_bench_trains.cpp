@@ -8,14 +8,10 @@
 #include <metatt/tn/chain/matrix_product_state.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/cross_interpolation.hpp>
-#include <metatt/tn/files/file.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <iomanip>
 #include <iostream>
-#include <optional>
 
 namespace metatt::apps {
 
@@ -26,9 +22,9 @@ using tn::Index;
 /// Prepares a case of a rank and a length, and returns what is to be timed.
 using Prepare = std::function<std::function<void()>(Index rank, Index length)>;
 
+/// Of a cost that grows, by theory, with the cube of a large rank and with the length.
 struct Operation {
   std::string name;
-  double rank_exponent;  ///< of the cost, by theory, for large ranks
   std::vector<Index> ranks;
   std::vector<Index> lengths;
   Prepare prepare;
@@ -93,16 +89,15 @@ std::function<void()> fit(Index rank, Index length) {
 
 const std::vector<Operation>& operations() {
   static const std::vector<Operation> all{
-      {"TT-cross", 3, {8, 16, 32}, {12, 24}, cross},
-      {"rounding", 3, {32, 64, 128}, {24, 48}, rounding},
-      {"apply, exact", 3, {32, 64, 128}, {24, 48}, application(tn::Application::exact)},
+      {"TT-cross", {8, 16, 32}, {12, 24}, cross},
+      {"rounding", {32, 64, 128}, {24, 48}, rounding},
+      {"apply, exact", {32, 64, 128}, {24, 48}, application(tn::Application::exact)},
       {"apply, density matrix",
-       3,
        {32, 64, 128},
        {24, 48},
        application(tn::Application::density_matrix)},
-      {"apply, zip-up", 3, {32, 64, 128}, {24, 48}, application(tn::Application::zip_up)},
-      {"fit of H·ψ, a sweep", 3, {32, 64, 128}, {24, 48}, fit},
+      {"apply, zip-up", {32, 64, 128}, {24, 48}, application(tn::Application::zip_up)},
+      {"fit of H·ψ, a sweep", {32, 64, 128}, {24, 48}, fit},
   };
   return all;
 }
@@ -120,14 +115,8 @@ nlohmann::json measure(const Operation& operation, Index samples) {
     for (Index i = 0; i < samples; ++i) times.push_back(milliseconds_of(work));
     return median(times);
   };
-  nlohmann::json line{{"program", "metatt"},
-                      {"version", METATT_VERSION},
-                      {"core", tn::backend::describe().core},
-                      {"threads", tn::backend::describe().threads},
-                      {"operation", operation.name},
-                      {"ranks", operation.ranks},
-                      {"lengths", operation.lengths},
-                      {"rank_exponent_in_theory", operation.rank_exponent}};
+  nlohmann::json line{
+      {"operation", operation.name}, {"ranks", operation.ranks}, {"lengths", operation.lengths}};
   std::vector<double> times, exponents;
   for (const Index rank : operation.ranks) times.push_back(time(rank, operation.lengths[0]));
   for (std::size_t i = 1; i < times.size(); ++i)
@@ -151,23 +140,19 @@ void print_operation(const nlohmann::json& line) {
   std::cout << "; exponents of the rank";
   for (const auto& value : line["rank_exponents"])
     std::cout << " " << fixed(value.get<double>(), 2);
-  std::cout << " (theory " << fixed(line["rank_exponent_in_theory"].get<double>(), 0)
-            << "), of the length " << fixed(line["length_exponent"].get<double>(), 2)
+  std::cout << " (theory 3), of the length " << fixed(line["length_exponent"].get<double>(), 2)
             << " (theory 1)" << std::endl;
 }
 
 void bench_trains(Index samples, const std::string& path) {
-  std::optional<tn::AtomicFile> json;
-  if (!path.empty()) json.emplace(path);
+  BenchRecords records(path);
   print_backend();
-  nlohmann::json all = nlohmann::json::array();
   for (const Operation& operation : operations()) {
-    all.push_back(measure(operation, samples));
-    print_operation(all.back());
+    nlohmann::json line = measure(operation, samples);
+    print_operation(line);
+    records.add(std::move(line));
   }
-  if (!json) return;
-  json->write(all.dump(2) + "\n");
-  json->commit();
+  records.commit();
 }
 
 }  // namespace

@@ -19,14 +19,16 @@ void check_matrix(const char* function, const Tensor<T>& matrix) {
     fail(function, ": the ", shape_text(matrix.shape()), " matrix has NaN or infinite elements");
 }
 
+}  // namespace
+
 template <class T>
 Tensor<T> adjoint(const Tensor<T>& matrix) {
+  if (matrix.order() != 2)
+    fail("adjoint: expected a matrix, found a tensor of ", shape_text(matrix.shape()));
   Tensor<T> result = permute(matrix, std::array{1, 0});
   backend::conjugate(backend::queue(), result.size(), result.mutable_data());
   return result;
 }
-
-}  // namespace
 
 template <class T>
 Qr<T> qr(const Tensor<T>& matrix) {
@@ -128,6 +130,7 @@ Eigh<T> eigh(const Tensor<T>& matrix) {
 }
 
 #define METATT_DECOMPOSITIONS(T)                                                                   \
+  template Tensor<T> adjoint(const Tensor<T>&);                                                    \
   template Qr<T> qr(const Tensor<T>&);                                                             \
   template Lq<T> lq(const Tensor<T>&);                                                             \
   template Svd<T> svd(const Tensor<T>&);                                                           \

@@ -9,6 +9,10 @@
 
 namespace metatt::tn {
 
+/// The conjugate transpose of a matrix. Throws Error on another number of modes.
+template <class T>
+Tensor<T> adjoint(const Tensor<T>& matrix);
+
 template <class T>
 struct Qr {
   Tensor<T> q;  ///< rows × k, orthonormal columns

@@ -53,12 +53,6 @@ class SearchSpace {
     last.back() = T(std::real(last.back()));
     projection_.push_back(std::move(last));
   }
-  static T conjugate_of(const T& x) {
-    if constexpr (std::is_same_v<T, Real<T>>)
-      return x;
-    else
-      return std::conj(x);
-  }
   static Tensor<T> combination(const std::vector<Tensor<T>>& vectors, const Eigh<T>& pairs,
                                Index j) {
     Tensor<T> result = Tensor<T>::zeros(vectors[0].shape());

@@ -87,6 +87,21 @@ std::vector<BasisState> basis_states(const std::vector<Leg>& modes) {
   return states;
 }
 
+/// The diagonals of the matrices of an environment for one sector of the state's bond, a row for
+/// each index of the operator bond; zero where an operator changes the charge.
+template <class T>
+Tensor<T> environment_diagonals(const BlockTensor<T>& environment, Index sector) {
+  const Index size = environment.leg(1).sector(sector).dimension;
+  Tensor<T> rows = Tensor<T>::zeros({environment.extent(0), size});
+  for (const auto& [key, block] : environment.blocks()) {
+    if (key[1] != sector || key[2] != sector) continue;
+    for (Index w = 0; w < block.extent(0); ++w)
+      backend::copy_matrix(backend::queue(), size, 1, block.data() + w * size * size, size + 1,
+                           rows.mutable_data() + (environment.leg(0).offset(key[0]) + w) * size, 1);
+  }
+  return rows;
+}
+
 }  // namespace
 
 template <class T>
@@ -242,21 +257,6 @@ void EffectiveHamiltonian<T>::Plan::multiply_right(const T* applied, T* result) 
     backend::add_scaled(backend::queue(), identity.size, T(1), identity.from, identity.to);
 }
 
-/// The diagonals of the matrices of an environment for one sector of the state's bond, a row for
-/// each index of the operator bond; zero where an operator changes the charge.
-template <class T>
-Tensor<T> environment_diagonals(const BlockTensor<T>& environment, Index sector) {
-  const Index size = environment.leg(1).sector(sector).dimension;
-  Tensor<T> rows = Tensor<T>::zeros({environment.extent(0), size});
-  for (const auto& [key, block] : environment.blocks()) {
-    if (key[1] != sector || key[2] != sector) continue;
-    for (Index w = 0; w < block.extent(0); ++w)
-      backend::copy_matrix(backend::queue(), size, 1, block.data() + w * size * size, size + 1,
-                           rows.mutable_data() + (environment.leg(0).offset(key[0]) + w) * size, 1);
-  }
-  return rows;
-}
-
 /// C[w, v] for which a basis state of the sites keeps itself, between operator bonds w on the left
 /// and v on the right.
 template <class T>
@@ -345,15 +345,19 @@ template <class T>
 Tensor<T> EffectiveHamiltonian<T>::diagonal() const {
   Tensor<T> result({plan_->size});
   const Grouping& modes = plan_->modes;
+  std::vector<Tensor<T>> left, right;  // of each sector
+  for (Index s = 0; s < plan_->left.sector_count(); ++s)
+    left.push_back(environment_diagonals(plan_->L, s));
+  for (Index s = 0; s < plan_->right.sector_count(); ++s)
+    right.push_back(environment_diagonals(plan_->R, s));
   for (Index mode = 0; mode < modes.count(); ++mode) {
     const auto m = static_cast<std::size_t>(mode);
     const Tensor<T> coupling = plan_->mode_coupling(mode);
     for (const StateBlock& block : plan_->blocks) {
       if (block.group != modes.group[m]) continue;
-      const Tensor<T> right =
-          contract("wv,vr->wr", coupling, environment_diagonals(plan_->R, block.right));
       const Tensor<T> both =
-          contract("wl,wr->lr", environment_diagonals(plan_->L, block.left), right);
+          contract("wl,wr->lr", left[static_cast<std::size_t>(block.left)],
+                   contract("wv,vr->wr", coupling, right[static_cast<std::size_t>(block.right)]));
       backend::copy(backend::queue(), both.size(), both.data(),
                     result.mutable_data() + block.offset + modes.place[m] * both.size());
     }

@@ -5,7 +5,7 @@ namespace metatt::tn {
 
 namespace {
 
-constexpr Transpose none = Transpose::no, adjoint = Transpose::conjugate;
+constexpr Transpose none = Transpose::no;
 
 /// Entries of S with S[(right, out), (left, in)] = W[left, right][out, in], or from right to left.
 template <class T>
@@ -99,7 +99,7 @@ void Environments<T>::extend_left(const TensorTrain<T>& state, Index k) {
           for (Index s = 0; s < d; ++s, in += panel.block())
             sums.add({r, n, panel.rows, core.data() + s * r, d * r, in, n, sum + w * r * n, n});
       }
-  sums.run(adjoint, none);
+  sums.run(Transpose::conjugate, none);
   left_[static_cast<std::size_t>(k + 1)] = std::move(next);
 }
 
@@ -151,7 +151,7 @@ void Environments<T>::extend_right(const TensorTrain<T>& state, Index k) {
             sums.add(
                 {panel.rows, l, n, in, n, core.data() + s * n, d * n, sum + w * panel.rows * l, l});
       }
-  sums.run(none, adjoint);
+  sums.run(none, Transpose::conjugate);
   right_[static_cast<std::size_t>(k - 1)] = std::move(next);
 }
 

@@ -1,4 +1,5 @@
 #include <metatt/tn/chain/matrix_product_operator.hpp>
+#include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/tensor_train.hpp>
 
@@ -221,14 +222,6 @@ std::optional<Index> MatrixProductOperator<T>::identities_right_of(Index k) cons
 
 namespace {
 
-template <class T>
-T conjugated(T value) {
-  if constexpr (std::is_same_v<T, Real<T>>)
-    return value;
-  else
-    return std::conj(value);
-}
-
 /// H (or H†) as a train over the elements of the site operators, divided by √d on every site so
 /// that its norm stays finite.
 template <class T>
@@ -245,7 +238,7 @@ TensorTrain<T> as_train(const MatrixProductOperator<T>& mpo, bool adjoint) {
           const T value = weight * entry.matrix[static_cast<std::size_t>(i * d + j)];
           const Index place = adjoint ? j * d + i : i * d + j;
           values[static_cast<std::size_t>((entry.left * d * d + place) * right + entry.right)] +=
-              adjoint ? conjugated(value) : value;
+              adjoint ? conjugate_of(value) : value;
         }
     cores.push_back(Tensor<T>::from({core.left_bond, d * d, right}, std::span<const T>(values)));
   }

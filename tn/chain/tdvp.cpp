@@ -15,7 +15,7 @@ Tdvp<T>::Tdvp(const MatrixProductOperator<T>& mpo, TensorTrain<T> start,
     : state_(std::move(start)), settings_(settings), environments_(mpo, state_) {
   if (settings_.sites != 1 && settings_.sites != 2)
     fail("Tdvp: expected 1 or 2 sites, found ", settings_.sites);
-  bond_policy(settings_.maximum_bond, settings_.cutoff);
+  policy_ = bond_policy(settings_.maximum_bond, settings_.cutoff);
   check_hermitian("Tdvp", mpo);
   state_.orthogonalise(0);
   const Real<T> norm = state_.norm();
@@ -57,8 +57,7 @@ void Tdvp<T>::evolve_site(Index k, std::complex<double> z) {
 template <class T>
 void Tdvp<T>::evolve_pair(Index k, std::complex<double> z, Index center) {
   const auto pair = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
-  const TruncationPolicy policy = bond_policy(settings_.maximum_bond, settings_.cutoff);
-  const Truncation cut = split_pair(state_, k, evolved(k, 2, pair, z), policy, center);
+  const Truncation cut = split_pair(state_, k, evolved(k, 2, pair, z), policy_, center);
   report_.discarded_weight = std::max(report_.discarded_weight, cut.discarded_weight);
 }
 

@@ -52,6 +52,7 @@ class Tdvp {
 
   TensorTrain<T> state_;
   TdvpSettings settings_;
+  TruncationPolicy policy_;
   Environments<T> environments_;
   EvolutionReport report_;
 };

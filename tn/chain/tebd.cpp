@@ -121,7 +121,7 @@ Tebd<T>::Tebd(const OperatorSum& sum, const Sites& sites, TensorTrain<T> start,
     : sites_(sites), state_(std::move(start)), settings_(settings) {
   if (settings_.order != 2 && settings_.order != 4)
     fail("Tebd: expected order 2 or 4, found ", settings_.order);
-  bond_policy(settings_.maximum_bond, settings_.cutoff);
+  policy_ = bond_policy(settings_.maximum_bond, settings_.cutoff);
   if (sites_.size() < 2) fail("Tebd: expected at least two sites, found ", sites_.size());
   // The MPO finds what is wrong with a sum: unknown operators, charges, a sum that is not
   // Hermitian.
@@ -162,14 +162,13 @@ void Tebd<T>::second_order(Complex z) {
 
 template <class T>
 void Tebd<T>::layer(Index first, Complex z) {
-  const TruncationPolicy policy = bond_policy(settings_.maximum_bond, settings_.cutoff);
   const auto& all = gates(z);
   for (Index k = first; k + 1 < state_.length(); k += 2) {
     state_.orthogonalise(k);
     const auto pair = contract("lsm,mtr->lstr", state_.core(k), state_.core(k + 1));
     const Truncation cut =
         split_pair(state_, k, contract("uvst,lstr->luvr", all[static_cast<std::size_t>(k)], pair),
-                   policy, k + 1);
+                   policy_, k + 1);
     report_.discarded_weight = std::max(report_.discarded_weight, cut.discarded_weight);
   }
 }

@@ -44,6 +44,7 @@ class Tebd {
   std::vector<Tensor<std::complex<double>>> terms_;  // of each bond, a matrix of both sites
   TensorTrain<T> state_;
   TebdSettings settings_;
+  TruncationPolicy policy_;
   std::map<std::pair<double, double>, std::vector<BlockTensor<T>>> gates_;
   EvolutionReport report_;
 };

@@ -20,6 +20,14 @@ T scalar_of(std::complex<double> value) {
 }
 
 template <class T>
+T conjugate_of(T value) {
+  if constexpr (std::is_same_v<T, Real<T>>)
+    return value;
+  else
+    return std::conj(value);
+}
+
+template <class T>
 double norm_of(const Tensor<T>& x) {
   return static_cast<double>(backend::norm(backend::queue(), x.size(), x.data()));
 }

@@ -221,44 +221,43 @@ bool resolved(const TruncationPolicy& policy, Index values) {
   return policy.cutoff >= floor || (policy.cutoff == 0 && policy.maximum_rank < values);
 }
 
-/// Eigenvectors in columns, ascending, as columns (left) or rows of the adjoint (right),
-/// descending.
+/// Singular vectors of one side.
 template <class T>
-Tensor<T> descending(const Tensor<T>& vectors, Side side) {
-  Queue& queue = backend::queue();
-  const Index n = vectors.extent(0);
-  Tensor<T> columns({n, n});
-  for (Index i = 0; i < n; ++i)
-    backend::copy_matrix(queue, n, 1, vectors.data() + n - 1 - i, n, columns.mutable_data() + i, n);
-  if (side == Side::left) return columns;
-  Tensor<T> rows = permute(columns, std::array{1, 0});
-  backend::conjugate(queue, rows.size(), rows.mutable_data());
-  return rows;
-}
+struct SideVectors {
+  Tensor<T> vectors;           ///< eigenvectors in columns, or u or vh of a decomposition
+  std::vector<double> values;  ///< descending
+  bool eigenvectors = false;   ///< ascending then, as eigh() has them
 
-/// Singular vectors of one side, as columns (left) or rows (right), and the values.
-template <class T>
-using SideVectors = std::pair<Tensor<T>, std::vector<double>>;
+  /// Of the largest values, in any order, as columns (left) or as rows of the adjoint (right).
+  Tensor<T> leading(Index count, Side side) const {
+    if (!eigenvectors)
+      return side == Side::left ? leading_columns(vectors, count) : vectors.slice(0, count);
+    const Index n = vectors.extent(0);
+    Tensor<T> last({n, count});
+    backend::copy_matrix(backend::queue(), n, count, vectors.data() + n - count, n,
+                         last.mutable_data(), count);
+    return side == Side::left ? last : adjoint(last);
+  }
+};
 
 /// Those of a matrix from its product with its adjoint.
 template <class T>
-SideVectors<T> vectors_of_square(const Tensor<T>& square, Side side) {
-  const Eigh<T> pairs = eigh(square);
+SideVectors<T> vectors_of_square(const Tensor<T>& square) {
+  Eigh<T> pairs = eigh(square);
   std::vector<double> values;
   for (std::size_t i = pairs.values.size(); i-- > 0;)
     values.push_back(std::sqrt(std::max(pairs.values[i], 0.0)));
-  return {descending(pairs.vectors, side), std::move(values)};
+  return {std::move(pairs.vectors), std::move(values), true};
 }
 
 /// Those of a sum in which terms may cancel: what is left is then rounding and not Hermitian.
 template <class T>
-SideVectors<T> vectors_of_sum(const Tensor<T>& square, Side side) {
-  Tensor<T> hermitian = permute(square, std::array{1, 0});
-  backend::conjugate(backend::queue(), hermitian.size(), hermitian.mutable_data());
+SideVectors<T> vectors_of_sum(const Tensor<T>& square, Side) {
+  Tensor<T> hermitian = adjoint(square);
   backend::add_scaled(backend::queue(), square.size(), T(1), square.data(),
                       hermitian.mutable_data());
   backend::scale(backend::queue(), square.size(), T(0.5), hermitian.mutable_data());
-  return vectors_of_square(hermitian, side);
+  return vectors_of_square(hermitian);
 }
 
 template <class T>
@@ -271,8 +270,7 @@ SideVectors<T> side_vectors(const Tensor<T>& matrix, Side side) {
   }
   return vectors_of_square(
       left ? matrix_product(matrix, matrix, Transpose::no, Transpose::conjugate)
-           : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no),
-      side);
+           : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no));
 }
 
 template <class T>
@@ -280,14 +278,13 @@ LeadingVectors<T> leading_vectors(const char* function, const BlockTensor<T>& x,
                                   const TruncationPolicy& policy, Side side,
                                   SideVectors<T> (*decompose)(const Tensor<T>&, Side)) {
   const Matrices<T> matrices(function, x, row_legs);
-  std::vector<Tensor<T>> vectors;
+  std::vector<SideVectors<T>> own;
   std::vector<std::vector<double>> spectra;
   LeadingVectors<T> result;
   for (const auto& [charge, group] : matrices.groups()) {
-    auto [own, values] = decompose(matrices.matrix(group), side);
+    own.push_back(decompose(matrices.matrix(group), side));
+    const auto& values = spectra.emplace_back(own.back().values);
     result.spectrum.insert(result.spectrum.end(), values.begin(), values.end());
-    spectra.push_back(std::move(values));
-    vectors.push_back(std::move(own));
   }
   std::ranges::sort(result.spectrum, std::greater());
   result.truncation = truncate(result.spectrum, policy);
@@ -298,8 +295,7 @@ LeadingVectors<T> leading_vectors(const char* function, const BlockTensor<T>& x,
   for (const auto& [charge, group] : matrices.groups()) {
     if (const Index count = kept[g]; count > 0) {
       sectors.push_back({charge, count});
-      parts.push_back(side == Side::left ? leading_columns(vectors[g], count)
-                                         : vectors[g].slice(0, count));
+      parts.push_back(own[g].leading(count, side));
     }
     ++g;
   }

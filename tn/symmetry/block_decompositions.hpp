@@ -41,7 +41,7 @@ TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
 
 template <class T>
 struct LeadingVectors {
-  BlockTensor<T> vectors;        ///< as u or as vh of truncated_svd
+  BlockTensor<T> vectors;        ///< as u or as vh of truncated_svd, of each charge in any order
   std::vector<double> spectrum;  ///< all values of all charges, descending
   Truncation truncation;
 };

@@ -82,7 +82,7 @@ Description describe() {
                              : parallel == OPENBLAS_THREAD ? "pthread"
                                                            : "sequential";
   description.vector_set = vector_set();
-  queue();
+  queue();  // this thread may not have heard of set_threads() yet
   description.threads = omp_get_max_threads();
   description.better_core = better_core(description.core);
   std::vector<std::string> warnings;
