@@ -177,13 +177,6 @@ ContractionPlan plan_with(const Indices& indices, const Groups& groups) {
   return plan;
 }
 
-Index moved_elements(const ContractionPlan& plan) {
-  Index moved = 0;
-  for (const MatrixLayout* layout : {&plan.a, &plan.b, &plan.product})
-    if (!layout->order.empty()) moved += element_count(layout->shape);
-  return moved;
-}
-
 /// Every tensor either stays where it is, and then fixes the order inside its groups, or is
 /// permuted, and then any order will do: so it is enough to try the orders of the three tensors.
 ContractionPlan best_plan(const Indices& indices) {
@@ -197,8 +190,8 @@ ContractionPlan best_plan(const Indices& indices) {
                               group(indices, *free_a, true, false, true),
                               group(indices, *free_b, false, true, true)};
           ContractionPlan plan = plan_with(indices, groups);
-          if (!best || moved_elements(plan) < moved_elements(*best)) best = std::move(plan);
-          if (moved_elements(*best) == 0) return *best;
+          if (!best || plan.moved_elements() < best->moved_elements()) best = std::move(plan);
+          if (best->moved_elements() == 0) return *best;
         }
   return *best;
 }
@@ -275,6 +268,13 @@ void check_permutation(std::span<const Index> shape, std::span<const int> order)
 }
 
 }  // namespace
+
+Index ContractionPlan::moved_elements() const {
+  Index moved = 0;
+  for (const MatrixLayout* layout : {&a, &b, &product})
+    if (!layout->order.empty()) moved += element_count(layout->shape);
+  return moved;
+}
 
 ContractionPlan plan_contraction(std::string_view indices, std::span<const Index> shape_a,
                                  std::span<const Index> shape_b) {

@@ -52,6 +52,8 @@ struct ContractionPlan {
   bool swapped = false;  ///< gemm multiplies b · a, so that the result comes out in order
   Index batch = 1, rows = 1, columns = 1, inner = 1;
   Shape result_shape;
+
+  Index moved_elements() const;  ///< of the tensors that are permuted
 };
 
 /// The plan that moves the fewest elements. Errors as contract().

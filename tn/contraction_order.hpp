@@ -3,6 +3,7 @@
 
 #include <metatt/tn/contract.hpp>
 
+#include <algorithm>
 #include <initializer_list>
 #include <utility>
 
@@ -22,9 +23,29 @@ struct ContractionOrder {
 
 /// The order with the fewest operations: exactly, over all orders, for up to eight tensors; beyond
 /// that by always taking the pair whose product grows the memory least. Outer products count like
-/// any others. `indices` as in contract(): letters, so at most 52 different ones. Errors as
-/// contract().
+/// any others. The indices of a product stand in an order that needs no permutation before the
+/// next one, if there is one. `indices` as in contract(): letters, so at most 52 different ones.
+/// Errors as contract().
 ContractionOrder contraction_order(std::string_view indices, std::span<const Shape> shapes);
+
+/// For one tensor: the permutation that leads from its indices to those of the result. Throws Error
+/// if it would have to be summed.
+std::vector<int> permutation_of(std::string_view indices);
+
+/// Contracts tensors, dense or with blocks, in the order that was found for them.
+template <class AnyTensor>
+AnyTensor contract_in_order(std::string_view indices, const ContractionOrder& order,
+                            std::vector<AnyTensor> list) {
+  if (list.size() == 1) return permute(list.front(), permutation_of(indices));
+  for (const auto& step : order.steps) {
+    AnyTensor product = contract(step.indices, list[step.first], list[step.second]);
+    for (const std::size_t place :
+         {std::max(step.first, step.second), std::min(step.first, step.second)})
+      list.erase(list.begin() + static_cast<std::ptrdiff_t>(place));
+    list.push_back(std::move(product));
+  }
+  return std::move(list.front());
+}
 
 /// contract("ab,bcd,dc->a", {x, y, z}): sums over all indices that the result does not have. An
 /// index may stand in more than two tensors. Throws Error on an index that stands in one tensor

@@ -169,4 +169,10 @@ SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> po
 template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, SweepMode mode);
 
+/// A sweep with the ranks that ranks_within() finds for the spectra of all bonds, which cost one
+/// sweep of `rounding` more. With conserved charges the cores store fewer elements than the budget
+/// counts. Errors as ranks_within() and the others.
+template <class T>
+SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode);
+
 }  // namespace metatt::tn

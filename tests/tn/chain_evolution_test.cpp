@@ -124,6 +124,66 @@ BOOST_AUTO_TEST_CASE(imaginary_time_finds_the_ground_state_of_the_sector,
   BOOST_TEST(std::abs(std::log(tdvp.step(-0.5).norm) + 0.5 * energy) < 1e-7);
 }
 
+/// Evolves a state with as large bonds as its sites can need: TDVP is exact then, whatever the
+/// step.
+template <class T>
+void check_every_evolution(const OperatorSum& H, const Sites& sites,
+                           const std::vector<std::string>& sector, std::complex<double> z) {
+  const auto mpo = matrix_product_operator<T>(H, sites);
+  const auto start = random_state<T>(sites, 64, 3, sector);
+  const Matrix exact = exact_evolution(H, sites, z, as_vector(start));
+  const auto distance_of = [&](auto evolution, int steps) {
+    for (int i = 0; i < steps; ++i) evolution.step(z / static_cast<double>(steps));
+    auto state = evolution.state();
+    state.scale(T(1 / state.norm()));
+    return (as_vector(state) - exact).norm();
+  };
+  for (const Index count : {1, 2})
+    BOOST_TEST(distance_of(Tdvp<T>(mpo, start, {.sites = count}), 2) < 1e-9);
+  const auto tebd = [&](int order, int steps) {
+    return distance_of(Tebd<T>(H, sites, start, {.order = order}), steps);
+  };
+  BOOST_TEST(tebd(4, 16) < 1e-5);
+  BOOST_TEST(std::abs(std::log2(tebd(2, 16) / tebd(2, 32)) - 2) < 0.1);
+}
+
+BOOST_AUTO_TEST_CASE(every_kind_of_site_evolves_as_its_matrix,
+                     *boost::unit_test::precondition(without_sanitizers)) {
+  struct Case {
+    const char* name;
+    Site site;
+    std::vector<std::string> quantities;
+    OperatorSum H;
+    std::vector<std::string> sector;
+  };
+  OperatorSum fermions, bosons;
+  for (Index i = 0; i + 1 < 6; ++i) {
+    fermions -= op("Cdag", i) * op("C", i + 1) + op("Cdag", i + 1) * op("C", i);
+    fermions += 0.8 * op("N", i) * op("N", i + 1) + 0.1 * static_cast<double>(i) * op("N", i);
+  }
+  for (Index i = 0; i < 4; ++i) bosons += op("N", i) * op("N", i);
+  for (Index i = 0; i + 1 < 4; ++i)
+    bosons -= op("Adag", i) * op("A", i + 1) + op("Adag", i + 1) * op("A", i);
+  const Case cases[] = {
+      {"spin 1", spin_site(2), {"2Sz"}, heisenberg(4), {"up", "down", "zero", "zero"}},
+      {"fermions",
+       fermion_site(),
+       {"N"},
+       fermions,
+       {"full", "empty", "full", "empty", "full", "empty"}},
+      {"electrons", electron_site(), {"N", "2Sz"}, hubbard(4, 2), {"up", "down", "both", "empty"}},
+      {"bosons", boson_site(3), {"N"}, bosons, {"3", "0", "2", "1"}}};
+  for (const Case& c : cases)
+    for (const bool charged : {false, true})
+      BOOST_TEST_CONTEXT(c.name << (charged ? " charged" : "")) {
+        const Sites sites = uniform_chain(static_cast<Index>(c.sector.size()),
+                                          charged ? c.site.conserving(c.quantities) : c.site);
+        check_every_evolution<Complex>(c.H, sites, c.sector, Complex(0, -0.5));
+        check_every_evolution<double>(c.H, sites, c.sector, -0.5);
+        check_every_evolution<Complex>(c.H, sites, c.sector, -0.5);
+      }
+}
+
 BOOST_AUTO_TEST_CASE(fermions_hop_with_their_signs) {
   const Sites sites = uniform_chain(3, electron_site().conserving({"N", "2Sz"}));
   const std::vector<std::string> names{"both", "up", "empty"};

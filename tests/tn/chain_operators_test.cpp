@@ -159,6 +159,32 @@ BOOST_AUTO_TEST_CASE(terms_that_cancel_leave_nothing) {
   BOOST_TEST(difference(sum, sites) == 0);
 }
 
+BOOST_AUTO_TEST_CASE(a_tolerance_leaves_small_coefficients_out_and_says_so) {
+  // The coefficients of a bond are a Hilbert matrix, whose rank falls quickly with the tolerance.
+  const Sites sites = uniform_chain(8, spin_site(1));
+  OperatorSum sum;
+  for (Index i = 0; i < 8; ++i)
+    for (Index j = i + 1; j < 8; ++j)
+      sum += 1 / static_cast<double>(j - i) * op("Sz", i) * op("Sz", j);
+  const auto exact = matrix_product_operator<double>(sum, sites, 0);
+  const auto usual = matrix_product_operator<double>(sum, sites);
+  const auto rough = matrix_product_operator<double>(sum, sites, 0.05);
+  BOOST_TEST(exact.largest_dropped() == 0);
+  BOOST_TEST(usual.largest_dropped() < 1e-13);
+  BOOST_TEST(rough.largest_dropped() > 1e-3);
+  BOOST_TEST(rough.largest_dropped() < 0.05);
+  const auto as_matrix = [](const MatrixProductOperator<double>& mpo) {
+    const auto values = dense_matrix(mpo).to_vector();
+    return Matrix(256, {values.begin(), values.end()});
+  };
+  BOOST_TEST((as_matrix(usual) - as_matrix(exact)).norm() < 1e-12);
+  const double lost = (as_matrix(rough) - as_matrix(exact)).norm();
+  BOOST_TEST(lost > 1e-3);
+  BOOST_TEST(lost < 28 * 4 * 7 * rough.largest_dropped());  // 28 terms of norm 4, seven bonds
+  BOOST_TEST(rough.bonds()[3] < usual.bonds()[3]);
+  BOOST_CHECK_THROW(matrix_product_operator<double>(sum, sites, 1), Error);
+}
+
 BOOST_AUTO_TEST_CASE(chains_of_one_and_two_sites_work) {
   OperatorSum field;
   field += 2.0 * op("Sz", 0) + op("Sx", 0);

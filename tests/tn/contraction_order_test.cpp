@@ -84,6 +84,30 @@ BOOST_AUTO_TEST_CASE(the_order_is_the_best_of_all) {
              2.0 * static_cast<double>(2 * m * m * m * w * d + m * m * w * w * d * d));
 }
 
+BOOST_AUTO_TEST_CASE(products_stand_as_the_next_gemm_reads_them) {
+  // The first product has the indices q, z and a; the next one sums over z alone, so that q and a
+  // must stand together. In the order in which the text names them, z would come first and q last.
+  const std::vector<Shape> shapes{{30, 20}, {20, 7, 30}, {20, 2}};
+  const auto order = contraction_order("zb,kqz,ka->aqb", shapes);
+  BOOST_TEST(order.steps.size() == 2U);
+  BOOST_TEST(order.steps[0].first + order.steps[0].second == 3U);
+  BOOST_TEST(plan_contraction(order.steps[0].indices, shapes[order.steps[0].first],
+                              shapes[order.steps[0].second])
+                 .moved_elements() == 0);
+  const std::map<char, Index> extents{{'z', 30}, {'b', 20}, {'k', 20}, {'q', 7}, {'a', 2}};
+  const auto shape_of = [&](const std::string& letters) {
+    Shape shape;
+    for (const char index : letters) shape.push_back(extents.at(index));
+    return shape;
+  };
+  const std::string& last = order.steps[1].indices;
+  const std::size_t comma = last.find(','), arrow = last.find("->");
+  BOOST_TEST_CONTEXT(last)
+  BOOST_TEST(plan_contraction(last, shape_of(last.substr(0, comma)),
+                              shape_of(last.substr(comma + 1, arrow - comma - 1)))
+                 .moved_elements() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(many_tensors_are_contracted_greedily) {
   // A ring of twelve matrices is the trace of their product.
   std::vector<Tensor<std::complex<double>>> ring;

@@ -1,6 +1,6 @@
 #include "compare.hpp"
 
-#include <metatt/tn/contract.hpp>
+#include <metatt/tn/contraction_order.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <array>
@@ -115,6 +115,33 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(contractions_are_those_of_the_dense_tensors, T, Ty
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(networks_and_traces_are_those_of_the_dense_tensors, T, Types) {
+  std::mt19937 chance(8);
+  for (int round = 0; round < 20; ++round) {
+    const Leg a = random_leg(chance, Direction::in), b = random_leg(chance, Direction::out),
+              c = random_leg(chance, Direction::in), d = random_leg(chance, Direction::out);
+    const auto stream = static_cast<std::uint64_t>(3 * round);
+    const auto x = random_blocks<T>({a, b, c}, 5, stream);
+    const auto y = random_blocks<T>({c.reversed(), d, b.reversed()}, 5, stream + 1);
+    const auto z = random_blocks<T>({d.reversed(), a, d, a.reversed()}, 5, stream + 2);
+    const auto network = contract<T>("abc,cdb,deDA->eADa", {x, y, z});
+    const auto dense =
+        contract<T>("abc,cdb,deDA->eADa", {x.to_dense(), y.to_dense(), z.to_dense()});
+    BOOST_TEST(distance(network.to_dense(), dense) <=
+               20 * epsilon<T> * (frobenius_norm(dense) + 1));
+    BOOST_TEST(distance(contract<T>("abc->cab", {x}).to_dense(),
+                        contract<T>("abc->cab", {x.to_dense()})) == 0);
+    const auto once = trace(z, 2, 0);
+    const double loose = 50 * epsilon<T> * (norm(z) + 1);
+    BOOST_TEST(distance(once.to_dense(), trace(z.to_dense(), 0, 2)) <= loose);
+    BOOST_TEST(std::abs(trace(once, 0, 1).item() - trace(trace(z.to_dense(), 0, 2), 0, 1).item()) <=
+               loose);
+    BOOST_CHECK_THROW(trace(z, 1, 1), Error);
+    BOOST_CHECK_THROW(trace(z, 0, 4), Error);
+    BOOST_CHECK_THROW(trace(random_blocks<T>({a, a}, 1), 0, 1), Error);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(legs_that_do_not_match_are_shown) {
   const Symmetry N({{"N"}});
   const Leg leg(N, {{{{0}}, 1}, {{{1}}, 2}}, Direction::out);
@@ -176,6 +203,35 @@ BOOST_AUTO_TEST_CASE(the_spectrum_is_that_of_the_dense_matrix_and_is_cut_as_a_wh
                1e-12);
     BOOST_TEST(cut.u.extent(2) == cut.truncation.kept);
   }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_randomized_decomposition_finds_the_leading_values, T, Types) {
+  // Values that fall by a third from one to the next, in the matrix of each charge.
+  const Symmetry N({{"N"}});
+  const std::vector<Sector> sectors{{{{0}}, 40}, {{{1}}, 30}, {{{2}}, 3}};
+  const Leg rows(N, sectors, Direction::in), columns(N, sectors, Direction::out);
+  auto whole = truncated_svd(random_blocks<T>({rows, columns}, 3), 1, {});
+  for (std::size_t s = 0; s < sectors.size(); ++s)
+    for (std::size_t i = 0; i < whole.singular_values[s].size(); ++i)
+      whole.singular_values[s][i] =
+          (1 + 0.1 * static_cast<double>(s)) * std::pow(1.5, -static_cast<double>(i));
+  const auto x = contract("am,mb->ab", whole.u, leg_scaled(whole.vh, 0, whole.singular_values));
+  for (const Index rank : {1, 8, 14}) {
+    const auto exact = truncated_svd(x, 1, {.maximum_rank = rank});
+    const auto found = randomized_svd(x, 1, rank);
+    BOOST_TEST(found.u.extent(1) == rank);
+    BOOST_TEST((found.u.leg(1) == exact.u.leg(1)));
+    for (std::size_t s = 0; s < exact.singular_values.size(); ++s)
+      for (std::size_t i = 0; i < exact.singular_values[s].size(); ++i)
+        BOOST_TEST(std::abs(found.singular_values[s][i] - exact.singular_values[s][i]) <
+                   100 * epsilon<T>);
+    const auto kept =
+        contract("am,mb->ab", found.u, leg_scaled(found.vh, 0, found.singular_values));
+    BOOST_TEST(std::abs(distance(kept.to_dense(), x.to_dense()) - found.error) <
+               4 * std::sqrt(epsilon<T>));
+    BOOST_TEST(std::abs(found.error - exact.truncation.discarded_norm) < 4 * std::sqrt(epsilon<T>));
+  }
+  BOOST_CHECK_THROW(randomized_svd(x, 1, 0), Error);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(leading_vectors_are_those_of_the_decomposition, T, Types) {

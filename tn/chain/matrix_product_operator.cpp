@@ -13,8 +13,9 @@ namespace metatt::tn {
 using Complex = std::complex<double>;
 
 template <class T>
-MatrixProductOperator<T>::MatrixProductOperator(std::vector<Core> cores, const Sites& sites)
-    : cores_(std::move(cores)) {
+MatrixProductOperator<T>::MatrixProductOperator(std::vector<Core> cores, const Sites& sites,
+                                                double largest_dropped)
+    : cores_(std::move(cores)), largest_dropped_(largest_dropped) {
   if (cores_.empty() || cores_.size() != sites.size())
     fail("MatrixProductOperator: expected a core for each of ", sites.size(), " sites, found ",
          cores_.size());

@@ -29,7 +29,8 @@ class MatrixProductOperator {
   /// Throws Error unless there is a core for each site, bonds match, the outer ones are one,
   /// entries lie within them, and every index of a bond has one charge only, and the whole changes
   /// none.
-  MatrixProductOperator(std::vector<Core> cores, const Sites& sites);
+  /// `largest_dropped` is what was left out when the cores were made.
+  MatrixProductOperator(std::vector<Core> cores, const Sites& sites, double largest_dropped = 0);
 
   /// The same from block_core(0), block_core(1), …. Throws Error unless the legs are such.
   explicit MatrixProductOperator(const std::vector<BlockTensor<T>>& block_cores);
@@ -43,6 +44,9 @@ class MatrixProductOperator {
   /// (left bond, out, in, right bond), with the directions in, in, out, out.
   BlockTensor<T> block_core(Index k) const;
   std::vector<Index> bonds() const;  ///< of the inner bonds, length() − 1 numbers
+  /// The largest coefficient that matrix_product_operator() left out at a bond. Rounding errors of
+  /// dependent coefficients are among them, so it is seldom zero. Files do not keep it.
+  double largest_dropped() const { return largest_dropped_; }
 
   /// The index of the left bond of site k at which nothing but identities stands left of it, and of
   /// the right bond of site k with nothing but identities right of it, if there is one.
@@ -58,18 +62,22 @@ class MatrixProductOperator {
 
   std::vector<Core> cores_;
   std::vector<Leg> bond_legs_, site_legs_;
+  double largest_dropped_ = 0;
 };
 
 /// The sum as an MPO of small bond dimension. At every bond the terms that cross it form a matrix
 /// of coefficients between what stands left and what stands right of it; an interpolative
-/// decomposition of each connected part of this matrix (kept rows, relative pivots of 1e-13) gives
-/// the bond, beside one index for "identities so far" and one for "identities from here on". So a
-/// Heisenberg chain has bond dimension 5, exponentially decaying couplings have 3, and arbitrary
-/// density-density couplings of n sites at most n / 2 + 2. Throws Error naming the term on a wrong
-/// site or operator, on an empty sum, on complex coefficients where T is real, and on a term that
-/// changes a charge which the sites conserve.
+/// decomposition of each connected part of this matrix gives the bond (kept rows; what is at most
+/// `tolerance` of the largest coefficient of the part is left out: with 1e-13 little more than
+/// rounding, with 0 nothing, at the price of bonds for rounding errors), beside one index for
+/// "identities so far" and one for "identities from here on". So a Heisenberg chain has bond
+/// dimension 5, exponentially decaying couplings have 3, and arbitrary density-density couplings of
+/// n sites at most n / 2 + 2. Throws Error naming the term on a wrong site or operator, on an empty
+/// sum, on complex coefficients where T is real, on a term that changes a charge which the sites
+/// conserve, and on a tolerance outside [0, 1).
 template <class T>
-MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites);
+MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites,
+                                                 double tolerance = 1e-13);
 
 /// ‖H − H†‖ / ‖H‖ in the Frobenius norm, up to about 1e-8 (1e-4 in single precision); 0 for H = 0.
 /// Cost of order n·d²·w³ for operator bonds w.

@@ -117,7 +117,8 @@ class MpoBuilder {
  public:
   using Core = typename MatrixProductOperator<T>::Core;
 
-  MpoBuilder(const TermTable& table, const Sites& sites) : table_(table), sites_(sites) {
+  MpoBuilder(const TermTable& table, const Sites& sites, double tolerance)
+      : table_(table), sites_(sites), tolerance_(tolerance) {
     for (const auto& [rest, coefficient] : table.coefficients())
       if (coefficient != 0.0) pending_.push_back({0, rest, coefficient});
   }
@@ -136,6 +137,8 @@ class MpoBuilder {
     }
     return cores;
   }
+  /// The largest element that an interpolation left out.
+  double dropped() const { return dropped_; }
 
  private:
   /// Rows of the coefficient matrix: an index of the left bond and the operator on this site.
@@ -204,7 +207,8 @@ class MpoBuilder {
     for (std::size_t p = 0; p < blocks.size(); ++p) {
       const double largest = std::abs(*std::ranges::max_element(
           blocks[p].elements, {}, [](const Complex& value) { return std::abs(value); }));
-      const auto part = interpolate(blocks[p], 1e-13 * largest);
+      const auto part = interpolate(blocks[p], tolerance_ * largest);
+      dropped_ = std::max(dropped_, part.rest);
       for (std::size_t i = 0; i < blocks[p].rows; ++i)
         for (std::size_t j = 0; j < part.rows.size(); ++j)
           add_entry(row_of[part_rows[p][i]].first, count + static_cast<Index>(j),
@@ -240,6 +244,7 @@ class MpoBuilder {
 
   const TermTable& table_;
   const Sites& sites_;
+  double tolerance_, dropped_ = 0;
   std::vector<Pending> pending_;
   Core core_;
   std::size_t site_ = 0;
@@ -288,16 +293,22 @@ void check_conservation(const OperatorSum& sum, const Sites& sites) {
 }  // namespace
 
 template <class T>
-MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites) {
+MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites,
+                                                 double tolerance) {
+  if (!(tolerance >= 0 && tolerance < 1))
+    fail("matrix_product_operator: expected a tolerance in [0, 1), found ", tolerance);
   if (sum.terms().empty()) fail("matrix_product_operator: the sum has no term");
   if (sites.empty()) fail("matrix_product_operator: expected at least one site, found none");
   check_conservation(sum, sites);
   const TermTable table(sum, sites);
-  return MatrixProductOperator<T>(MpoBuilder<T>(table, sites).build(), sites);
+  MpoBuilder<T> builder(table, sites, tolerance);
+  std::vector<typename MatrixProductOperator<T>::Core> cores = builder.build();
+  return MatrixProductOperator<T>(std::move(cores), sites, builder.dropped());
 }
 
-#define METATT_INSTANTIATE(T) \
-  template MatrixProductOperator<T> matrix_product_operator(const OperatorSum&, const Sites&);
+#define METATT_INSTANTIATE(T)                                                                 \
+  template MatrixProductOperator<T> matrix_product_operator(const OperatorSum&, const Sites&, \
+                                                            double);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 METATT_INSTANTIATE(std::complex<float>)

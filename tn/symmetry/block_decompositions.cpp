@@ -176,16 +176,16 @@ BlockLq<T> lq(const BlockTensor<T>& x, int row_legs) {
   return {matrices.left_factor(left, leg), matrices.right_factor(right, leg)};
 }
 
+namespace {
+
+/// The factors of all charges, in ascending order, with what the policy keeps of their values.
 template <class T>
-TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
-                                   const TruncationPolicy& policy) {
-  const Matrices<T> matrices("truncated_svd", x, row_legs);
-  std::vector<Svd<T>> factors;
+TruncatedBlockSvd<T> assembled(const Matrices<T>& matrices, const std::vector<Svd<T>>& factors,
+                               const TruncationPolicy& policy) {
   std::vector<std::vector<double>> spectra;
   TruncatedBlockSvd<T> result;
-  for (const auto& [charge, group] : matrices.groups()) {
-    factors.push_back(svd(matrices.matrix(group)));
-    const auto& values = spectra.emplace_back(factors.back().singular_values);
+  for (const Svd<T>& own : factors) {
+    const auto& values = spectra.emplace_back(own.singular_values);
     result.spectrum.insert(result.spectrum.end(), values.begin(), values.end());
   }
   std::ranges::sort(result.spectrum, std::greater());
@@ -207,6 +207,34 @@ TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
   result.u = matrices.left_factor(left, leg);
   result.vh = matrices.right_factor(right, leg);
   return result;
+}
+
+}  // namespace
+
+template <class T>
+TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
+                                   const TruncationPolicy& policy) {
+  const Matrices<T> matrices("truncated_svd", x, row_legs);
+  std::vector<Svd<T>> factors;
+  for (const auto& [charge, group] : matrices.groups())
+    factors.push_back(svd(matrices.matrix(group)));
+  return assembled(matrices, factors, policy);
+}
+
+template <class T>
+RandomizedBlockSvd<T> randomized_svd(const BlockTensor<T>& x, int row_legs, Index rank,
+                                     const RandomizedSvdSettings& settings) {
+  const Matrices<T> matrices("randomized_svd", x, row_legs);
+  std::vector<Svd<T>> factors;
+  for (const auto& [charge, group] : matrices.groups())
+    factors.push_back(randomized_svd(matrices.matrix(group), rank, settings));
+  TruncatedBlockSvd<T> cut = assembled(matrices, factors, {.maximum_rank = rank});
+  const double whole = static_cast<double>(norm(x));
+  double rest = whole * whole;
+  for (const auto& sector : cut.singular_values)
+    for (const double value : sector) rest -= value * value;
+  return {std::move(cut.u), std::move(cut.vh), std::move(cut.singular_values),
+          std::sqrt(std::max(rest, 0.0))};
 }
 
 namespace {
@@ -376,6 +404,8 @@ BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
   template BlockLq<T> lq(const BlockTensor<T>&, int);                                              \
   template TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>&, int,                          \
                                               const TruncationPolicy&);                            \
+  template RandomizedBlockSvd<T> randomized_svd(const BlockTensor<T>&, int, Index,                 \
+                                                const RandomizedSvdSettings&);                     \
   template LeadingVectors<T> leading_left_vectors(const BlockTensor<T>&, int,                      \
                                                   const TruncationPolicy&);                        \
   template LeadingVectors<T> leading_right_vectors(const BlockTensor<T>&, int,                     \

@@ -40,6 +40,19 @@ TruncatedBlockSvd<T> truncated_svd(const BlockTensor<T>& x, int row_legs,
                                    const TruncationPolicy& policy);
 
 template <class T>
+struct RandomizedBlockSvd {
+  BlockTensor<T> u;                                  ///< (row legs, new leg)
+  BlockTensor<T> vh;                                 ///< (new leg, column legs)
+  std::vector<std::vector<double>> singular_values;  ///< for each sector of the new leg
+  double error = 0;                                  ///< as RandomizedSvd
+};
+
+/// The leading `rank` singular values of all charges together, as randomized_svd() of a matrix.
+template <class T>
+RandomizedBlockSvd<T> randomized_svd(const BlockTensor<T>& x, int row_legs, Index rank,
+                                     const RandomizedSvdSettings& settings = {});
+
+template <class T>
 struct LeadingVectors {
   BlockTensor<T> vectors;        ///< as u or as vh of truncated_svd, of each charge in any order
   std::vector<double> spectrum;  ///< all values of all charges, descending

@@ -1,4 +1,4 @@
-#include <metatt/tn/contract.hpp>
+#include <metatt/tn/contraction_order.hpp>
 #include <metatt/tn/symmetry/block_tensor.hpp>
 
 #include <algorithm>
@@ -315,6 +315,35 @@ BlockTensor<T> contract(std::string_view indices, const BlockTensor<T>& a,
 }
 
 template <class T>
+BlockTensor<T> contract(std::string_view indices, std::span<const BlockTensor<T>> tensors) {
+  std::vector<Shape> shapes;
+  for (const BlockTensor<T>& tensor : tensors) shapes.push_back(tensor.shape());
+  return contract_in_order(indices, contraction_order(indices, shapes),
+                           std::vector<BlockTensor<T>>(tensors.begin(), tensors.end()));
+}
+
+template <class T>
+BlockTensor<T> trace(const BlockTensor<T>& x, int first, int second) {
+  const auto [low, high] = std::minmax(first, second);
+  if (low == high || low < 0 || high >= x.order() || !x.leg(low).matches(x.leg(high)))
+    fail("trace: expected two legs that match, found ", first, " and ", second, " of ",
+         legs_text(x.legs()));
+  const auto others = [low, high](auto list) {
+    list.erase(list.begin() + high);
+    list.erase(list.begin() + low);
+    return list;
+  };
+  BlockTensor<T> result(others(x.legs()));
+  for (const auto& [key, block] : x.blocks()) {
+    if (key[static_cast<std::size_t>(low)] != key[static_cast<std::size_t>(high)]) continue;
+    const Tensor<T> part = trace(block, low, high);
+    backend::add_scaled(backend::queue(), part.size(), T(1), part.data(),
+                        result.writable_block(others(key)).mutable_data());
+  }
+  return result;
+}
+
+template <class T>
 BlockTensor<T> direct_sum(const BlockTensor<T>& a, const BlockTensor<T>& b,
                           std::span<const int> summed) {
   std::vector<Leg> legs = a.legs();
@@ -396,6 +425,8 @@ bool all_finite(const BlockTensor<T>& x) {
   template BlockTensor<T> random_blocks(std::vector<Leg>, std::uint64_t, std::uint64_t); \
   template BlockTensor<T> conjugate(const BlockTensor<T>&);                              \
   template BlockTensor<T> permute(const BlockTensor<T>&, std::span<const int>);          \
+  template BlockTensor<T> contract(std::string_view, std::span<const BlockTensor<T>>);   \
+  template BlockTensor<T> trace(const BlockTensor<T>&, int, int);                        \
   template BlockTensor<T> contract(std::string_view, const BlockTensor<T>&,              \
                                    const BlockTensor<T>&);                               \
   template BlockTensor<T> direct_sum(const BlockTensor<T>&, const BlockTensor<T>&,       \

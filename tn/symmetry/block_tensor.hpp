@@ -4,7 +4,9 @@
 #include <metatt/tn/symmetry/leg.hpp>
 #include <metatt/tn/tensor.hpp>
 
+#include <initializer_list>
 #include <map>
+#include <span>
 #include <string_view>
 
 namespace metatt::tn {
@@ -83,6 +85,20 @@ BlockTensor<T> permute(const BlockTensor<T>& x, std::span<const int> order);
 /// (other sectors, or the same direction).
 template <class T>
 BlockTensor<T> contract(std::string_view indices, const BlockTensor<T>& a, const BlockTensor<T>& b);
+
+/// Of any number of tensors, two at a time in the order that contraction_order() finds for their
+/// extents. Errors as that of two.
+template <class T>
+BlockTensor<T> contract(std::string_view indices, std::span<const BlockTensor<T>> tensors);
+template <class T>
+BlockTensor<T> contract(std::string_view indices, std::initializer_list<BlockTensor<T>> tensors) {
+  return contract(indices, std::span<const BlockTensor<T>>(tensors.begin(), tensors.size()));
+}
+
+/// Sums over the diagonal of two legs: the result has the others. Throws Error unless they are two
+/// legs that match (the same sectors, opposite directions).
+template <class T>
+BlockTensor<T> trace(const BlockTensor<T>& x, int first, int second);
 
 /// a and b as the two blocks of a larger tensor along the legs `summed`, b behind a; along the
 /// others they lie on each other, so that with no leg summed this is a + b. Throws Error if the

@@ -1,2 +1,2 @@
-#define BOOST_TEST_MODULE autodiff
+#define BOOST_TEST_MODULE metatt
 #include <boost/test/unit_test.hpp>

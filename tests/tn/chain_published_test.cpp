@@ -1,0 +1,177 @@
+/// Lattices and a molecule as chains, against energies that other programs have published.
+
+#include "chain_testing.hpp"
+
+#include <metatt/tn/chain/dmrg.hpp>
+#include <metatt/tn/chain/matrix_product_state.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <fstream>
+
+using namespace metatt::tn;
+using namespace metatt::tn::testing;
+
+namespace {
+
+/// Of a start state, with bonds that rise to `bond` and noise at first.
+DmrgResult<double> ground_state(const OperatorSum& H, const Sites& sites,
+                                const std::vector<std::string>& start, Index bond, Index last) {
+  DmrgSettings settings;
+  for (const double noise : {1e-4, 1e-6, 1e-8})
+    settings.sweeps.push_back({std::min<Index>(bond, 200), 1e-14, 3, noise});
+  for (Index i = 0; i < last; ++i) settings.sweeps.push_back({bond, 1e-14, 4});
+  settings.energy_tolerance = 1e-11;
+  return dmrg(matrix_product_operator<double>(H, sites), product_state<double>(sites, start),
+              settings);
+}
+
+/// Nearest neighbours of a square lattice with open edges, its columns of `height` sites one after
+/// the other.
+std::vector<std::pair<Index, Index>> square_lattice(Index width, Index height) {
+  std::vector<std::pair<Index, Index>> pairs;
+  for (Index site = 0; site < width * height; ++site) {
+    if (site % height + 1 < height) pairs.emplace_back(site, site + 1);
+    if (site + height < width * height) pairs.emplace_back(site, site + height);
+  }
+  return pairs;
+}
+
+OperatorSum exchange(Index i, Index j) {
+  OperatorSum H = 0.5 * op("S+", i) * op("S-", j);
+  H += 0.5 * op("S-", i) * op("S+", j);
+  H += op("Sz", i) * op("Sz", j);
+  return H;
+}
+
+OperatorSum hopping(Index i, Index j) {
+  OperatorSum H;
+  for (const std::string spin : {"up", "down"}) {
+    H -= op("Cdag" + spin, i) * op("C" + spin, j);
+    H -= op("Cdag" + spin, j) * op("C" + spin, i);
+  }
+  return H;
+}
+
+BOOST_AUTO_TEST_SUITE(chain_published)
+
+BOOST_AUTO_TEST_CASE(spins_on_three_by_four_sites) {
+  // quimb's documentation: -6.69168019351495.
+  OperatorSum H;
+  for (const auto& [i, j] : square_lattice(4, 3)) H += exchange(i, j);
+  const Sites sites = uniform_chain(12, spin_site(1).conserving({"2Sz"}));
+  std::vector<std::string> start;
+  for (Index k = 0; k < 12; ++k) start.push_back((k % 3 + k / 3) % 2 == 0 ? "up" : "down");
+  BOOST_TEST(std::abs(ground_state(H, sites, start, 64, 12).energy - -6.69168019351495) < 1e-9);
+}
+
+BOOST_AUTO_TEST_CASE(electrons_hop_on_a_ladder) {
+  // Two legs of eight sites without repulsion, half filled: orbitals of -2 cos(kπ/9) ± 1, each for
+  // two electrons. DMRG++ has -21.64279, with few states kept and so above the exact value.
+  std::vector<double> levels;
+  for (int k = 1; k <= 8; ++k)
+    for (const double leg : {-1, 1}) levels.push_back(leg - 2 * std::cos(k * std::acos(-1.0) / 9));
+  std::ranges::sort(levels);
+  double exact = 0;
+  for (std::size_t k = 0; k < 8; ++k) exact += 2 * levels[k];
+  OperatorSum H;
+  for (const auto& [i, j] : square_lattice(8, 2)) H += hopping(i, j);
+  const Sites sites = uniform_chain(16, electron_site().conserving({"N", "2Sz"}));
+  std::vector<std::string> start;
+  for (Index k = 0; k < 16; ++k) start.push_back((k % 2 + k / 2) % 2 == 0 ? "up" : "down");
+  const double energy = ground_state(H, sites, start, 300, 3).energy;
+  BOOST_TEST(energy < -21.64279);
+  BOOST_TEST(energy > exact);
+  BOOST_TEST(energy < exact + 2e-3);
+}
+
+/// A site of the t-J model: an electron with either spin or none.
+Site hole_or_spin() {
+  Site site("t-J", {"empty", "up", "down"}, {"up", "down"});
+  const auto entry = [](std::size_t out, std::size_t in) {
+    std::vector<Complex> elements(9);
+    elements[out * 3 + in] = 1;
+    return elements;
+  };
+  site.add_operator("Cup", entry(0, 1), true);
+  site.add_operator("Cdagup", entry(1, 0), true);
+  site.add_operator("Cdown", entry(0, 2), true);
+  site.add_operator("Cdagdown", entry(2, 0), true);
+  site.add_operator("S+", entry(1, 2));
+  site.add_operator("S-", entry(2, 1));
+  site.add_operator("N", {0, 0, 0, 0, 1, 0, 0, 0, 1});
+  site.add_operator("Sz", {0, 0, 0, 0, 0.5, 0, 0, 0, -0.5});
+  site.add_quantity({"N"}, {0, 1, 1});
+  site.add_quantity({"2Sz"}, {0, 1, -1});
+  return site.conserving({"N", "2Sz"});
+}
+
+BOOST_AUTO_TEST_CASE(two_holes_move_among_the_spins_of_a_square) {
+  // block2's documentation: -9.029868687 for open edges, J (S·S - n n / 4) and J = 0.4. Bonds of
+  // 200 come within 0.01 of it, always from above.
+  OperatorSum H;
+  for (const auto& [i, j] : square_lattice(4, 4)) {
+    H += hopping(i, j);
+    H += 0.4 * exchange(i, j);
+    H -= 0.1 * op("N", i) * op("N", j);
+  }
+  const Sites sites = uniform_chain(16, hole_or_spin());
+  std::vector<std::string> start;
+  for (Index k = 0; k < 16; ++k) start.push_back((k % 4 + k / 4) % 2 == 0 ? "up" : "down");
+  start[5] = start[6] = "empty";
+  const double energy = ground_state(H, sites, start, 200, 2).energy;
+  BOOST_TEST(energy > -9.029868687);
+  BOOST_TEST(energy < -9.02);
+}
+
+/// What an FCIDUMP file says: h_pq, (pq|rs) and the repulsion of the nuclei (see
+/// fixtures/README.md).
+OperatorSum molecule(const std::string& path) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line) && line.find("&END") == std::string::npos;) {
+  }
+  OperatorSum H;
+  const std::array<std::string, 2> spins{"up", "down"};
+  const auto add_two = [&](double value, Index p, Index q, Index r, Index s) {
+    for (const std::string& a : spins)
+      for (const std::string& b : spins)
+        if (!(a == b && (p == r || q == s)))
+          H +=
+              0.5 * value * op("Cdag" + a, p) * op("Cdag" + b, r) * op("C" + b, s) * op("C" + a, q);
+  };
+  double value = 0;
+  for (Index p, q, r, s; file >> value >> p >> q >> r >> s;) {
+    if (r > 0) {
+      // The eight orders of the indices of (pq|rs) that have its value.
+      std::vector<std::array<Index, 4>> orders{{p, q, r, s}, {q, p, r, s}, {p, q, s, r},
+                                               {q, p, s, r}, {r, s, p, q}, {s, r, p, q},
+                                               {r, s, q, p}, {s, r, q, p}};
+      std::ranges::sort(orders);
+      orders.erase(std::ranges::unique(orders).begin(), orders.end());
+      for (const auto& [a, b, c, d] : orders) add_two(value, a - 1, b - 1, c - 1, d - 1);
+    } else if (p > 0) {
+      for (const std::string& spin : spins) {
+        H += value * op("Cdag" + spin, p - 1) * op("C" + spin, q - 1);
+        if (p != q) H += value * op("Cdag" + spin, q - 1) * op("C" + spin, p - 1);
+      }
+    } else {
+      H += value * op("Id", 0);
+    }
+  }
+  return H;
+}
+
+BOOST_AUTO_TEST_CASE(nitrogen_has_the_energy_of_all_its_configurations) {
+  // PySCF's full configuration interaction and block2's tutorial: -107.654122447525 hartree.
+  const OperatorSum H = molecule(METATT_FIXTURES "/n2_sto3g.fcidump");
+  BOOST_TEST_REQUIRE(H.terms().size() > 1000U);
+  const Sites sites = uniform_chain(10, electron_site().conserving({"N", "2Sz"}));
+  std::vector<std::string> start(10, "empty");
+  std::fill(start.begin(), start.begin() + 7, "both");
+  BOOST_TEST(std::abs(ground_state(H, sites, start, 500, 8).energy - -107.654122447525) < 1e-8);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
