@@ -272,6 +272,25 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(leading_vectors_are_those_of_the_decomposition, T,
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(leading_vectors_of_large_matrices_keep_the_same_weight, T, Types) {
+  // Larger than the panels in which the square of a matrix is made, and not a multiple of them.
+  const BlockTensor<T> x(random_normal<T>({300, 310}, 4));
+  const TruncationPolicy policy{.maximum_rank = 20};
+  const auto cut = truncated_svd(x, 1, policy);
+  double weight = 0;
+  for (const double value : cut.singular_values[0]) weight += value * value;
+  const auto left = leading_left_vectors(x, 1, policy);
+  const auto right = leading_right_vectors(permute(x, std::array{1, 0}), 1, policy);
+  for (const auto* found : {&left, &right})
+    for (std::size_t i = 0; i < 300; ++i)
+      BOOST_TEST(std::abs(found->spectrum[i] - cut.spectrum[i]) < std::sqrt(epsilon<T>));
+  const double kept = norm(contract("am,ab->mb", conjugate(left.vectors), x)),
+               other = norm(
+                   contract("ba,ma->bm", permute(x, std::array{1, 0}), conjugate(right.vectors)));
+  BOOST_TEST(std::abs(kept - std::sqrt(weight)) < 1e3 * epsilon<T> * std::sqrt(weight));
+  BOOST_TEST(std::abs(other - std::sqrt(weight)) < 1e3 * epsilon<T> * std::sqrt(weight));
+}
+
 BOOST_AUTO_TEST_CASE(matrices_without_an_allowed_block_are_refused) {
   const Symmetry N({{"N"}});
   const BlockTensor<double> x({Leg(N, {{{{0}}, 2}}), Leg(N, {{{{1}}, 2}}, Direction::out)});

@@ -252,19 +252,20 @@ bool resolved(const TruncationPolicy& policy, Index values) {
 /// Singular vectors of one side.
 template <class T>
 struct SideVectors {
-  Tensor<T> vectors;           ///< eigenvectors in columns, or u or vh of a decomposition
+  Tensor<T> eigenvectors;      ///< in columns, ascending
   std::vector<double> values;  ///< descending
-  bool eigenvectors = false;   ///< ascending then, as eigh() has them
+  Tensor<T> matrix;            ///< whose vectors of the other side they are; else empty
 
   /// Of the largest values, in any order, as columns (left) or as rows of the adjoint (right).
   Tensor<T> leading(Index count, Side side) const {
-    if (!eigenvectors)
-      return side == Side::left ? leading_columns(vectors, count) : vectors.slice(0, count);
-    const Index n = vectors.extent(0);
+    const bool left = side == Side::left;
+    const Index n = eigenvectors.extent(0);
     Tensor<T> last({n, count});
-    backend::copy_matrix(backend::queue(), n, count, vectors.data() + n - count, n,
+    backend::copy_matrix(backend::queue(), n, count, eigenvectors.data() + n - count, n,
                          last.mutable_data(), count);
-    return side == Side::left ? last : adjoint(last);
+    if (matrix.empty()) return left ? last : adjoint(last);
+    return left ? qr(matrix_product(matrix, last)).q
+                : lq(matrix_product(last, matrix, Transpose::conjugate, Transpose::no)).q;
   }
 };
 
@@ -275,7 +276,7 @@ SideVectors<T> vectors_of_square(const Tensor<T>& square) {
   std::vector<double> values;
   for (std::size_t i = pairs.values.size(); i-- > 0;)
     values.push_back(std::sqrt(std::max(pairs.values[i], 0.0)));
-  return {std::move(pairs.vectors), std::move(values), true};
+  return {std::move(pairs.vectors), std::move(values), {}};
 }
 
 /// Those of a sum in which terms may cancel: what is left is then rounding and not Hermitian.
@@ -288,17 +289,47 @@ SideVectors<T> vectors_of_sum(const Tensor<T>& square, Side) {
   return vectors_of_square(hermitian);
 }
 
+/// A·Aᴴ (left) or Aᴴ·A (right). Of a large one only the panels on and below the diagonal are
+/// multiplied, those on it at half weight, and the adjoint is added.
+template <class T>
+Tensor<T> square_of(const Tensor<T>& matrix, Side side) {
+  constexpr Index width = 128;
+  const bool left = side == Side::left;
+  const Transpose first = left ? Transpose::no : Transpose::conjugate,
+                  second = left ? Transpose::conjugate : Transpose::no;
+  const Index n = matrix.extent(left ? 0 : 1), inner = matrix.extent(left ? 1 : 0),
+              step = matrix.extent(1);
+  if (n <= 2 * width) return matrix_product(matrix, matrix, first, second);
+  Tensor<T> half = Tensor<T>::zeros({n, n});
+  const auto multiply = [&](T weight, Index row, Index rows, Index column, Index columns) {
+    const Index place = left ? step : 1;
+    backend::gemm(backend::queue(), first, second, rows, columns, inner, weight,
+                  matrix.data() + row * place, step, matrix.data() + column * place, step, T(0),
+                  half.mutable_data() + row * n + column, n);
+  };
+  for (Index begin = 0; begin < n; begin += width) {
+    const Index end = std::min(n, begin + width);
+    multiply(T(0.5), begin, end - begin, begin, end - begin);
+    if (end < n) multiply(T(1), end, n - end, begin, end - begin);
+  }
+  Tensor<T> square = adjoint(half);
+  backend::add_scaled(backend::queue(), square.size(), T(1), half.data(), square.mutable_data());
+  return square;
+}
+
+/// Of a matrix: from its product with its adjoint on that side or, where that is much the larger
+/// one, on the other.
 template <class T>
 SideVectors<T> side_vectors(const Tensor<T>& matrix, Side side) {
   const bool left = side == Side::left;
   const Index own = matrix.extent(left ? 0 : 1), other = matrix.extent(left ? 1 : 0);
-  if (own > other) {  // the square would be larger than the matrix
-    Svd<T> factors = svd(matrix);
-    return {std::move(left ? factors.u : factors.vh), std::move(factors.singular_values)};
-  }
-  return vectors_of_square(
-      left ? matrix_product(matrix, matrix, Transpose::no, Transpose::conjugate)
-           : matrix_product(matrix, matrix, Transpose::conjugate, Transpose::no));
+  // What comes after the eigenvectors of the other side costs a third of them.
+  const bool direct = 4 * own <= 5 * other;
+  SideVectors<T> result =
+      vectors_of_square(square_of(matrix, direct == left ? Side::left : Side::right));
+  result.values.resize(static_cast<std::size_t>(std::min(own, other)));  // the others are zero
+  if (!direct) result.matrix = matrix;
+  return result;
 }
 
 template <class T>

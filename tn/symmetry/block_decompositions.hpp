@@ -59,10 +59,10 @@ struct LeadingVectors {
   Truncation truncation;
 };
 
-/// u of truncated_svd alone. From the eigenvectors of x·xᴴ, half the time of the singular value
-/// decomposition, where the cutoff is large against rounding (2e-14, in single precision 1e-5) or 0
-/// with a cap that cuts: values below about 1e-8 of the largest (3e-4) then drown in rounding, and
-/// vectors that a cap keeps for such values are arbitrary ones.
+/// u of truncated_svd alone. From the eigenvectors of x·xᴴ or, if that is much smaller, xᴴ·x, half
+/// the time of the singular value decomposition, where the cutoff is large against rounding (2e-14,
+/// in single precision 1e-5) or 0 with a cap that cuts: values below about 1e-8 of the largest
+/// (3e-4) then drown in rounding, and vectors that a cap keeps for such values are arbitrary ones.
 template <class T>
 LeadingVectors<T> leading_left_vectors(const BlockTensor<T>& x, int row_legs,
                                        const TruncationPolicy& policy);
