@@ -143,7 +143,13 @@ BOOST_AUTO_TEST_CASE(measurements_are_those_of_the_state_without_charges) {
                b = correlation_matrix(dense, plain, A, B);
     for (std::size_t i = 0; i < 5; ++i)
       for (std::size_t j = 0; j < 5; ++j) BOOST_TEST(std::abs(a[i][j] - b[i][j]) < 1e-12);
+    for (std::size_t i = 0; i < 5; ++i) {
+      const auto row = correlations(state, charged, static_cast<Index>(i), A, B);
+      for (std::size_t j = 0; j < 5; ++j) BOOST_TEST(std::abs(row[j] - a[i][j]) < 1e-12);
+    }
   }
+  BOOST_CHECK_THROW(correlations(state, charged, 5, "N", "N"), Error);
+  BOOST_CHECK_THROW(correlations(state, charged, 0, "N", "Cup"), Error);
   const auto spectra = entanglement_spectra(state), expected = entanglement_spectra(dense);
   for (std::size_t k = 0; k < 4; ++k)
     for (std::size_t i = 0; i < expected[k].size(); ++i) {

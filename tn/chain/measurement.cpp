@@ -2,6 +2,7 @@
 #include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -56,8 +57,29 @@ BlockTensor<T> transfer(const BlockTensor<T>& left, const BlockTensor<T>& core,
   return contract("btc,vbtr->vcr", conjugate(core), applied);
 }
 
-/// The environment closed by a right-canonical rest: its trace over the bond, zero if the operators
-/// changed a charge.
+/// What stands right of the centre: legs as Environments::right.
+template <class T>
+BlockTensor<T> right_of_center(const BlockTensor<T>& core) {
+  const Leg& bond = core.leg(2);
+  BlockTensor<T> result({Leg(bond.symmetry(), {{}}), bond.reversed(), bond});
+  for (Index s = 0; s < bond.sector_count(); ++s) {
+    const Index n = bond.sector(s).dimension;
+    result.set_block({0, s, s}, identity<T>(n, n).reshaped({1, n, n}));
+  }
+  return result;
+}
+
+/// The next right environment.
+template <class T>
+BlockTensor<T> transfer_left(const BlockTensor<T>& right, const BlockTensor<T>& core,
+                             const BlockTensor<T>& op) {
+  const BlockTensor<T> ket = contract("vrc,ksr->vcks", right, core);
+  const BlockTensor<T> applied = contract("wtsv,vcks->wtck", op, ket);
+  return contract("btc,wtck->wkb", conjugate(core), applied);
+}
+
+/// The environment closed by the rest, which is canonical towards it: its trace over the bond, zero
+/// if the operators changed a charge.
 template <class T>
 Complex trace_of(const BlockTensor<T>& environment) {
   Complex sum = 0;
@@ -77,7 +99,7 @@ template <class T>
 std::vector<Complex> correlations_to_the_right(const TensorTrain<T>& state, const Sites& sites,
                                                std::size_t i, const LocalOperator& X,
                                                const std::string& Y) {
-  constexpr const char* name = "correlation_matrix";
+  constexpr const char* name = "correlations";
   const LocalOperator first = X.fermionic ? X * sites[i].find_operator("F") : X;
   const Charge charge = sites[i].charge_change(first).value_or(Charge{});
   const BlockTensor<T>& center = state.core(static_cast<Index>(i));
@@ -93,6 +115,53 @@ std::vector<Complex> correlations_to_the_right(const TensorTrain<T>& state, cons
     environment = transfer(environment, core, op(X.fermionic ? "F" : "Id"));
   }
   return values;
+}
+
+/// ⟨ψ|X_i Y_j|ψ⟩ for all j < i likewise, to the left. In the order of the chain it is Y_j X_i, with
+/// the other sign if both are fermionic.
+template <class T>
+std::vector<Complex> correlations_to_the_left(const TensorTrain<T>& state, const Sites& sites,
+                                              std::size_t i, const LocalOperator& X,
+                                              const std::string& Y) {
+  constexpr const char* name = "correlations";
+  const Symmetry& symmetry = sites[i].leg().symmetry();
+  // An operator whose right bond has the charge `right`.
+  const auto core_of = [&](std::size_t j, const LocalOperator& op, const Charge& right) {
+    const Charge change = sites[j].charge_change(op).value_or(Charge{});
+    return operator_core<T>(sites[j], op, symmetry.difference(right, change), name);
+  };
+  const Charge charge = symmetry.difference({}, sites[i].charge_change(X).value_or(Charge{}));
+  const BlockTensor<T>& center = state.core(static_cast<Index>(i));
+  BlockTensor<T> environment = transfer_left(right_of_center(center), center, core_of(i, X, {}));
+  std::vector<Complex> values(sites.size());
+  for (std::size_t j = i; j-- > 0;) {
+    const BlockTensor<T>& core = state.core(static_cast<Index>(j));
+    const LocalOperator &own = sites[j].find_operator(Y), &parity = sites[j].find_operator("F");
+    const LocalOperator last = X.fermionic ? own * parity : own;
+    const Complex value = trace_of(transfer_left(environment, core, core_of(j, last, charge)));
+    values[j] = X.fermionic ? -value : value;
+    const LocalOperator& between = X.fermionic ? parity : sites[j].find_operator("Id");
+    environment = transfer_left(environment, core, core_of(j, between, charge));
+  }
+  return values;
+}
+
+/// Throws Error naming the operators unless they are fermionic on all sites or on none.
+void check_statistics(const Sites& sites, const std::string& A, const std::string& B) {
+  const bool odd = sites[0].find_operator(A).fermionic;
+  for (const Site& site : sites)
+    if (site.find_operator(A).fermionic != odd || site.find_operator(B).fermionic != odd)
+      fail("correlations: expected \"", A, "\" and \"", B,
+           "\" both fermionic or both not, on every site");
+}
+
+/// ⟨ψ|A_i B_i|ψ⟩ for a state with its centre at site i.
+template <class T>
+Complex same_site(const TensorTrain<T>& state, const Sites& sites, std::size_t i,
+                  const LocalOperator& product) {
+  const BlockTensor<T>& core = state.core(static_cast<Index>(i));
+  const auto op = operator_core<T>(sites[i], product, {}, "correlations");
+  return trace_of(transfer(left_of_center(core), core, op));
 }
 
 template <class T>
@@ -189,32 +258,46 @@ std::vector<Complex> local_expectations(const TensorTrain<T>& state, const Sites
 }
 
 template <class T>
+std::vector<Complex> correlations(const TensorTrain<T>& state, const Sites& sites, Index i,
+                                  const std::string& A, const std::string& B) {
+  check_sites(sites, state.length(), "correlations");
+  if (i < 0 || i >= state.length())
+    fail("correlations: expected a site of 0 … ", state.length() - 1, ", found ", i);
+  check_statistics(sites, A, B);
+  TensorTrain<T> moving = state;
+  moving.orthogonalise(i);
+  const double weight = std::pow(static_cast<double>(moving.norm()), 2);
+  const auto place = static_cast<std::size_t>(i);
+  const LocalOperator &a = sites[place].find_operator(A), &b = sites[place].find_operator(B);
+  std::vector<Complex> values = correlations_to_the_left(moving, sites, place, a, B);
+  const std::vector<Complex> later = correlations_to_the_right(moving, sites, place, a, B);
+  std::copy(later.begin() + i, later.end(), values.begin() + i);
+  values[place] = same_site(moving, sites, place, a * b);
+  for (Complex& value : values) value /= weight;
+  return values;
+}
+
+template <class T>
 std::vector<std::vector<Complex>> correlation_matrix(const TensorTrain<T>& state,
                                                      const Sites& sites, const std::string& A,
                                                      const std::string& B) {
-  constexpr const char* name = "correlation_matrix";
-  check_sites(sites, state.length(), name);
+  check_sites(sites, state.length(), "correlation_matrix");
+  check_statistics(sites, A, B);
   const auto n = sites.size();
   TensorTrain<T> moving = state;
   moving.orthogonalise(0);
   const double weight = std::pow(static_cast<double>(moving.norm()), 2);
+  const double sign = sites[0].find_operator(A).fermionic ? -1 : 1;  // A_j B_i = ∓ B_i A_j
   std::vector<std::vector<Complex>> result(n, std::vector<Complex>(n));
-  const bool odd = sites[0].find_operator(A).fermionic;
-  for (const Site& site : sites)
-    if (site.find_operator(A).fermionic != odd || site.find_operator(B).fermionic != odd)
-      fail(name, ": expected \"", A, "\" and \"", B,
-           "\" both fermionic or both not, on every site");
   for (std::size_t i = 0; i < n; ++i) {
     moving.orthogonalise(static_cast<Index>(i));
-    const BlockTensor<T>& core = moving.core(static_cast<Index>(i));
     const LocalOperator &a = sites[i].find_operator(A), &b = sites[i].find_operator(B);
-    const auto both = operator_core<T>(sites[i], a * b, {}, name);
-    result[i][i] = trace_of(transfer(left_of_center(core), core, both)) / weight;
+    result[i][i] = same_site(moving, sites, i, a * b) / weight;
     const auto later_B = correlations_to_the_right(moving, sites, i, a, B);
     const auto later_A = A == B ? later_B : correlations_to_the_right(moving, sites, i, b, A);
     for (std::size_t j = i + 1; j < n; ++j) {
       result[i][j] = later_B[j] / weight;
-      result[j][i] = (odd ? -1.0 : 1.0) * later_A[j] / weight;  // A_j B_i = ∓ B_i A_j
+      result[j][i] = sign * later_A[j] / weight;
     }
   }
   return result;
@@ -256,6 +339,8 @@ std::vector<std::vector<Index>> sample(const TensorTrain<T>& state, Index count,
   template std::vector<std::vector<double>> entanglement_spectra(const TensorTrain<T>&); \
   template std::vector<Complex> local_expectations(const TensorTrain<T>&, const Sites&,  \
                                                    const std::string&);                  \
+  template std::vector<Complex> correlations(const TensorTrain<T>&, const Sites&, Index, \
+                                             const std::string&, const std::string&);    \
   template std::vector<std::vector<Complex>> correlation_matrix(                         \
       const TensorTrain<T>&, const Sites&, const std::string&, const std::string&);      \
   template Tensor<T> reduced_density_matrix(const TensorTrain<T>&, Index, Index);        \

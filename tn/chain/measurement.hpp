@@ -24,8 +24,15 @@ template <class T>
 std::vector<std::complex<double>> local_expectations(const TensorTrain<T>& state,
                                                      const Sites& sites, const std::string& name);
 
-/// ⟨ψ|A_i B_j|ψ⟩ / ⟨ψ|ψ⟩ for all pairs of sites, row i, column j, as one pass over the chain for
-/// each row; fermionic operators with their Jordan–Wigner strings. Cost of order n²·m³·d.
+/// ⟨ψ|A_i B_j|ψ⟩ / ⟨ψ|ψ⟩ of one site i with every site j, in one pass from i to the ends; fermionic
+/// operators with their Jordan–Wigner strings. Cost of order n·m³·d. Throws Error on a site outside
+/// the chain, on operators of which only one is fermionic, and as local_expectations on charges.
+template <class T>
+std::vector<std::complex<double>> correlations(const TensorTrain<T>& state, const Sites& sites,
+                                               Index i, const std::string& A, const std::string& B);
+
+/// The same for all pairs of sites, row i, column j, as one pass over the chain for each row (two
+/// if A and B differ). Cost of order n²·m³·d.
 template <class T>
 std::vector<std::vector<std::complex<double>>> correlation_matrix(const TensorTrain<T>& state,
                                                                   const Sites& sites,
