@@ -36,16 +36,21 @@ BlockTensor<T> operator_core(const Site& site, const LocalOperator& op, const Ch
        Leg(symmetry, {{right, 1}}, Direction::out)});
 }
 
-/// What stands left of the centre of a canonical form: legs as Environments::left.
+/// What stands left of the centre of a canonical form (legs as Environments::left) or, if the bond
+/// of the operator comes in, right of it (as Environments::right). `bond` comes in.
 template <class T>
-BlockTensor<T> left_of_center(const BlockTensor<T>& core) {
-  const Leg& bond = core.leg(0);
-  BlockTensor<T> result({Leg(bond.symmetry(), {{}}, Direction::out), bond, bond.reversed()});
+BlockTensor<T> identity_environment(const Leg& bond, Direction operator_bond) {
+  BlockTensor<T> result({Leg(bond.symmetry(), {{}}, operator_bond), bond, bond.reversed()});
   for (Index s = 0; s < bond.sector_count(); ++s) {
     const Index n = bond.sector(s).dimension;
     result.set_block({0, s, s}, identity<T>(n, n).reshaped({1, n, n}));
   }
   return result;
+}
+
+template <class T>
+BlockTensor<T> left_of_center(const BlockTensor<T>& core) {
+  return identity_environment<T>(core.leg(0), Direction::out);
 }
 
 /// ⟨A|O|A⟩ over a core: the next left environment.
@@ -55,18 +60,6 @@ BlockTensor<T> transfer(const BlockTensor<T>& left, const BlockTensor<T>& core,
   const BlockTensor<T> ket = contract("wbk,ksr->wbsr", left, core);
   const BlockTensor<T> applied = contract("wbsr,wtsv->vbtr", ket, op);
   return contract("btc,vbtr->vcr", conjugate(core), applied);
-}
-
-/// What stands right of the centre: legs as Environments::right.
-template <class T>
-BlockTensor<T> right_of_center(const BlockTensor<T>& core) {
-  const Leg& bond = core.leg(2);
-  BlockTensor<T> result({Leg(bond.symmetry(), {{}}), bond.reversed(), bond});
-  for (Index s = 0; s < bond.sector_count(); ++s) {
-    const Index n = bond.sector(s).dimension;
-    result.set_block({0, s, s}, identity<T>(n, n).reshaped({1, n, n}));
-  }
-  return result;
 }
 
 /// The next right environment.
@@ -132,7 +125,8 @@ std::vector<Complex> correlations_to_the_left(const TensorTrain<T>& state, const
   };
   const Charge charge = symmetry.difference({}, sites[i].charge_change(X).value_or(Charge{}));
   const BlockTensor<T>& center = state.core(static_cast<Index>(i));
-  BlockTensor<T> environment = transfer_left(right_of_center(center), center, core_of(i, X, {}));
+  BlockTensor<T> environment = transfer_left(
+      identity_environment<T>(center.leg(2).reversed(), Direction::in), center, core_of(i, X, {}));
   std::vector<Complex> values(sites.size());
   for (std::size_t j = i; j-- > 0;) {
     const BlockTensor<T>& core = state.core(static_cast<Index>(j));
