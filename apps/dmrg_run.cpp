@@ -24,6 +24,7 @@ namespace {
 
 constexpr const char* main_file = "dmrg.h5";
 constexpr const char* log_file = "sweeps.jsonl";
+constexpr const char* new_log_file = "sweeps.jsonl.partial";  // until the first sweep is safe
 
 /// Entry i of a list whose last one goes on.
 template <class Value>
@@ -162,9 +163,8 @@ class Run {
   }
 
   void go(const tn::OutputFolder& folder) {
-    remove_results(folder);
     print_start();
-    RunLog log(folder / log_file);
+    RunLog log(folder / new_log_file);
     log.write(start_line());
     for (std::size_t k = 0; k < states_.size(); ++k)
       for (const auto& row : states_[k].sweeps) log.write(row_json(static_cast<Index>(k), row));
@@ -175,8 +175,11 @@ class Run {
  private:
   static std::string state_name(Index k) { return "state_" + std::to_string(k); }
 
-  /// What only a finished run has, so that an earlier one's does not stand beside this one's.
-  static void remove_results(const tn::OutputFolder& folder) {
+  /// After the first file of this run is safe: what an earlier run has left gives way.
+  void replace_earlier(const tn::OutputFolder& folder) {
+    if (replaced_) return;
+    replaced_ = true;
+    std::filesystem::rename(folder / new_log_file, folder / log_file);
     for (const auto& file : std::filesystem::directory_iterator(folder.path)) {
       const std::string name = file.path().filename().string();
       if (name == "results.json" || name == "report.html" ||
@@ -208,8 +211,16 @@ class Run {
              found.dump(), "; resume with the same settings");
   }
 
+  /// A sweep that was made stands for one of the usual schedule.
+  void adopt(tn::DmrgSweep& sweep, const json& made) const {
+    if (options_.maximum_bond.empty()) sweep.maximum_bond = made.value("maximum_bond", Index{0});
+    if (options_.cutoff.empty()) sweep.cutoff = made.value("cutoff", -1.0);
+    if (options_.noise.empty()) sweep.noise = made.value("noise", -1.0);
+    if (options_.solver_steps.empty()) sweep.solver_steps = made.value("solver_steps", Index{0});
+  }
+
   /// What decides the bits must be as it was, and the sweeps that were made those asked for.
-  void check_same_run(const tn::Hdf5Reader& file) const {
+  void check_same_run(const tn::Hdf5Reader& file) {
     const json before = json::parse(file.read_text("settings"), nullptr, /*exceptions=*/false);
     if (!before.is_object() || !before.contains("schedule") || !before["schedule"].is_array())
       tn::fail(file.path().string(), ": settings: expected a JSON object with a schedule");
@@ -221,8 +232,9 @@ class Run {
         tn::fail(file.path().string(), ": has made ", state.sweeps.size(),
                  " sweeps, found --sweeps ", settings_.sweeps.size());
       for (std::size_t i = 0; i < state.sweeps.size(); ++i) {
-        const json now = sweep_json(settings_.sweeps[i]);
         const json made = i < before["schedule"].size() ? before["schedule"][i] : json();
+        if (made.is_object()) adopt(settings_.sweeps[i], made);
+        const json now = sweep_json(settings_.sweeps[i]);
         if (now != made) fail_other(file, "sweep " + std::to_string(i), made, now);
       }
     }
@@ -251,6 +263,7 @@ class Run {
                                             states_.erase(states_.begin() + k + 1, states_.end());
                                             states_[index] = so_far;
                                             save(folder, nullptr);
+                                            replace_earlier(folder);
                                             log.write(row_json(k, so_far.sweeps.back()));
                                             print_row(so_far.sweeps.back());
                                           });
@@ -270,13 +283,12 @@ class Run {
     file.commit();
   }
 
-  void finish(const tn::OutputFolder& folder, RunLog& log) const {
+  void finish(const tn::OutputFolder& folder, RunLog& log) {
     std::vector<Measurements> measurements;
     json results{{"states", json::array()}};
     for (const auto& state : states_) {
       const auto k = static_cast<Index>(measurements.size());
       measurements.push_back(measure(state.state, model_.sites, observables_));
-      write_tables(folder, state_name(k), measurements.back());
       const double spread = tn::variance(hamiltonian_, state.state);
       if (k > 0 && state.energy < states_[static_cast<std::size_t>(k - 1)].energy - 1e-8)
         std::cout << "warning: state " << k << " lies below state " << k - 1
@@ -291,6 +303,9 @@ class Run {
                                    {"entropies", measurements.back().entropies}});
     }
     save(folder, &measurements);
+    replace_earlier(folder);
+    for (std::size_t k = 0; k < measurements.size(); ++k)
+      write_tables(folder, state_name(static_cast<Index>(k)), measurements[k]);
     tn::write_file_atomically(folder / "results.json", results.dump(2) + "\n");
     results["event"] = "end";
     log.write(results);
@@ -305,6 +320,7 @@ class Run {
   tn::MatrixProductOperator<T> hamiltonian_;
   std::unique_ptr<const tn::TensorTrain<T>> product_;
   std::vector<tn::DmrgResult<T>> states_;
+  bool replaced_ = false;  ///< what an earlier run has left
 };
 
 /// The text of a file, which goes into results that are UTF-8.
@@ -327,7 +343,8 @@ void run(const DmrgOptions& o, tn::ChainModel model, const std::string& text) {
   const bool there = std::filesystem::exists(earlier);
   if (o.resume && there) run.load(earlier);
   // A run that died in its first sweep has left its log only.
-  const bool begun = there || std::filesystem::exists(std::filesystem::path(o.output) / log_file);
+  const bool begun =
+      there || std::filesystem::exists(std::filesystem::path(o.output) / new_log_file);
   const tn::OutputFolder folder =
       tn::prepare_output_folder(o.output, o.overwrite || (o.resume && begun));
   print_backend();  // not before everything has been checked

@@ -238,8 +238,9 @@ std::vector<Product> products_of(const Network& network) {
   return list.products();
 }
 
-/// In which order the indices of each product stand: one that gemm writes and the next gemm reads
-/// without a permutation, if there is such an order.
+/// In which order the indices of each product stand. For large products, whose permutation takes
+/// longer than looking for a better order, that of a few with which this product and the next one
+/// move the fewest elements.
 class Orders {
  public:
   Orders(const Network& network, const std::vector<Product>& products)
@@ -255,6 +256,13 @@ class Orders {
     return texts_[products_[k].first] + "," + texts_[products_[k].second] + "->" + result;
   }
 
+  /// 10⁶ elements take a millisecond to move, about as long as the search; beyond 10¹⁵ nothing can
+  /// be stored, but the order may still be asked for.
+  bool worth_a_search(std::size_t step) const {
+    const double elements = network_.extent(products_[step].set);
+    return elements > 1e6 && elements < 1e15;
+  }
+
   Index moved(std::string_view indices, const std::string& a, const std::string& b) const {
     return plan_contraction(indices, network_.shape(a), network_.shape(b)).moved_elements();
   }
@@ -266,9 +274,11 @@ class Orders {
     const std::size_t partner =
         products_[next].first == number ? products_[next].second : products_[next].first;
     const bool known = partner < texts_.size();
+    const auto orders = candidates(step, next, known ? texts_[partner] : "");
+    if (!worth_a_search(step)) return orders.front();
     std::string best;
     Index fewest = 0;
-    for (const std::string& order : candidates(step, next, known ? texts_[partner] : "")) {
+    for (const std::string& order : orders) {
       const Index count = moved(this->step(step, order), texts_[products_[step].first],
                                 texts_[products_[step].second]) +
                           (known ? moved_next(order, texts_[partner], next) : 0);
@@ -309,6 +319,8 @@ class Orders {
     const std::string batch = network_.part(order, set & shared);
     const std::string own = network_.part(order, set & ~shared);
     const std::string other = network_.part(partner, set & ~shared);
+    if (next + 1 == products_.size())
+      return moved(order + "," + partner + "->" + network_.result(), order, partner);
     const std::string operands = order + "," + partner + "->" + batch;
     return std::min(moved(operands + own + other, order, partner),
                     moved(operands + other + own, order, partner));
@@ -340,11 +352,18 @@ ContractionOrder contraction_order(std::string_view indices, std::span<const Sha
 
 std::vector<int> permutation_of(std::string_view indices) {
   const std::size_t arrow = indices.find("->");
+  if (arrow == std::string_view::npos)
+    fail("contract: expected indices like \"ab->ba\", found \"", indices, "\"");
   const std::string_view from = indices.substr(0, arrow), to = indices.substr(arrow + 2);
   if (from.size() != to.size())
     fail("contract: \"", indices, "\" sums over an index of one tensor only");
   std::vector<int> places;
-  for (const char index : to) places.push_back(static_cast<int>(from.find(index)));
+  for (const char index : to) {
+    const std::size_t place = from.find(index);
+    if (place == std::string_view::npos)
+      fail("contract: \"", indices, "\": index '", index, "' of the result is in no operand");
+    places.push_back(static_cast<int>(place));
+  }
   return places;
 }
 

@@ -23,16 +23,16 @@ struct ContractionOrder {
 
 /// The order with the fewest operations: exactly, over all orders, for up to eight tensors; beyond
 /// that by always taking the pair whose product grows the memory least. Outer products count like
-/// any others. The indices of a product stand in an order that needs no permutation before the
-/// next one, if there is one. `indices` as in contract(): letters, so at most 52 different ones.
-/// Errors as contract().
+/// any others. The indices of a large product stand in the order, of a few that are
+/// tried, with which it and the next product move the fewest elements. `indices` as in contract():
+/// letters, so at most 52 different ones. Errors as contract().
 ContractionOrder contraction_order(std::string_view indices, std::span<const Shape> shapes);
 
 /// For one tensor: the permutation that leads from its indices to those of the result. Throws Error
 /// if it would have to be summed.
 std::vector<int> permutation_of(std::string_view indices);
 
-/// Contracts tensors, dense or with blocks, in the order that was found for them.
+/// Contracts tensors, at least one, dense or with blocks, in the order that was found for them.
 template <class AnyTensor>
 AnyTensor contract_in_order(std::string_view indices, const ContractionOrder& order,
                             std::vector<AnyTensor> list) {

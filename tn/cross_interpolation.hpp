@@ -8,14 +8,16 @@
 namespace metatt::tn {
 
 struct CrossSettings {
-  double tolerance = 1e-10;  ///< of every element, relative to the largest value seen
+  /// Of what the sweeps leave out, relative to the largest value seen. (Elements that they never
+  /// looked at may be somewhat worse: see `checks`.)
+  double tolerance = 1e-10;
   Index maximum_rank = unlimited;
   Index maximum_sweeps = 40;
   /// Points where the function is not zero, at least one of each feature that is far from all
   /// others; empty: the point 0, 0, ….
   std::vector<std::vector<Index>> pivots = {};
-  /// Random points that a converged train is compared at; the worst one above the tolerance becomes
-  /// a pivot, and the sweeps go on.
+  /// Random points that a converged train is compared at; if the worst one is above ten times the
+  /// tolerance it becomes a pivot, and the sweeps go on.
   Index checks = 200;
   std::uint64_t seed = 1;  ///< of these points
 };
@@ -27,7 +29,8 @@ struct CrossInterpolation {
   double error = 0;          ///< largest of the last sweep's rests and of the last check, absolute
   Index evaluations = 0;     ///< of the function
   Index sweeps = 0;
-  bool converged = false;  ///< error and check within the tolerance, ranks unchanged
+  bool converged =
+      false;  ///< rests within the tolerance, check within ten times it, ranks unchanged
 };
 
 /// f as a train, from of order n·r²·d² values a sweep: tensor cross interpolation with two-site

@@ -156,9 +156,10 @@ struct SweepReport {
 };
 
 /// Lowers the ranks of a train, with a policy for each inner bond. Leaves it in canonical form with
-/// the centre at core 0 (paper) or at the last core (rounding). Merged cores are never formed: QR
-/// and LQ of the two cores come first and the SVD is that of a rank × rank matrix, so that a bond
-/// of rank r between modes m and n with outer bonds of rank r costs of order (m + n) · r³. Throws
+/// the centre at core 0 (paper) or at the last core (rounding). In `paper` merged cores are
+/// never formed: QR and LQ of the two cores come first and the SVD is that of a rank × rank matrix.
+/// `rounding` decomposes one core. Either way a bond of rank r between modes m and n with outer
+/// bonds of rank r costs of order (m + n) · r³. Throws
 /// Error if the number of policies is wrong or a core has NaN or infinite elements; the train is
 /// then as before.
 template <class T>
@@ -170,8 +171,9 @@ template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, SweepMode mode);
 
 /// A sweep with the ranks that ranks_within() finds for the spectra of all bonds, which cost one
-/// sweep of `rounding` more. With conserved charges the cores store fewer elements than the budget
-/// counts. Errors as ranks_within() and the others.
+/// sweep of `rounding` more. The cutoff bounds the error of `rounding`; `paper` cuts without a
+/// canonical form and may lose more (see its error_bound). With conserved charges the cores store
+/// fewer elements than the budget counts. Errors as ranks_within() and sweep().
 template <class T>
 SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode);
 

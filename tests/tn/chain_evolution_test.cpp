@@ -7,6 +7,7 @@
 #include <metatt/tn/chain/tebd.hpp>
 
 #include <cmath>
+#include <complex>
 
 using namespace metatt::tn;
 using namespace metatt::tn::testing;

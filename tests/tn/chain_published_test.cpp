@@ -148,7 +148,7 @@ OperatorSum molecule(const std::string& path) {
                                                {q, p, s, r}, {r, s, p, q}, {s, r, p, q},
                                                {r, s, q, p}, {s, r, q, p}};
       std::ranges::sort(orders);
-      orders.erase(std::ranges::unique(orders).begin(), orders.end());
+      orders.erase(std::unique(orders.begin(), orders.end()), orders.end());
       for (const auto& [a, b, c, d] : orders) add_two(value, a - 1, b - 1, c - 1, d - 1);
     } else if (p > 0) {
       for (const std::string& spin : spins) {

@@ -87,14 +87,14 @@ BOOST_AUTO_TEST_CASE(the_order_is_the_best_of_all) {
 BOOST_AUTO_TEST_CASE(products_stand_as_the_next_gemm_reads_them) {
   // The first product has the indices q, z and a; the next one sums over z alone, so that q and a
   // must stand together. In the order in which the text names them, z would come first and q last.
-  const std::vector<Shape> shapes{{30, 20}, {20, 7, 30}, {20, 2}};
+  const std::vector<Shape> shapes{{900, 300}, {20, 600, 900}, {20, 2}};
   const auto order = contraction_order("zb,kqz,ka->aqb", shapes);
   BOOST_TEST(order.steps.size() == 2U);
   BOOST_TEST(order.steps[0].first + order.steps[0].second == 3U);
   BOOST_TEST(plan_contraction(order.steps[0].indices, shapes[order.steps[0].first],
                               shapes[order.steps[0].second])
                  .moved_elements() == 0);
-  const std::map<char, Index> extents{{'z', 30}, {'b', 20}, {'k', 20}, {'q', 7}, {'a', 2}};
+  const std::map<char, Index> extents{{'z', 900}, {'b', 300}, {'k', 20}, {'q', 600}, {'a', 2}};
   const auto shape_of = [&](const std::string& letters) {
     Shape shape;
     for (const char index : letters) shape.push_back(extents.at(index));

@@ -152,7 +152,7 @@ MatrixProductOperator<T> evolution_operator(const MatrixProductOperator<T>& mpo,
               {static_cast<Index>(i), static_cast<Index>(j), std::move(matrix)});
       }
   }
-  return MatrixProductOperator<T>(std::move(cores), sites);
+  return MatrixProductOperator<T>(std::move(cores), sites, mpo.largest_dropped());
 }
 
 }  // namespace

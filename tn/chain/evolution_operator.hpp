@@ -16,8 +16,8 @@ enum class EvolutionMethod {
 /// exp(z·H) for any range of couplings, with at most the bond dimension of H. To be applied one
 /// after the other: one operator for order 1, whose error falls with z², and two for order 2 (steps
 /// (1 ± i)·z / 2, hence T complex), whose error falls with z³. Neither is unitary beyond that.
-/// Throws Error as matrix_product_operator, on another order, and if T is real where numbers are
-/// not.
+/// Their largest_dropped() is that of H. Throws Error as matrix_product_operator, on another order,
+/// and if T is real where numbers are not.
 template <class T>
 std::vector<MatrixProductOperator<T>> evolution_operators(
     const OperatorSum& sum, const Sites& sites, std::complex<double> z, int order,

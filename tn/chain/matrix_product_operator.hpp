@@ -44,8 +44,9 @@ class MatrixProductOperator {
   /// (left bond, out, in, right bond), with the directions in, in, out, out.
   BlockTensor<T> block_core(Index k) const;
   std::vector<Index> bonds() const;  ///< of the inner bonds, length() − 1 numbers
-  /// The largest coefficient that matrix_product_operator() left out at a bond. Rounding errors of
-  /// dependent coefficients are among them, so it is seldom zero. Files do not keep it.
+  /// The largest coefficient, times the largest elements of its operators, that
+  /// matrix_product_operator() left out at a bond. Rounding errors of dependent coefficients are
+  /// among them, so it is seldom zero. Files do not keep it.
   double largest_dropped() const { return largest_dropped_; }
 
   /// The index of the left bond of site k at which nothing but identities stands left of it, and of
@@ -69,12 +70,13 @@ class MatrixProductOperator {
 /// of coefficients between what stands left and what stands right of it; an interpolative
 /// decomposition of each connected part of this matrix gives the bond (kept rows; what is at most
 /// `tolerance` of the largest coefficient of the part is left out: with 1e-13 little more than
-/// rounding, with 0 nothing, at the price of bonds for rounding errors), beside one index for
-/// "identities so far" and one for "identities from here on". So a Heisenberg chain has bond
-/// dimension 5, exponentially decaying couplings have 3, and arbitrary density-density couplings of
-/// n sites at most n / 2 + 2. Throws Error naming the term on a wrong site or operator, on an empty
-/// sum, on complex coefficients where T is real, on a term that changes a charge which the sites
-/// conserve, and on a tolerance outside [0, 1).
+/// rounding, with 0 nothing, at the price of bonds for rounding errors; a large one may leave a sum
+/// that is Hermitian no longer so), beside one index for "identities so far" and one for
+/// "identities from here on". So a Heisenberg chain has bond dimension 5, exponentially decaying
+/// couplings have 3, and arbitrary density-density couplings of n sites at most n / 2 + 2. Throws
+/// Error naming the term on a wrong site or operator and on a change of a charge which the sites
+/// conserve; also on an empty sum, on complex coefficients where T is real, and on a tolerance
+/// outside [0, 1).
 template <class T>
 MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites,
                                                  double tolerance = 1e-13);

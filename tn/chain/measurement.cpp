@@ -89,10 +89,9 @@ Complex trace_of(const BlockTensor<T>& environment) {
 /// X_i (and the parity operators behind it, if it is fermionic) moves to the right and is closed by
 /// Y.
 template <class T>
-std::vector<Complex> correlations_to_the_right(const TensorTrain<T>& state, const Sites& sites,
-                                               std::size_t i, const LocalOperator& X,
-                                               const std::string& Y) {
-  constexpr const char* name = "correlations";
+std::vector<Complex> correlations_to_the_right(const char* name, const TensorTrain<T>& state,
+                                               const Sites& sites, std::size_t i,
+                                               const LocalOperator& X, const std::string& Y) {
   const LocalOperator first = X.fermionic ? X * sites[i].find_operator("F") : X;
   const Charge charge = sites[i].charge_change(first).value_or(Charge{});
   const BlockTensor<T>& center = state.core(static_cast<Index>(i));
@@ -141,20 +140,21 @@ std::vector<Complex> correlations_to_the_left(const TensorTrain<T>& state, const
 }
 
 /// Throws Error naming the operators unless they are fermionic on all sites or on none.
-void check_statistics(const Sites& sites, const std::string& A, const std::string& B) {
+void check_statistics(const char* function, const Sites& sites, const std::string& A,
+                      const std::string& B) {
   const bool odd = sites[0].find_operator(A).fermionic;
   for (const Site& site : sites)
     if (site.find_operator(A).fermionic != odd || site.find_operator(B).fermionic != odd)
-      fail("correlations: expected \"", A, "\" and \"", B,
+      fail(function, ": expected \"", A, "\" and \"", B,
            "\" both fermionic or both not, on every site");
 }
 
 /// ⟨ψ|A_i B_i|ψ⟩ for a state with its centre at site i.
 template <class T>
-Complex same_site(const TensorTrain<T>& state, const Sites& sites, std::size_t i,
-                  const LocalOperator& product) {
+Complex same_site(const char* function, const TensorTrain<T>& state, const Sites& sites,
+                  std::size_t i, const LocalOperator& product) {
   const BlockTensor<T>& core = state.core(static_cast<Index>(i));
-  const auto op = operator_core<T>(sites[i], product, {}, "correlations");
+  const auto op = operator_core<T>(sites[i], product, {}, function);
   return trace_of(transfer(left_of_center(core), core, op));
 }
 
@@ -257,16 +257,17 @@ std::vector<Complex> correlations(const TensorTrain<T>& state, const Sites& site
   check_sites(sites, state.length(), "correlations");
   if (i < 0 || i >= state.length())
     fail("correlations: expected a site of 0 … ", state.length() - 1, ", found ", i);
-  check_statistics(sites, A, B);
+  check_statistics("correlations", sites, A, B);
   TensorTrain<T> moving = state;
   moving.orthogonalise(i);
   const double weight = std::pow(static_cast<double>(moving.norm()), 2);
   const auto place = static_cast<std::size_t>(i);
   const LocalOperator &a = sites[place].find_operator(A), &b = sites[place].find_operator(B);
   std::vector<Complex> values = correlations_to_the_left(moving, sites, place, a, B);
-  const std::vector<Complex> later = correlations_to_the_right(moving, sites, place, a, B);
+  const std::vector<Complex> later =
+      correlations_to_the_right("correlations", moving, sites, place, a, B);
   std::copy(later.begin() + i, later.end(), values.begin() + i);
-  values[place] = same_site(moving, sites, place, a * b);
+  values[place] = same_site("correlations", moving, sites, place, a * b);
   for (Complex& value : values) value /= weight;
   return values;
 }
@@ -275,8 +276,9 @@ template <class T>
 std::vector<std::vector<Complex>> correlation_matrix(const TensorTrain<T>& state,
                                                      const Sites& sites, const std::string& A,
                                                      const std::string& B) {
-  check_sites(sites, state.length(), "correlation_matrix");
-  check_statistics(sites, A, B);
+  constexpr const char* name = "correlation_matrix";
+  check_sites(sites, state.length(), name);
+  check_statistics(name, sites, A, B);
   const auto n = sites.size();
   TensorTrain<T> moving = state;
   moving.orthogonalise(0);
@@ -286,9 +288,9 @@ std::vector<std::vector<Complex>> correlation_matrix(const TensorTrain<T>& state
   for (std::size_t i = 0; i < n; ++i) {
     moving.orthogonalise(static_cast<Index>(i));
     const LocalOperator &a = sites[i].find_operator(A), &b = sites[i].find_operator(B);
-    result[i][i] = same_site(moving, sites, i, a * b) / weight;
-    const auto later_B = correlations_to_the_right(moving, sites, i, a, B);
-    const auto later_A = A == B ? later_B : correlations_to_the_right(moving, sites, i, b, A);
+    result[i][i] = same_site(name, moving, sites, i, a * b) / weight;
+    const auto later_B = correlations_to_the_right(name, moving, sites, i, a, B);
+    const auto later_A = A == B ? later_B : correlations_to_the_right(name, moving, sites, i, b, A);
     for (std::size_t j = i + 1; j < n; ++j) {
       result[i][j] = later_B[j] / weight;
       result[j][i] = sign * later_A[j] / weight;

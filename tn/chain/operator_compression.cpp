@@ -3,7 +3,9 @@
 #include <metatt/tn/interpolation.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numeric>
 
@@ -95,6 +97,57 @@ struct Pending {
   Complex coefficient;
 };
 
+/// Linearly independent operators of one site, and all others in terms of them.
+class OperatorBasis {
+ public:
+  using Expansion = std::vector<std::pair<Index, Complex>>;  ///< numbers of operators, coefficients
+
+  /// A new operator becomes a member unless the members span it.
+  Expansion expand(Index number, const LocalOperator& matrix) {
+    std::vector<Complex> rest = matrix.elements, overlaps(members_.size());
+    // Twice, since once leaves rounding errors of the size of what was taken away.
+    for (int turn = 0; turn < 2; ++turn)
+      for (std::size_t j = 0; j < members_.size(); ++j) {
+        const Complex overlap = dot(orthonormal_[j], rest);
+        overlaps[j] += overlap;
+        for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= overlap * orthonormal_[j][i];
+      }
+    std::vector<Complex> coefficients(members_.size());
+    for (std::size_t j = 0; j < members_.size(); ++j)
+      for (std::size_t i = 0; i <= j; ++i) coefficients[i] += overlaps[j] * in_members_[j][i];
+    const double size = std::sqrt(std::real(dot(rest, rest)));
+    if (size <= 1e-12 * std::sqrt(std::real(dot(matrix.elements, matrix.elements))))
+      return without_rounding(coefficients);
+    for (Complex& element : rest) element /= size;
+    for (Complex& coefficient : coefficients) coefficient /= -size;
+    coefficients.push_back(1 / size);
+    members_.push_back(number);
+    orthonormal_.push_back(std::move(rest));
+    in_members_.push_back(std::move(coefficients));
+    return {{number, 1.0}};
+  }
+
+ private:
+  static Complex dot(const std::vector<Complex>& a, const std::vector<Complex>& b) {
+    return std::transform_reduce(a.begin(), a.end(), b.begin(), Complex(0), std::plus(),
+                                 [](Complex x, Complex y) { return std::conj(x) * y; });
+  }
+
+  Expansion without_rounding(const std::vector<Complex>& coefficients) const {
+    double largest = 0;
+    for (const Complex& value : coefficients) largest = std::max(largest, std::abs(value));
+    Expansion result;
+    for (std::size_t j = 0; j < members_.size(); ++j)
+      if (std::abs(coefficients[j]) > 1e-13 * largest)
+        result.emplace_back(members_[j], coefficients[j]);
+    return result;
+  }
+
+  std::vector<Index> members_;
+  std::vector<std::vector<Complex>> orthonormal_;
+  std::vector<std::vector<Complex>> in_members_;  ///< coefficients of the orthonormal ones
+};
+
 /// Sets of numbers that are joined two at a time.
 class UnionFind {
  public:
@@ -130,8 +183,7 @@ class MpoBuilder {
       if (site_ + 1 < sites_.size())
         pass_bond();
       else
-        for (const Pending& p : pending_)
-          add_entry(p.left, 0, table_.rest(site_, p.rest).op, p.coefficient);
+        for (const Step& step : steps()) add_entry(step.left, 0, step.op, step.coefficient);
       bond_ = core_.right_bond;
       cores.push_back(std::move(core_));
     }
@@ -144,6 +196,35 @@ class MpoBuilder {
   /// Rows of the coefficient matrix: an index of the left bond and the operator on this site.
   using Row = std::pair<Index, Index>;
 
+  /// A pending product taken one site further: the operator here, and what is left then.
+  struct Step {
+    Index left, op, rest;
+    Complex coefficient;
+  };
+
+  /// With operators that are linearly independent for each index of the left bond: dependent ones
+  /// would be rows of their own.
+  std::vector<Step> steps() const {
+    std::map<Index, OperatorBasis> bases;
+    if (started_) bases[0].expand(0, table_.op(site_, 0));
+    std::map<std::pair<Index, Index>, OperatorBasis::Expansion> expansions;
+    std::map<std::array<Index, 3>, std::size_t> places;
+    std::vector<Step> result;
+    for (const Pending& p : pending_) {
+      const auto [op, rest] = table_.rest(site_, p.rest);
+      const auto [place, is_new] = expansions.try_emplace({p.left, op});
+      if (is_new) place->second = bases[p.left].expand(op, table_.op(site_, op));
+      for (const auto& [member, coefficient] : place->second) {
+        const std::size_t at =
+            places.try_emplace({p.left, member, rest}, result.size()).first->second;
+        if (at == result.size()) result.push_back({p.left, member, rest, 0});
+        result[at].coefficient += p.coefficient * coefficient;
+      }
+    }
+    std::erase_if(result, [](const Step& step) { return step.coefficient == 0.0; });
+    return result;
+  }
+
   void pass_bond() {
     std::vector<Pending> next;
     std::map<Row, std::size_t> rows;
@@ -152,17 +233,16 @@ class MpoBuilder {
     std::vector<Pending> done;
     bool starts = false;
     const bool was_started = started_;
-    for (const Pending& p : pending_) {
-      const auto [op, rest] = table_.rest(site_, p.rest);
-      if (was_started && p.left == 0 && op == 0 && rest != table_.identity_rest(site_ + 1)) {
+    for (const auto& [left, op, rest, coefficient] : steps()) {
+      if (was_started && left == 0 && op == 0 && rest != table_.identity_rest(site_ + 1)) {
         starts = true;
-        next.push_back({0, rest, p.coefficient});
+        next.push_back({0, rest, coefficient});
       } else if (rest == table_.identity_rest(site_ + 1)) {
-        done.push_back({p.left, op, p.coefficient});
+        done.push_back({left, op, coefficient});
       } else {
-        const std::size_t row = rows.try_emplace({p.left, op}, rows.size()).first->second;
+        const std::size_t row = rows.try_emplace({left, op}, rows.size()).first->second;
         const std::size_t column = columns.try_emplace(rest, columns.size()).first->second;
-        elements.emplace_back(row, column, p.coefficient);
+        elements.emplace_back(row, column, coefficient);
       }
     }
     Index count = starts ? 1 : 0;

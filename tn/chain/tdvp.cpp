@@ -44,9 +44,10 @@ BlockTensor<T> Tdvp<T>::evolved(Index k, Index sites, const BlockTensor<T>& star
                                 std::complex<double> z) {
   const EffectiveHamiltonian<T> hamiltonian(environments_, k, sites);
   const auto apply = [&](const Tensor<T>& psi) { return hamiltonian(psi); };
-  return hamiltonian.to_tensor(exponential<T>(apply, z, hamiltonian.to_vector(start),
-                                              {.tolerance = settings_.krylov_tolerance})
-                                   .vector);
+  const ExponentialResult<T> result = exponential<T>(apply, z, hamiltonian.to_vector(start),
+                                                     {.tolerance = settings_.krylov_tolerance});
+  report_.krylov_error = std::max(report_.krylov_error, result.error);
+  return hamiltonian.to_tensor(result.vector);
 }
 
 template <class T>

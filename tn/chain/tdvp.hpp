@@ -14,8 +14,9 @@ struct TdvpSettings {
   /// exponentials.
   Index sites = 2;
   Index maximum_bond = unlimited;
-  double cutoff = 0;                ///< relative discarded weight of each truncation
-  double krylov_tolerance = 1e-12;  ///< of each local exponential
+  double cutoff = 0;  ///< relative discarded weight of each truncation
+  /// Of each local exponential, as far as 40 products reach it; see EvolutionReport::krylov_error.
+  double krylov_tolerance = 1e-12;
 };
 
 /// What a step of Tdvp or Tebd did.
@@ -23,6 +24,7 @@ struct EvolutionReport {
   double norm = 1;              ///< ‖exp(zH)·ψ‖ of this step, from a state of norm one
   Index maximum_bond = 0;       ///< of the state
   double discarded_weight = 0;  ///< the largest of the step
+  double krylov_error = 0;      ///< of Tdvp: the largest estimate of a local exponential's error
 };
 
 /// Any range of couplings, any Hermitian MPO. One step has an error of third order in its length, a

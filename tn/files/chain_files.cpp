@@ -32,6 +32,7 @@ std::string target_name(const std::string& name, std::size_t i) {
 template <class T>
 void save(Hdf5Writer& file, const std::string& name, const MatrixProductOperator<T>& mpo) {
   file.describe(name, "kind", mpo_kind);
+  file.describe(name, "legs", "left bond (in), out (in), in (out), right bond (out)");
   file.write(name + "/length", mpo.length());
   for (Index k = 0; k < mpo.length(); ++k) save(file, core_name(name, k), mpo.block_core(k));
 }

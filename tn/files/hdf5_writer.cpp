@@ -82,6 +82,10 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_uni
   if (!state_->hdf5->valid()) fail(path.string(), ": cannot be written: ", hdf5_message());
   describe("/", "format", hdf5_format);
   describe("/", "version", hdf5_version);
+  describe(
+      "/", "conventions",
+      "blocks row-major; charges of incoming legs count positive and those of a block add up to "
+      "zero; bond k between sites k and k + 1; discarded weights relative");
 }
 
 Hdf5Writer::~Hdf5Writer() {

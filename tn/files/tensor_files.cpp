@@ -135,6 +135,7 @@ BlockTensor<T> load_block_tensor(const Hdf5Reader& file, const std::string& name
 template <class T>
 void save(Hdf5Writer& file, const std::string& name, const TensorTrain<T>& train) {
   file.describe(name, "kind", tensor_train);
+  file.describe(name, "legs", "left bond (in), mode (in), right bond (out)");
   file.write(name + "/length", train.length());
   file.write(name + "/center", train.center().value_or(-1));
   for (Index k = 0; k < train.length(); ++k) save(file, core_name(name, k), train.core(k));

@@ -228,7 +228,8 @@ RandomizedBlockSvd<T> randomized_svd(const BlockTensor<T>& x, int row_legs, Inde
   std::vector<Svd<T>> factors;
   for (const auto& [charge, group] : matrices.groups())
     factors.push_back(randomized_svd(matrices.matrix(group), rank, settings));
-  TruncatedBlockSvd<T> cut = assembled(matrices, factors, {.maximum_rank = rank});
+  TruncatedBlockSvd<T> cut =
+      assembled(matrices, factors, {.maximum_rank = rank, .minimum_rank = rank});
   const double whole = static_cast<double>(norm(x));
   double rest = whole * whole;
   for (const auto& sector : cut.singular_values)
@@ -323,12 +324,19 @@ template <class T>
 SideVectors<T> side_vectors(const Tensor<T>& matrix, Side side) {
   const bool left = side == Side::left;
   const Index own = matrix.extent(left ? 0 : 1), other = matrix.extent(left ? 1 : 0);
+  const Real<T> size = backend::norm(backend::queue(), matrix.size(), matrix.data());
+  // Squares of very small or large numbers would leave the range.
+  Tensor<T> scaled = matrix;
+  const bool extreme = size > 0 && (size < Real<T>(1e-12) || size > Real<T>(1e12));
+  if (extreme) backend::scale(backend::queue(), scaled.size(), T(1 / size), scaled.mutable_data());
   // What comes after the eigenvectors of the other side costs a third of them.
   const bool direct = 4 * own <= 5 * other;
   SideVectors<T> result =
-      vectors_of_square(square_of(matrix, direct == left ? Side::left : Side::right));
+      vectors_of_square(square_of(scaled, direct == left ? Side::left : Side::right));
   result.values.resize(static_cast<std::size_t>(std::min(own, other)));  // the others are zero
-  if (!direct) result.matrix = matrix;
+  if (extreme)
+    for (double& value : result.values) value *= static_cast<double>(size);
+  if (!direct) result.matrix = scaled;
   return result;
 }
 

@@ -1,4 +1,4 @@
-#include <metatt/tn/contraction_order.hpp>
+#include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_tensor.hpp>
 
 #include <algorithm>
@@ -243,106 +243,6 @@ BlockTensor<T> permute(const BlockTensor<T>& x, std::span<const int> order) {
   return result;
 }
 
-namespace {
-
-/// Where the indices of "ab,bc->ac" stand.
-struct BlockContraction {
-  std::string a, b, result;
-  std::vector<std::pair<std::size_t, std::size_t>> shared;  ///< places in a and b
-  std::vector<std::pair<bool, std::size_t>> sources;        ///< of result: from a?, place
-
-  explicit BlockContraction(std::string_view indices) {
-    const std::size_t comma = indices.find(','), arrow = indices.find("->");
-    if (comma == std::string_view::npos || arrow == std::string_view::npos || arrow < comma)
-      fail("contract: expected indices like \"ab,bc->ac\", found \"", indices, "\"");
-    a = indices.substr(0, comma);
-    b = indices.substr(comma + 1, arrow - comma - 1);
-    result = indices.substr(arrow + 2);
-    for (const char index : result) {
-      const std::size_t in_a = a.find(index), in_b = b.find(index);
-      if ((in_a == std::string::npos) == (in_b == std::string::npos))
-        fail("contract: index ", index, " of the result of \"", indices,
-             "\" must stand in exactly one of the block tensors");
-      sources.emplace_back(in_a != std::string::npos, std::min(in_a, in_b));
-    }
-    for (std::size_t k = 0; k < a.size(); ++k)
-      if (const std::size_t place = b.find(a[k]); place != std::string::npos)
-        shared.emplace_back(k, place);
-  }
-};
-
-}  // namespace
-
-template <class T>
-BlockTensor<T> contract(std::string_view indices, const BlockTensor<T>& a,
-                        const BlockTensor<T>& b) {
-  const BlockContraction plan(indices);
-  if (plan.a.size() != a.legs().size() || plan.b.size() != b.legs().size())
-    fail("contract: \"", indices, "\" does not fit tensors of ", a.order(), " and ", b.order(),
-         " legs");
-  for (const auto& [i, j] : plan.shared)
-    if (!a.legs()[i].matches(b.legs()[j]))
-      fail("contract: index ", plan.a[i], " of \"", indices, "\" joins the legs (",
-           leg_text(a.legs()[i]), ") and (", leg_text(b.legs()[j]), ")");
-  std::vector<Leg> legs;
-  for (const auto& [from_a, place] : plan.sources) legs.push_back((from_a ? a : b).legs()[place]);
-  BlockTensor<T> result(std::move(legs));
-  std::map<BlockKey, std::vector<const std::pair<const BlockKey, Tensor<T>>*>> partners;
-  for (const auto& entry : b.blocks()) {
-    BlockKey sectors;
-    for (const auto& [i, j] : plan.shared) sectors.push_back(entry.first[j]);
-    partners[sectors].push_back(&entry);
-  }
-  for (const auto& [key_a, block_a] : a.blocks()) {
-    BlockKey sectors;
-    for (const auto& [i, j] : plan.shared) sectors.push_back(key_a[i]);
-    const auto found = partners.find(sectors);
-    if (found == partners.end()) continue;
-    for (const auto* partner : found->second) {
-      BlockKey key;
-      for (const auto& [from_a, place] : plan.sources)
-        key.push_back(from_a ? key_a[place] : partner->first[place]);
-      const Tensor<T> product = contract(indices, block_a, partner->second);
-      if (!result.find(key)) {
-        result.set_block(key, product);
-      } else {
-        backend::add_scaled(backend::queue(), product.size(), T(1), product.data(),
-                            result.writable_block(key).mutable_data());
-      }
-    }
-  }
-  return result;
-}
-
-template <class T>
-BlockTensor<T> contract(std::string_view indices, std::span<const BlockTensor<T>> tensors) {
-  std::vector<Shape> shapes;
-  for (const BlockTensor<T>& tensor : tensors) shapes.push_back(tensor.shape());
-  return contract_in_order(indices, contraction_order(indices, shapes),
-                           std::vector<BlockTensor<T>>(tensors.begin(), tensors.end()));
-}
-
-template <class T>
-BlockTensor<T> trace(const BlockTensor<T>& x, int first, int second) {
-  const auto [low, high] = std::minmax(first, second);
-  if (low == high || low < 0 || high >= x.order() || !x.leg(low).matches(x.leg(high)))
-    fail("trace: expected two legs that match, found ", first, " and ", second, " of ",
-         legs_text(x.legs()));
-  const auto others = [low, high](auto list) {
-    list.erase(list.begin() + high);
-    list.erase(list.begin() + low);
-    return list;
-  };
-  BlockTensor<T> result(others(x.legs()));
-  for (const auto& [key, block] : x.blocks()) {
-    if (key[static_cast<std::size_t>(low)] != key[static_cast<std::size_t>(high)]) continue;
-    const Tensor<T> part = trace(block, low, high);
-    backend::add_scaled(backend::queue(), part.size(), T(1), part.data(),
-                        result.writable_block(others(key)).mutable_data());
-  }
-  return result;
-}
-
 template <class T>
 BlockTensor<T> direct_sum(const BlockTensor<T>& a, const BlockTensor<T>& b,
                           std::span<const int> summed) {
@@ -425,10 +325,6 @@ bool all_finite(const BlockTensor<T>& x) {
   template BlockTensor<T> random_blocks(std::vector<Leg>, std::uint64_t, std::uint64_t); \
   template BlockTensor<T> conjugate(const BlockTensor<T>&);                              \
   template BlockTensor<T> permute(const BlockTensor<T>&, std::span<const int>);          \
-  template BlockTensor<T> contract(std::string_view, std::span<const BlockTensor<T>>);   \
-  template BlockTensor<T> trace(const BlockTensor<T>&, int, int);                        \
-  template BlockTensor<T> contract(std::string_view, const BlockTensor<T>&,              \
-                                   const BlockTensor<T>&);                               \
   template BlockTensor<T> direct_sum(const BlockTensor<T>&, const BlockTensor<T>&,       \
                                      std::span<const int>);                              \
   template Real<T> norm(const BlockTensor<T>&);                                          \
