@@ -105,6 +105,24 @@ BOOST_AUTO_TEST_CASE(bond_dimensions_are_as_small_as_known) {
     if (i < 15) transverse += op("Z", i) * op("Z", i + 1);
   }
   BOOST_TEST(largest_bond(transverse, spins) == 3);
+  // Operators that depend on each other linearly: the nine products of the components of two spins
+  // are eight and the identity, and N = Nup + Ndown.
+  OperatorSum aklt, densities;
+  const OperatorSum pair = heisenberg(2);
+  for (Index i = 0; i + 1 < 5; ++i) {
+    std::vector<OperatorProduct> terms = pair.terms();
+    for (OperatorProduct& term : terms)
+      for (auto& factor : term.factors) factor.site += i;
+    for (const OperatorProduct& a : terms) {
+      aklt += a;
+      for (const OperatorProduct& b : terms) aklt += (1.0 / 3) * a * b;
+    }
+    densities += op("N", i) * op("Nup", i + 1) + op("Nup", i) * op("N", i + 1);
+    densities += op("Ndown", i) * op("Ndown", i + 1);
+  }
+  BOOST_TEST(largest_bond(aklt, uniform_chain(5, spin_site(2))) == 10);
+  BOOST_TEST(difference(aklt, uniform_chain(5, spin_site(2))) < 1e-11);
+  BOOST_TEST(largest_bond(densities, uniform_chain(5, electron_site())) == 4);
   BOOST_TEST(largest_bond(exponential, spins) == 3);
   BOOST_TEST(largest_bond(density, spins) == 16 / 2 + 2);
   // The same couplings among eight, whose matrix can be looked at.
