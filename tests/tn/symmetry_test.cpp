@@ -234,6 +234,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_randomized_decomposition_finds_the_leading_value
   BOOST_CHECK_THROW(randomized_svd(x, 1, 0), Error);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(eigenvectors_of_a_hermitian_tensor_give_it_back, T, Types) {
+  std::mt19937 chance(9);
+  for (int round = 0; round < 10; ++round) {
+    const Leg a = random_leg(chance, Direction::in), b = random_leg(chance, Direction::out);
+    auto x =
+        random_blocks<T>({a, b, a.reversed(), b.reversed()}, 4, static_cast<std::uint64_t>(round));
+    add_scaled(T(1), permute(conjugate(x), std::array{2, 3, 0, 1}), x);
+    const auto [vectors, values] = eigh(x);
+    const auto weighted = leg_scaled(vectors, 2, values);
+    const double loose = 50 * epsilon<T> * (norm(x) + 1);
+    BOOST_TEST(distance(contract("abm,cdm->abcd", weighted, conjugate(vectors)).to_dense(),
+                        x.to_dense()) <= loose);
+    BOOST_TEST(distance(contract("abm,abn->mn", conjugate(vectors), vectors).to_dense(),
+                        identity_on<T>(vectors.leg(2).reversed()).to_dense()) <= loose);
+    BOOST_CHECK_THROW(eigh(random_blocks<T>({a, b, a.reversed()}, 1)), Error);
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(leading_vectors_are_those_of_the_decomposition, T, Types) {
   // Through eigenvectors (a cap that cuts), through the decomposition (none), wide and tall.
   std::mt19937 chance(6);

@@ -240,6 +240,38 @@ RandomizedBlockSvd<T> randomized_svd(const BlockTensor<T>& x, int row_legs, Inde
 
 namespace {
 
+/// Half of the legs, if the other half are the same reversed.
+template <class T>
+int half_of_legs(const char* function, const BlockTensor<T>& x, const char* expected) {
+  const int half = x.order() / 2;
+  for (int k = 0; k < half; ++k)
+    if (x.order() % 2 != 0 || !x.leg(k).matches(x.leg(half + k)))
+      fail(function, ": expected ", expected, ", found ", shape_text(x.shape()));
+  return half;
+}
+
+}  // namespace
+
+template <class T>
+BlockEigh<T> eigh(const BlockTensor<T>& x) {
+  const int half = half_of_legs("eigh", x, "legs and then the same reversed");
+  const Matrices<T> matrices("eigh", x, half);
+  std::vector<Sector> sectors;
+  std::vector<Tensor<T>> left;
+  BlockEigh<T> result;
+  for (const auto& [charge, group] : matrices.groups()) {
+    Eigh<T> pairs = eigh(matrices.matrix(group));
+    sectors.push_back({charge, pairs.vectors.extent(1)});
+    left.push_back(std::move(pairs.vectors));
+    result.values.push_back(std::move(pairs.values));
+  }
+  const Leg leg(matrices.symmetry(), std::move(sectors), Direction::out);
+  result.vectors = matrices.left_factor(left, leg);
+  return result;
+}
+
+namespace {
+
 enum class Side { left, right };
 
 /// Whether eigenvalues, whose errors are of order ε of the largest, are exact enough for a cut of
@@ -405,11 +437,8 @@ LeadingVectors<T> leading_right_vectors(const BlockTensor<T>& x, int row_legs,
 template <class T>
 LeadingVectors<T> leading_eigenvectors(const BlockTensor<T>& square,
                                        const TruncationPolicy& policy) {
-  const int half = square.order() / 2;
-  for (int k = 0; k < half; ++k)
-    if (square.order() % 2 != 0 || !square.leg(k).matches(square.leg(half + k)))
-      fail("leading_eigenvectors: expected the adjoint legs first, then the legs, found ",
-           shape_text(square.shape()));
+  const int half =
+      half_of_legs("leading_eigenvectors", square, "the adjoint legs first, then the legs");
   return leading_vectors("leading_eigenvectors", square, half, policy, Side::right,
                          vectors_of_sum<T>);
 }
@@ -445,6 +474,7 @@ BlockTensor<T> leg_scaled(BlockTensor<T> x, int leg,
                                               const TruncationPolicy&);                            \
   template RandomizedBlockSvd<T> randomized_svd(const BlockTensor<T>&, int, Index,                 \
                                                 const RandomizedSvdSettings&);                     \
+  template BlockEigh<T> eigh(const BlockTensor<T>&);                                               \
   template LeadingVectors<T> leading_left_vectors(const BlockTensor<T>&, int,                      \
                                                   const TruncationPolicy&);                        \
   template LeadingVectors<T> leading_right_vectors(const BlockTensor<T>&, int,                     \

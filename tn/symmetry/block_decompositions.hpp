@@ -53,6 +53,17 @@ RandomizedBlockSvd<T> randomized_svd(const BlockTensor<T>& x, int row_legs, Inde
                                      const RandomizedSvdSettings& settings = {});
 
 template <class T>
+struct BlockEigh {
+  BlockTensor<T> vectors;                   ///< (row legs, new leg), orthonormal columns
+  std::vector<std::vector<double>> values;  ///< ascending, for each sector of the new leg
+};
+
+/// Eigenvalues and vectors of a Hermitian tensor whose second half of legs are the first half
+/// reversed. Also throws Error on other legs and as eigh() of a matrix.
+template <class T>
+BlockEigh<T> eigh(const BlockTensor<T>& x);
+
+template <class T>
 struct LeadingVectors {
   BlockTensor<T> vectors;        ///< as u or as vh of truncated_svd, of each charge in any order
   std::vector<double> spectrum;  ///< all values of all charges, descending
