@@ -4,7 +4,7 @@
 #include <metatt/autodiff/ops_attention.hpp>
 #include <metatt/autodiff/ops_embedding.hpp>
 #include <metatt/transformer/glue.hpp>
-#include <metatt/transformer/wordpiece.hpp>
+#include <metatt/transformer/tokenizers/wordpiece.hpp>
 
 #include <span>
 #include <vector>

@@ -3,7 +3,7 @@
 /// section 3.1).
 
 #include <metatt/transformer/encoder.hpp>
-#include <metatt/transformer/wordpiece.hpp>
+#include <metatt/transformer/tokenizers/wordpiece.hpp>
 
 #include <span>
 #include <string>

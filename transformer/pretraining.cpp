@@ -169,7 +169,7 @@ void write_pretrained(const tn::OutputFolder& folder, const MaskedLanguageModel<
   json["architectures"] = {"BertForMaskedLM"};
   write_json(folder / "config.json", json);
   std::string vocabulary;
-  for (const auto& entry : tokenizer.vocabulary()) vocabulary += entry + "\n";
+  for (const auto& entry : tokenizer.vocabulary().entries()) vocabulary += entry + "\n";
   tn::write_file_atomically(folder / "vocab.txt", vocabulary);
   write_json(folder / "tokenizer_config.json",
              {{"do_lower_case", true},

@@ -1,9 +1,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <metatt/tn/files/file.hpp>
-#include <metatt/transformer/wordpiece.hpp>
+#include <metatt/transformer/tokenizers/wordpiece.hpp>
 
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -12,10 +11,7 @@
 namespace {
 
 using namespace metatt::transformer;
-using boost::unit_test::precondition;
 using metatt::testing::check_error;
-using metatt::testing::has_shared_data;
-using metatt::testing::shared_data;
 using metatt::testing::TemporaryFolder;
 
 BOOST_AUTO_TEST_SUITE(wordpiece)
@@ -51,6 +47,13 @@ BOOST_AUTO_TEST_CASE(words_are_covered_by_the_longest_pieces_or_unknown) {
   BOOST_TEST(pieces(tokenizer(), "played playful") == "play ##ed [UNK]");
   BOOST_TEST(pieces(tokenizer(), "play" + std::string(97, 'x')) == "[UNK]");
   BOOST_TEST(pieces(tokenizer(), "") == "");
+}
+
+BOOST_AUTO_TEST_CASE(special_tokens_of_a_text_are_themselves_and_ids_become_text) {
+  BOOST_TEST(pieces(tokenizer(), "play[SEP]the [MASK]!") == "play [SEP] the [MASK] !");
+  const auto encoded = tokenizer().encode_pair("unplayed!", "the cafe", 20);
+  BOOST_TEST(tokenizer().decode(encoded.ids) == "unplayed! the cafe");
+  BOOST_TEST(tokenizer().decode(encoded.ids, true) == "[CLS] unplayed! [SEP] the cafe [SEP]");
 }
 
 BOOST_AUTO_TEST_CASE(a_word_of_more_than_a_hundred_characters_is_unknown) {
@@ -152,7 +155,7 @@ BOOST_AUTO_TEST_CASE(broken_vocabularies_are_refused) {
   };
   check("", {"no entry"});
   check("[PAD]\n[UNK]\n[CLS]\n", {"[SEP]"});
-  check("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n[UNK]\n", {"\"[UNK]\" in lines 2 and 6"});
+  check("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n[UNK]\n", {"\"[UNK]\" with the ids 1 and 5"});
   check("[PAD]\n[UNK]\n\n[CLS]\n[SEP]\n", {"line 3"});
   check_error([&] { WordPiece::from_folder(folder / "absent"); }, {"absent/vocab.txt"});
   check_error(
@@ -160,26 +163,6 @@ BOOST_AUTO_TEST_CASE(broken_vocabularies_are_refused) {
         WordPiece({"[PAD]", "[UNK]", "[CLS]", "[SEP]"}, {}, "vocab.txt").mask_id();
       },
       {"vocab.txt", "[MASK]"});
-}
-
-// The test vectors of llama.cpp for bert-bge, without special tokens.
-BOOST_AUTO_TEST_CASE(recorded_texts_give_recorded_ids, *precondition(has_shared_data)) {
-  const auto folder = shared_data() / "tokenizers";
-  const WordPiece bert = WordPiece::from_folder(folder / "bert-base-uncased");
-  const std::string mark = "\n__ggml_vocab_test__\n";
-  std::string texts = metatt::tn::read_file(folder / "vectors/texts.inp");
-  std::istringstream lines(metatt::tn::read_file(folder / "vectors/bert-bge.out"));
-  std::string expected;
-  int count = 0;
-  for (; std::getline(lines, expected); ++count) {
-    const std::size_t end = texts.find(mark);
-    BOOST_REQUIRE(end != std::string::npos);
-    if (expected.starts_with(' ')) expected.erase(0, 1);
-    BOOST_TEST(ids_text(bert.encode(texts.substr(0, end))) == expected);
-    texts.erase(0, end + mark.size());
-  }
-  BOOST_TEST(count == 46);
-  BOOST_TEST(texts == "");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

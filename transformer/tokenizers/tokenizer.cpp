@@ -1,0 +1,156 @@
+#include <metatt/tn/error.hpp>
+#include <metatt/transformer/tokenizers/tokenizer.hpp>
+#include <metatt/transformer/tokenizers/unicode.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <thread>
+#include <utility>
+
+namespace metatt::transformer {
+
+namespace {
+
+/// How many tokens of a and b are kept so that both together have at most `room`: the longest_first
+/// of Hugging Face's tokenizers. An odd token goes to the longer text, to b if they are equally
+/// long.
+std::pair<std::size_t, std::size_t> kept_lengths(std::size_t a, std::size_t b, std::size_t room) {
+  if (a + b <= room) return {a, b};
+  const std::size_t shorter = std::min(a, b);
+  const std::size_t kept_of_shorter = std::min(shorter, room / 2);
+  const std::size_t kept_of_longer = room - kept_of_shorter;
+  return a > b ? std::pair(kept_of_longer, kept_of_shorter)
+               : std::pair(kept_of_shorter, kept_of_longer);
+}
+
+/// Where white space that ends at `end` begins, not before `from`.
+std::size_t white_space_before(std::string_view text, std::size_t from, std::size_t end) {
+  while (end > from) {
+    std::size_t begin = end - 1;
+    while (begin > from && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+    const DecodedCharacter character = first_character(text.substr(begin, end - begin));
+    if (character.bytes != end - begin || !is_white_space(character.character)) break;
+    end = begin;
+  }
+  return end;
+}
+
+std::size_t white_space_behind(std::string_view text, std::size_t begin) {
+  while (begin < text.size()) {
+    const DecodedCharacter character = first_character(text.substr(begin));
+    if (!is_white_space(character.character)) break;
+    begin += character.bytes;
+  }
+  return begin;
+}
+
+}  // namespace
+
+Tokenizer::Tokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
+  for (const AddedToken& token : parts_.added) {
+    const std::string& source = vocabulary().source_name();
+    if (token.content.empty() || vocabulary().find(token.content) != token.id)
+      tn::fail(source, ": added token \"", token.content, "\": expected the entry of its id ",
+               token.id);
+    if (!added_ids_.emplace(token.id, &token).second)
+      tn::fail(source, ": added token \"", token.content, "\": is there twice");
+    by_first_byte_[token.content.front()].push_back(&token);
+  }
+  for (auto& [byte, tokens] : by_first_byte_)
+    std::ranges::stable_sort(tokens, std::greater(),
+                             [](const AddedToken* token) { return token->content.size(); });
+}
+
+std::optional<Tokenizer::Found> Tokenizer::find_added(std::string_view text,
+                                                      std::size_t from) const {
+  if (by_first_byte_.empty()) return std::nullopt;
+  for (std::size_t i = from; i < text.size(); ++i) {
+    const auto candidates = by_first_byte_.find(text[i]);
+    if (candidates == by_first_byte_.end()) continue;
+    for (const AddedToken* token : candidates->second)
+      if (text.substr(i, token->content.size()) == token->content) {
+        const std::size_t end = i + token->content.size();
+        return Found{token->strip_left ? white_space_before(text, from, i) : i,
+                     token->strip_right ? white_space_behind(text, end) : end, token};
+      }
+  }
+  return std::nullopt;
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text) const {
+  std::vector<TokenId> ids;
+  std::size_t from = 0;
+  while (from < text.size()) {
+    const std::optional<Found> next = find_added(text, from);
+    const std::size_t end = next ? next->begin : text.size();
+    if (end > from) append(text.substr(from, end - from), from == 0, ids);
+    if (!next) break;
+    ids.push_back(next->token->id);
+    from = next->end;
+  }
+  return ids;
+}
+
+std::vector<std::vector<TokenId>> Tokenizer::encode_all(std::span<const std::string> texts) const {
+  std::vector<std::vector<TokenId>> result(texts.size());
+  const std::size_t count =
+      std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), texts.size());
+  std::vector<std::exception_ptr> errors(count);
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&](std::size_t thread) {
+    constexpr std::size_t at_once = 64;  // texts, so that threads seldom meet
+    try {
+      for (std::size_t begin; (begin = next.fetch_add(at_once)) < texts.size();)
+        for (std::size_t i = begin; i < std::min(begin + at_once, texts.size()); ++i)
+          result[i] = encode(texts[i]);
+    } catch (...) {
+      errors[thread] = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t thread = 1; thread < count; ++thread) threads.emplace_back(work, thread);
+    if (count > 0) work(0);
+  }
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+  return result;
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> ids, bool special_tokens) const {
+  std::vector<TokenId> shown;
+  for (const TokenId id : ids) {
+    vocabulary().entry(id);  // throws on an id that is none
+    const auto added = added_ids_.find(id);
+    if (special_tokens || added == added_ids_.end() || !added->second->special) shown.push_back(id);
+  }
+  return valid_utf8(text_of(shown));
+}
+
+EncodedText Tokenizer::encode_pair(std::string_view a, const std::optional<std::string_view>& b,
+                                   std::int64_t max_length) const {
+  using Source = TokenTemplate::Source;
+  const auto& pieces = b ? parts_.around.pair : parts_.around.single;
+  const auto tokens = std::ranges::count(pieces, Source::token, &TokenTemplate::Piece::source);
+  if (max_length < tokens)
+    tn::fail("encode_pair: expected a max_length of at least ", tokens,
+             " for the special tokens, found ", max_length);
+  std::vector<TokenId> first = encode(a), second = b ? encode(*b) : std::vector<TokenId>();
+  const auto [first_length, second_length] =
+      kept_lengths(first.size(), second.size(), static_cast<std::size_t>(max_length - tokens));
+  first.resize(first_length);
+  second.resize(second_length);
+  EncodedText encoded;
+  for (const TokenTemplate::Piece& piece : pieces) {
+    const std::vector<TokenId>& text = piece.source == Source::first ? first : second;
+    if (piece.source == Source::token)
+      encoded.ids.push_back(piece.id);
+    else
+      encoded.ids.insert(encoded.ids.end(), text.begin(), text.end());
+    encoded.type_ids.resize(encoded.ids.size(), piece.type);
+  }
+  return encoded;
+}
+
+}  // namespace metatt::transformer

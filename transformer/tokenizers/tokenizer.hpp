@@ -1,0 +1,89 @@
+#pragma once
+/// What every tokenizer does: texts to ids and back.
+
+#include <metatt/transformer/tokenizers/vocabulary.hpp>
+
+#include <map>
+#include <span>
+
+namespace metatt::transformer {
+
+/// What a model reads of one text or pair of texts.
+struct EncodedText {
+  std::vector<TokenId> ids;
+  std::vector<TokenId> type_ids;  ///< of each id, as the template of the tokenizer says
+};
+
+/// A token that is found in a text before anything else is done with it.
+struct AddedToken {
+  std::string content;
+  TokenId id = 0;
+  bool special = true;       ///< decode() leaves it out
+  bool strip_left = false;   ///< takes the white space before it
+  bool strip_right = false;  ///< and behind it
+};
+
+/// Tokens around a text, or around two.
+struct TokenTemplate {
+  enum class Source { token, first, second };
+  struct Piece {
+    Source source = Source::token;
+    TokenId id = 0;  ///< of a token
+    TokenId type = 0;
+  };
+  std::vector<Piece> single{{Source::first}};
+  std::vector<Piece> pair{{Source::first}, {Source::second, 0, 1}};
+};
+
+/// What each kind of tokenizer has beside its own rules.
+struct TokenizerParts {
+  Vocabulary vocabulary;  ///< of all ids, added ones too
+  std::vector<AddedToken> added;
+  TokenTemplate around;
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
+
+  const Vocabulary& vocabulary() const { return parts_.vocabulary; }
+  const std::vector<AddedToken>& added_tokens() const { return parts_.added; }
+
+  /// Ids of a text without the tokens of the template. Bytes that are no UTF-8 count as U+FFFD.
+  std::vector<TokenId> encode(std::string_view text) const;
+  /// Of many texts, by as many threads as there are processors.
+  std::vector<std::vector<TokenId>> encode_all(std::span<const std::string> texts) const;
+  /// The text of ids, without special tokens unless they are wanted; bytes that make no UTF-8
+  /// become U+FFFD. Throws tn::Error on an id that is none.
+  std::string decode(std::span<const TokenId> ids, bool special_tokens = false) const;
+
+  /// Tokens of the template around one text or two, at most `max_length` ids: tokens are cut from
+  /// the ends, first of the longer text until both have the same length, then of both, as Hugging
+  /// Face's longest_first does. Throws tn::Error if not even the tokens of the template fit.
+  EncodedText encode_pair(std::string_view a, const std::optional<std::string_view>& b,
+                          std::int64_t max_length) const;
+
+ protected:
+  /// Throws tn::Error if two added tokens are the same or one has no entry.
+  explicit Tokenizer(TokenizerParts parts);
+
+ private:
+  /// Appends the ids of a text without added tokens; `begins`: nothing stands before it.
+  virtual void append(std::string_view text, bool begins, std::vector<TokenId>& ids) const = 0;
+  virtual std::string text_of(std::span<const TokenId> ids) const = 0;
+
+  struct Found {
+    std::size_t begin, end;
+    const AddedToken* token;
+  };
+  std::optional<Found> find_added(std::string_view text, std::size_t from) const;
+
+  TokenizerParts parts_;
+  std::map<TokenId, const AddedToken*> added_ids_;
+  /// Added tokens by their first byte, longer ones first.
+  std::map<char, std::vector<const AddedToken*>> by_first_byte_;
+};
+
+}  // namespace metatt::transformer
