@@ -20,8 +20,9 @@ struct WordPieceOptions {
 /// that are no UTF-8; sets CJK characters apart; strips accents (NFD without Mn) and lower-cases;
 /// splits at white space and around punctuation; takes the longest matching pieces from the left,
 /// or [UNK] for a word that has no such cover or more than 100 characters. Character classes are
-/// those of utf8proc's Unicode version: marks and punctuation younger than Unicode 8, whose tables
-/// Hugging Face's tokenizer still has, count as such here. The template is [CLS] a [SEP] or [CLS] a
+/// those of utf8proc's Unicode version: marks, punctuation and control characters that are
+/// younger than Unicode 8, whose tables Hugging Face's tokenizer still has, or have changed their
+/// class since, count as such here. The template is [CLS] a [SEP] or [CLS] a
 /// [SEP] b [SEP], b of type 1.
 class WordPiece : public Tokenizer {
  public:
