@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(nitrogen_has_the_energy_of_all_its_configurations) {
   const Sites sites = uniform_chain(10, electron_site().conserving({"N", "2Sz"}));
   std::vector<std::string> start(10, "empty");
   std::fill(start.begin(), start.begin() + 7, "both");
-  BOOST_TEST(std::abs(ground_state(H, sites, start, 500, 8).energy - -107.654122447525) < 1e-8);
+  BOOST_TEST(std::abs(ground_state(H, sites, start, 1000, 10).energy - -107.654122447525) < 1e-10);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

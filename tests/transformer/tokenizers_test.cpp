@@ -241,6 +241,9 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_file_is_read_or_refused_by_field) {
   refused("/model/dropout", 0.1, {"model.dropout"});
   refused("/model/vocab/x", -1, {"\"x\"", "-1"});
   refused("/model/vocab/x", 3, {"id 3"});
+  refused("/model/vocab/x", 1 << 20, {"ids near 0 … 7", "1048576"});
+  refused("/post_processor",
+          {{"type", "BertProcessing"}, {"cls", {"<s>", 6}}, {"sep", {"</s>", 9}}}, {"0 … 6", "9"});
   refused("/pre_tokenizer/type", "Whitespace", {"pre_tokenizer", "Whitespace"});
   refused("/normalizer", {{"type", "NFKC"}}, {"normalizer", "NFKC"});
   refused("/post_processor", {{"type", "Other"}}, {"post_processor", "Other"});

@@ -57,6 +57,9 @@ Tokenizer::Tokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
       tn::fail(source, ": added token \"", token.content, "\": is there twice");
     by_first_byte_[token.content.front()].push_back(&token);
   }
+  for (const auto* pieces : {&parts_.around.single, &parts_.around.pair})
+    for (const TokenTemplate::Piece& piece : *pieces)
+      if (piece.source == TokenTemplate::Source::token) vocabulary().entry(piece.id);
   for (auto& [byte, tokens] : by_first_byte_)
     std::ranges::stable_sort(tokens, std::greater(),
                              [](const AddedToken* token) { return token->content.size(); });

@@ -66,7 +66,8 @@ class Tokenizer {
                           std::int64_t max_length) const;
 
  protected:
-  /// Throws tn::Error if two added tokens are the same or one has no entry.
+  /// Throws tn::Error if two added tokens are the same, or one or a token of the template has no
+  /// entry.
   explicit Tokenizer(TokenizerParts parts);
 
  private:

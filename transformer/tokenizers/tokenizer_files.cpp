@@ -81,6 +81,10 @@ class TokenizerJson {
     for (const auto& [entry, id] : object(*model_, "vocab").items()) add(entry, id);
     for (const json& token : root_.value("added_tokens", json::array()))
       add(required<std::string>(token, "content", source_), token.value("id", json()));
+    // Some files skip a few ids; a huge one would only cost memory.
+    if (!by_id.empty() && static_cast<std::size_t>(by_id.rbegin()->first) > 2 * by_id.size() + 1000)
+      tn::fail(source_, ": expected ids near 0 … ", by_id.size() - 1, ", found ",
+               by_id.rbegin()->first);
     std::vector<std::string> result(
         by_id.empty() ? 0 : static_cast<std::size_t>(by_id.rbegin()->first) + 1);
     for (auto& [id, entry] : by_id) result[static_cast<std::size_t>(id)] = entry;
