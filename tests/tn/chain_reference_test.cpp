@@ -41,6 +41,15 @@ Ground ground_state(const std::string& name, Index length, Index bond, Index las
   return {std::move(mpo), std::move(result)};
 }
 
+/// Σ SxSx + SySy of neighbours, which are `step` sites apart.
+OperatorSum xx_chain(Index n, Index step = 1) {
+  OperatorSum H;
+  for (Index i = 0; i + 1 < n; ++i)
+    for (const auto& [a, b] : {std::pair{"S+", "S-"}, {"S-", "S+"}})
+      H += 0.5 * op(a, step * i) * op(b, step * (i + 1));
+  return H;
+}
+
 /// Schmidt values of the middle bond.
 std::vector<double> middle(const TensorTrain<double>& state) {
   return entanglement_spectra(state)[static_cast<std::size_t>(state.length() / 2 - 1)];
@@ -257,9 +266,7 @@ BOOST_AUTO_TEST_CASE(every_kind_of_site_has_the_energy_of_large_exact_diagonalis
 }
 
 BOOST_AUTO_TEST_CASE(quenches_go_on_as_those_of_free_fermions) {
-  OperatorSum H;
-  for (Index i = 0; i + 1 < 20; ++i)
-    H += 0.5 * op("S+", i) * op("S-", i + 1) + 0.5 * op("S-", i) * op("S+", i + 1);
+  const OperatorSum H = xx_chain(20);
   const Sites sites = uniform_chain(20, spin_site(1).conserving({"2Sz"}));
   std::vector<std::string> wall(20, "up"), neel(20, "up");
   for (std::size_t i = 0; i < 20; ++i) {
@@ -291,9 +298,7 @@ BOOST_AUTO_TEST_CASE(quenches_go_on_as_those_of_free_fermions) {
 }
 
 BOOST_AUTO_TEST_CASE(a_domain_wall_melts_as_that_of_free_fermions) {
-  OperatorSum H;
-  for (Index i = 0; i + 1 < 20; ++i)
-    H += 0.5 * op("S+", i) * op("S-", i + 1) + 0.5 * op("S-", i) * op("S+", i + 1);
+  const OperatorSum H = xx_chain(20);
   const Sites sites = uniform_chain(20, spin_site(1).conserving({"2Sz"}));
   std::vector<std::string> wall(20, "up");
   std::fill(wall.begin() + 10, wall.end(), "down");
@@ -312,9 +317,7 @@ BOOST_AUTO_TEST_CASE(a_domain_wall_melts_as_that_of_free_fermions) {
 BOOST_AUTO_TEST_CASE(a_hot_xx_chain_has_the_energy_of_free_fermions) {
   const Sites physical = uniform_chain(20, spin_site(1).conserving({"2Sz"}));
   const Sites sites = purification_sites(physical);
-  OperatorSum H;
-  for (Index i = 0; i + 1 < 20; ++i)
-    H += 0.5 * op("S+", 2 * i) * op("S-", 2 * i + 2) + 0.5 * op("S-", 2 * i) * op("S+", 2 * i + 2);
+  const OperatorSum H = xx_chain(20, 2);
   const auto mpo = matrix_product_operator<double>(H, sites);
   double coarse = 0;
   for (const int steps : {10, 20}) {
