@@ -211,12 +211,14 @@ class Run {
              found.dump(), "; resume with the same settings");
   }
 
-  /// A sweep that was made stands for one of the usual schedule.
-  void adopt(tn::DmrgSweep& sweep, const json& made) const {
-    if (options_.maximum_bond.empty()) sweep.maximum_bond = made.value("maximum_bond", Index{0});
-    if (options_.cutoff.empty()) sweep.cutoff = made.value("cutoff", -1.0);
-    if (options_.noise.empty()) sweep.noise = made.value("noise", -1.0);
-    if (options_.solver_steps.empty()) sweep.solver_steps = made.value("solver_steps", Index{0});
+  /// Where nothing was asked for, a sweep that was made stands for one of the usual schedule.
+  template <class Value>
+  static void adopt(Value& own, const std::vector<Value>& asked, const json& made,
+                    const char* key) {
+    const bool fits =
+        made.is_object() && made.contains(key) &&
+        (std::is_integral_v<Value> ? made[key].is_number_integer() : made[key].is_number());
+    if (asked.empty() && fits) own = made[key].get<Value>();
   }
 
   /// What decides the bits must be as it was, and the sweeps that were made those asked for.
@@ -233,8 +235,12 @@ class Run {
                  " sweeps, found --sweeps ", settings_.sweeps.size());
       for (std::size_t i = 0; i < state.sweeps.size(); ++i) {
         const json made = i < before["schedule"].size() ? before["schedule"][i] : json();
-        if (made.is_object()) adopt(settings_.sweeps[i], made);
-        const json now = sweep_json(settings_.sweeps[i]);
+        tn::DmrgSweep& sweep = settings_.sweeps[i];
+        adopt(sweep.maximum_bond, options_.maximum_bond, made, "maximum_bond");
+        adopt(sweep.cutoff, options_.cutoff, made, "cutoff");
+        adopt(sweep.noise, options_.noise, made, "noise");
+        adopt(sweep.solver_steps, options_.solver_steps, made, "solver_steps");
+        const json now = sweep_json(sweep);
         if (now != made) fail_other(file, "sweep " + std::to_string(i), made, now);
       }
     }
