@@ -145,6 +145,60 @@ BOOST_AUTO_TEST_CASE(bond_dimensions_are_as_small_as_known) {
   }
 }
 
+/// The coefficients of the sum on qubits in Pauli strings, those of the first `left` sites as rows.
+Matrix pauli_coefficients(const OperatorSum& sum, const Sites& sites, Index left) {
+  const Matrix whole = exact_matrix(sum, sites);
+  const Index n = static_cast<Index>(sites.size()), strings = Index{1} << (2 * n);
+  const Index columns = Index{1} << (2 * (n - left));
+  Matrix result(strings / columns, columns);
+  for (Index string = 0; string < strings; ++string) {
+    OperatorProduct product = op("Id", 0);
+    for (Index k = 0; k < n; ++k) {
+      static const std::vector<std::string> names{"Id", "X", "Y", "Z"};
+      product = product * op(names[static_cast<std::size_t>(string >> (2 * (n - 1 - k)) & 3)], k);
+    }
+    result(string / columns, string % columns) =
+        dot(exact_matrix(product, sites), whole) / static_cast<double>(whole.rows());
+  }
+  return result;
+}
+
+Index rank(const Matrix& matrix) {
+  const auto squares = eigenvalues(matrix * matrix.adjoint());
+  return std::ranges::count_if(squares, [&](double s) { return s > 1e-12 * squares.back(); });
+}
+
+BOOST_AUTO_TEST_CASE(bonds_are_minimal_beside_two_channels_of_identities) {
+  std::mt19937_64 generator(11);
+  const std::vector<std::string> names{"Sx", "Sy", "Sz", "S+", "S-", "Up", "Down", "Id"};
+  Site spin = spin_site(1);
+  spin.add_operator("Up", {1, 0, 0, 0});
+  spin.add_operator("Down", {0, 0, 0, 1});
+  const Sites sites = uniform_chain(5, spin);
+  for (int round = 0; round < 12; ++round) {
+    OperatorSum sum;
+    for (int term = 0; term < 3 + 2 * round; ++term) {
+      OperatorProduct product = (0.3 + 0.1 * term) * op("Id", 0);
+      for (Index k = 0; k < 5; ++k) product = product * op(names[generator() % names.size()], k);
+      sum += product;
+    }
+    BOOST_TEST(difference(sum, sites) < 1e-12);
+    const auto bonds = matrix_product_operator<Complex>(sum, sites).bonds();
+    for (Index left = 1; left < 5; ++left) {
+      const Matrix all = pauli_coefficients(sum, sites, left);
+      Matrix others(all.rows() - 1, all.columns() - 1), begin(1, others.columns()),
+          end(others.rows(), 1);
+      for (Index i = 0; i < others.rows(); ++i)
+        for (Index j = 0; j < others.columns(); ++j) others(i, j) = all(i + 1, j + 1);
+      for (Index j = 0; j < others.columns(); ++j) begin(0, j) = all(0, j + 1);
+      for (Index i = 0; i < others.rows(); ++i) end(i) = all(i + 1, 0);
+      const Index channels = (begin.norm() > 1e-12 ? 1 : 0) + (end.norm() > 1e-12 ? 1 : 0);
+      BOOST_TEST(bonds[static_cast<std::size_t>(left - 1)] <= rank(others) + channels);
+      BOOST_TEST(bonds[static_cast<std::size_t>(left - 1)] >= rank(all));
+    }
+  }
+}
+
 /// All c†c†cc of n orbitals with random coefficients.
 OperatorSum two_electron_terms(Index n) {
   OperatorSum sum;

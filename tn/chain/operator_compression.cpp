@@ -1,4 +1,5 @@
 #include <metatt/tn/chain/matrix_product_operator.hpp>
+#include <metatt/tn/chain/row_basis.hpp>
 #include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/interpolation.hpp>
 
@@ -14,6 +15,14 @@ namespace metatt::tn {
 namespace {
 
 using Complex = std::complex<double>;
+
+/// The elements of an operator that are not zero.
+RowBasis::Row nonzero(const LocalOperator& matrix) {
+  RowBasis::Row row;
+  for (std::size_t i = 0; i < matrix.elements.size(); ++i)
+    if (matrix.elements[i] != 0.0) row[static_cast<Index>(i)] = matrix.elements[i];
+  return row;
+}
 
 /// All terms with their operators as numbers: operators[k][0] is the identity of site k, and what a
 /// term has from site k on is a number too, a `Rest`.
@@ -38,6 +47,13 @@ class TermTable {
 
   const LocalOperator& op(std::size_t site, Index id) const {
     return operators_[site][static_cast<std::size_t>(id)];
+  }
+  /// Whether no operator of the site is a sum of others.
+  bool independent(std::size_t site) const {
+    RowBasis basis;
+    for (std::size_t i = 0; i < operators_[site].size(); ++i)
+      basis.expand(static_cast<Index>(i), nonzero(operators_[site][i]));
+    return basis.size() == operators_[site].size();
   }
   Rest rest(std::size_t site, Index id) const { return rests_[site][static_cast<std::size_t>(id)]; }
   /// Nothing but identities from `site` on.
@@ -97,57 +113,6 @@ struct Pending {
   Complex coefficient;
 };
 
-/// Linearly independent operators of one site, and all others in terms of them.
-class OperatorBasis {
- public:
-  using Expansion = std::vector<std::pair<Index, Complex>>;  ///< numbers of operators, coefficients
-
-  /// A new operator becomes a member unless the members span it.
-  Expansion expand(Index number, const LocalOperator& matrix) {
-    std::vector<Complex> rest = matrix.elements, overlaps(members_.size());
-    // Twice, since once leaves rounding errors of the size of what was taken away.
-    for (int turn = 0; turn < 2; ++turn)
-      for (std::size_t j = 0; j < members_.size(); ++j) {
-        const Complex overlap = dot(orthonormal_[j], rest);
-        overlaps[j] += overlap;
-        for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= overlap * orthonormal_[j][i];
-      }
-    std::vector<Complex> coefficients(members_.size());
-    for (std::size_t j = 0; j < members_.size(); ++j)
-      for (std::size_t i = 0; i <= j; ++i) coefficients[i] += overlaps[j] * in_members_[j][i];
-    const double size = std::sqrt(std::real(dot(rest, rest)));
-    if (size <= 1e-12 * std::sqrt(std::real(dot(matrix.elements, matrix.elements))))
-      return without_rounding(coefficients);
-    for (Complex& element : rest) element /= size;
-    for (Complex& coefficient : coefficients) coefficient /= -size;
-    coefficients.push_back(1 / size);
-    members_.push_back(number);
-    orthonormal_.push_back(std::move(rest));
-    in_members_.push_back(std::move(coefficients));
-    return {{number, 1.0}};
-  }
-
- private:
-  static Complex dot(const std::vector<Complex>& a, const std::vector<Complex>& b) {
-    return std::transform_reduce(a.begin(), a.end(), b.begin(), Complex(0), std::plus(),
-                                 [](Complex x, Complex y) { return std::conj(x) * y; });
-  }
-
-  Expansion without_rounding(const std::vector<Complex>& coefficients) const {
-    double largest = 0;
-    for (const Complex& value : coefficients) largest = std::max(largest, std::abs(value));
-    Expansion result;
-    for (std::size_t j = 0; j < members_.size(); ++j)
-      if (std::abs(coefficients[j]) > 1e-13 * largest)
-        result.emplace_back(members_[j], coefficients[j]);
-    return result;
-  }
-
-  std::vector<Index> members_;
-  std::vector<std::vector<Complex>> orthonormal_;
-  std::vector<std::vector<Complex>> in_members_;  ///< coefficients of the orthonormal ones
-};
-
 /// Sets of numbers that are joined two at a time.
 class UnionFind {
  public:
@@ -164,12 +129,49 @@ class UnionFind {
   std::vector<std::size_t> parents_;
 };
 
+using Core = MatrixProductOperator<Complex>::Core;
+
+/// Leaves out the indices of the bond between two cores whose rows in the second the others span;
+/// `channels`, which hand identities on, stay.
+void drop_dependent_rows(Core& before, Core& after, const std::vector<Index>& channels) {
+  const Index squared = after.dimension * after.dimension;
+  std::vector<RowBasis::Row> rows(static_cast<std::size_t>(after.left_bond));
+  for (const auto& [left, right, matrix] : after.entries)
+    for (Index i = 0; i < squared; ++i)
+      if (const Complex value = matrix[static_cast<std::size_t>(i)]; value != 0.0)
+        rows[static_cast<std::size_t>(left)][right * squared + i] = value;
+  std::vector<Index> order = channels;  // first come, first kept
+  for (Index left = 0; left < after.left_bond; ++left)
+    if (std::ranges::find(channels, left) == channels.end()) order.push_back(left);
+  RowBasis basis;
+  std::vector<RowBasis::Expansion> expansions(rows.size());
+  for (const Index left : order)
+    expansions[static_cast<std::size_t>(left)] =
+        basis.expand(left, std::move(rows[static_cast<std::size_t>(left)]));
+  if (basis.size() == rows.size()) return;
+
+  std::vector<Index> numbers(rows.size(), -1);
+  Index count = 0;
+  for (Index left = 0; left < after.left_bond; ++left)
+    if (basis.has(left)) numbers[static_cast<std::size_t>(left)] = count++;
+  std::erase_if(after.entries, [&](const auto& entry) { return !basis.has(entry.left); });
+  for (auto& entry : after.entries) entry.left = numbers[static_cast<std::size_t>(entry.left)];
+  std::map<std::pair<Index, Index>, std::vector<Complex>> sums;
+  for (const auto& [left, right, matrix] : before.entries)
+    for (const auto& [member, weight] : expansions[static_cast<std::size_t>(right)]) {
+      auto& sum = sums[{left, numbers[static_cast<std::size_t>(member)]}];
+      sum.resize(matrix.size());
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += weight * matrix[i];
+    }
+  before.entries.clear();
+  for (auto& [place, matrix] : sums)
+    before.entries.push_back({place.first, place.second, std::move(matrix)});
+  before.right_bond = after.left_bond = count;
+}
+
 /// Builds the cores from left to right.
-template <class T>
 class MpoBuilder {
  public:
-  using Core = typename MatrixProductOperator<T>::Core;
-
   MpoBuilder(const TermTable& table, const Sites& sites, double tolerance)
       : table_(table), sites_(sites), tolerance_(tolerance) {
     for (const auto& [rest, coefficient] : table.coefficients())
@@ -186,6 +188,11 @@ class MpoBuilder {
         for (const Step& step : steps()) add_entry(step.left, 0, step.op, step.coefficient);
       bond_ = core_.right_bond;
       cores.push_back(std::move(core_));
+    }
+    bool dependent = false;
+    for (std::size_t k = sites_.size() - 1; k > 0; --k) {
+      dependent = dependent || !table_.independent(k);
+      if (dependent) drop_dependent_rows(cores[k - 1], cores[k], channels_[k - 1]);
     }
     return cores;
   }
@@ -205,15 +212,15 @@ class MpoBuilder {
   /// With operators that are linearly independent for each index of the left bond: dependent ones
   /// would be rows of their own.
   std::vector<Step> steps() const {
-    std::map<Index, OperatorBasis> bases;
-    if (started_) bases[0].expand(0, table_.op(site_, 0));
-    std::map<std::pair<Index, Index>, OperatorBasis::Expansion> expansions;
+    std::map<Index, RowBasis> bases;
+    if (started_) bases[0].expand(0, nonzero(table_.op(site_, 0)));
+    std::map<std::pair<Index, Index>, RowBasis::Expansion> expansions;
     std::map<std::array<Index, 3>, std::size_t> places;
     std::vector<Step> result;
     for (const Pending& p : pending_) {
       const auto [op, rest] = table_.rest(site_, p.rest);
       const auto [place, is_new] = expansions.try_emplace({p.left, op});
-      if (is_new) place->second = bases[p.left].expand(op, table_.op(site_, op));
+      if (is_new) place->second = bases[p.left].expand(op, nonzero(table_.op(site_, op)));
       for (const auto& [member, coefficient] : place->second) {
         const std::size_t at =
             places.try_emplace({p.left, member, rest}, result.size()).first->second;
@@ -246,12 +253,23 @@ class MpoBuilder {
       }
     }
     Index count = starts ? 1 : 0;
-    if (starts) add_entry(0, 0, 0, 1.0);
+    std::vector<Index> channels;
+    if (starts) {
+      add_entry(0, 0, 0, 1.0);
+      channels.push_back(0);
+      // A constant alone needs no index of its own: it goes on until the first term ends.
+      if (done.size() == 1 && done[0].left == 0 && done[0].rest == 0 && was_started) {
+        next.push_back({0, table_.identity_rest(site_ + 1), done[0].coefficient});
+        done.clear();
+      }
+    }
     compress(rows, columns, elements, next, count);
     if (!done.empty()) {
       for (const Pending& d : done) add_entry(d.left, count, d.rest, d.coefficient);
+      channels.push_back(count);
       next.push_back({count++, table_.identity_rest(site_ + 1), 1.0});
     }
+    channels_.push_back(std::move(channels));
     started_ = starts;
     core_.right_bond = std::max<Index>(1, count);
     pending_ = std::move(next);
@@ -304,22 +322,14 @@ class MpoBuilder {
   /// W[left, right] += coefficient · operator.
   void add_entry(Index left, Index right, Index op, Complex coefficient) {
     if (coefficient == 0.0) return;
-    const LocalOperator& matrix = table_.op(site_, op);
-    std::vector<T> values;
-    for (const Complex element : matrix.elements) values.push_back(scalar(coefficient * element));
+    std::vector<Complex> values = table_.op(site_, op).elements;
+    for (Complex& value : values) value *= coefficient;
     for (auto& entry : core_.entries)
       if (entry.left == left && entry.right == right) {
         for (std::size_t i = 0; i < values.size(); ++i) entry.matrix[i] += values[i];
         return;
       }
     core_.entries.push_back({left, right, std::move(values)});
-  }
-
-  static T scalar(Complex value) {
-    if (std::is_same_v<T, Real<T>> && std::abs(value.imag()) > 1e-14 * std::abs(value))
-      fail("matrix_product_operator: the sum has the complex coefficient ", value,
-           "; use a complex type");
-    return scalar_of<T>(value);
   }
 
   const TermTable& table_;
@@ -330,7 +340,27 @@ class MpoBuilder {
   std::size_t site_ = 0;
   Index bond_ = 1;
   bool started_ = true;  ///< index 0 of the bond has nothing but identities left of it
+  std::vector<std::vector<Index>> channels_;  ///< indices of each bond with identities on a side
 };
+
+template <class T>
+T scalar(Complex value) {
+  if (std::is_same_v<T, Real<T>> && std::abs(value.imag()) > 1e-14 * std::abs(value))
+    fail("matrix_product_operator: the sum has the complex coefficient ", value,
+         "; use a complex type");
+  return scalar_of<T>(value);
+}
+
+template <class T>
+typename MatrixProductOperator<T>::Core converted(const Core& core) {
+  typename MatrixProductOperator<T>::Core result{
+      core.left_bond, core.dimension, core.right_bond, {}};
+  for (const auto& [left, right, matrix] : core.entries) {
+    result.entries.push_back({left, right, {}});
+    for (const Complex value : matrix) result.entries.back().matrix.push_back(scalar<T>(value));
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -381,8 +411,9 @@ MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const S
   if (sites.empty()) fail("matrix_product_operator: expected at least one site, found none");
   check_conservation(sum, sites);
   const TermTable table(sum, sites);
-  MpoBuilder<T> builder(table, sites, tolerance);
-  std::vector<typename MatrixProductOperator<T>::Core> cores = builder.build();
+  MpoBuilder builder(table, sites, tolerance);
+  std::vector<typename MatrixProductOperator<T>::Core> cores;
+  for (const Core& core : builder.build()) cores.push_back(converted<T>(core));
   return MatrixProductOperator<T>(std::move(cores), sites, builder.dropped());
 }
 
