@@ -210,17 +210,9 @@ BOOST_AUTO_TEST_CASE(purifications_have_the_thermal_mean_values,
   for (const Case& c : cases) BOOST_TEST_CONTEXT(c.name) {
       const Sites physical = uniform_chain(c.n, c.site);
       const bool spins = c.n == 5;
-      const auto hamiltonian = [&](Index step) {  // on every step-th site
-        OperatorSum H;
-        const OperatorSum plain = spins ? chain(c.n) : hubbard(c.n, 3) + 0.3 * op("Nup", 0);
-        for (OperatorProduct term : plain.terms()) {
-          for (auto& factor : term.factors) factor.site *= step;
-          H += term;
-        }
-        return H;
-      };
+      const OperatorSum H = spins ? chain(c.n) : hubbard(c.n, 3) + 0.3 * op("Nup", 0);
       const double beta = 1.2;
-      const Eigenpairs pairs = eigenpairs(exact_matrix(hamiltonian(1), physical));
+      const Eigenpairs pairs = eigenpairs(exact_matrix(H, physical));
       double partition = 0;
       for (const double level : pairs.values) partition += std::exp(-beta * level);
       const auto mean = [&](const Matrix& X) {
@@ -231,12 +223,12 @@ BOOST_AUTO_TEST_CASE(purifications_have_the_thermal_mean_values,
         return sum / partition;
       };
       const Sites sites = purification_sites(physical);
-      const auto mpo = matrix_product_operator<double>(hamiltonian(2), sites);
+      const auto mpo = matrix_product_operator<double>(spread(H, 2), sites);
       Tdvp<double> cooling(mpo, infinite_temperature_state<double>(physical), {.cutoff = 1e-20});
       double logarithm = 0;
       for (int i = 0; i < 12; ++i) logarithm += 2 * std::log(cooling.step(-beta / 24).norm);
-      BOOST_TEST(std::abs(expectation(mpo, cooling.state()) -
-                          mean(exact_matrix(hamiltonian(1), physical))) < 1e-3);
+      BOOST_TEST(std::abs(expectation(mpo, cooling.state()) - mean(exact_matrix(H, physical))) <
+                 1e-3);
       const auto values = local_expectations(cooling.state(), sites, c.measured);
       for (Index k = 0; k < c.n; ++k)
         BOOST_TEST(std::abs(values[static_cast<std::size_t>(2 * k)].real() -

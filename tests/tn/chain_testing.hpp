@@ -7,6 +7,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <cstdlib>
 #include <iostream>
 #include <string>
 
@@ -22,6 +23,14 @@ inline boost::test_tools::assertion_result without_sanitizers(boost::unit_test::
 #else
   return id != boost::unit_test::INV_TEST_UNIT_ID;
 #endif
+}
+
+/// For calculations of many minutes.
+inline boost::test_tools::assertion_result on_demand(boost::unit_test::test_unit_id id) {
+  if (std::getenv("METATT_LONG_TESTS") != nullptr) return true;
+  std::cout << boost::unit_test::framework::get(id, boost::unit_test::TUT_ANY).p_name
+            << ": skipped, takes minutes; METATT_LONG_TESTS=1 runs it\n";
+  return false;
 }
 
 /// All elements of a state as a column.
@@ -50,6 +59,16 @@ inline OperatorSum hubbard(Index n, double U) {
       H -= op("Cdag" + spin, i + 1) * op("C" + spin, i);
     }
   return H;
+}
+
+/// The sum on every `step`-th site of a longer chain.
+inline OperatorSum spread(const OperatorSum& sum, Index step) {
+  OperatorSum result;
+  for (OperatorProduct term : sum.terms()) {
+    for (auto& factor : term.factors) factor.site *= step;
+    result += term;
+  }
+  return result;
 }
 
 }  // namespace metatt::tn::testing

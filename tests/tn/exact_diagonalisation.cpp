@@ -134,28 +134,57 @@ Matrix exact_matrix(const OperatorSum& sum, const Sites& sites) {
   return from_eigen(RowMajor(sparse_matrix(sum, sites)));
 }
 
-double lowest_level(const OperatorSum& sum, const Sites& sites, const Matrix& start) {
-  const Sparse H = sparse_matrix(sum, sites);
-  Eigen::VectorXcd v = mapped(start).col(0).normalized(), before = Eigen::VectorXcd::Zero(v.size());
+struct SparseOperator::Elements {
+  Eigen::SparseMatrix<Complex, Eigen::RowMajor> matrix;
+};
+
+SparseOperator::SparseOperator(const OperatorSum& sum, const Sites& sites)
+    : elements_(std::make_shared<Elements>(Elements{sparse_matrix(sum, sites)})) {}
+
+Matrix SparseOperator::operator*(const Matrix& column) const {
+  return from_eigen(elements_->matrix * mapped(column));
+}
+
+Eigenpairs lowest_pairs(const SparseOperator& H, const Matrix& start, Index count) {
+  constexpr Index most = 300;
+  Eigen::MatrixXcd basis(start.rows(), most);
+  basis.col(0) = mapped(start).col(0).normalized();
   std::vector<double> diagonal, next;
-  double energy = 0, last = 1;
-  // Orthogonality is lost in the end, which doubles eigenvalues but does not move the lowest.
-  while (diagonal.size() < 400 && (diagonal.size() < 20 || std::abs(energy - last) > 1e-14)) {
-    Eigen::VectorXcd product = H * v;
+  Eigen::VectorXd last = Eigen::VectorXd::Constant(count, 1);
+  for (Index n = 1;; ++n) {
+    const Eigen::VectorXcd v = basis.col(n - 1);
+    Eigen::VectorXcd product = mapped(H * from_eigen(v));
     diagonal.push_back(v.dot(product).real());
-    product -= diagonal.back() * v + (next.empty() ? 0 : next.back()) * before;
-    last = energy;
+    for (int turn = 0; turn < 2; ++turn)
+      product -= basis.leftCols(n) * (basis.leftCols(n).adjoint() * product).eval();
     Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> pairs;
     pairs.computeFromTridiagonal(
-        Eigen::Map<Eigen::VectorXd>(diagonal.data(), static_cast<Eigen::Index>(diagonal.size())),
-        Eigen::Map<Eigen::VectorXd>(next.data(), static_cast<Eigen::Index>(next.size())),
-        Eigen::EigenvaluesOnly);
-    energy = pairs.eigenvalues()(0);
+        Eigen::Map<Eigen::VectorXd>(diagonal.data(), static_cast<Eigen::Index>(n)),
+        Eigen::Map<Eigen::VectorXd>(next.data(), static_cast<Eigen::Index>(n - 1)));
     next.push_back(product.norm());
-    before = v;
-    v = product / next.back();
+    const bool enough = n >= 20 && n > count;
+    if (n == most || next.back() < 1e-12 ||
+        (enough && (pairs.eigenvalues().head(count) - last).norm() < 1e-13)) {
+      const Index found = std::min(count, n);
+      const auto values = pairs.eigenvalues().head(found);
+      return {{values.begin(), values.end()},
+              from_eigen(basis.leftCols(n) * pairs.eigenvectors().leftCols(found))};
+    }
+    if (n >= count) last = pairs.eigenvalues().head(count);
+    basis.col(n) = product / next.back();
   }
-  return energy;
+}
+
+Matrix exact_evolution(const SparseOperator& H, Complex z, const Matrix& psi, int pieces) {
+  Matrix state = psi;
+  for (int piece = 0; piece < pieces; ++piece) {
+    Matrix power = state;
+    for (int order = 1; order <= 40; ++order) {
+      power = z / static_cast<double>(pieces * order) * (H * power);
+      state = state + power;
+    }
+  }
+  return state.normalised();
 }
 
 std::vector<double> eigenvalues(const Matrix& matrix) {

@@ -5,6 +5,7 @@
 #include <metatt/tn/chain/operator_sum.hpp>
 
 #include <complex>
+#include <memory>
 #include <vector>
 
 namespace metatt::tn::testing {
@@ -68,9 +69,23 @@ Eigenpairs eigenpairs(const Matrix& matrix);
 /// exp(z·H)·ψ of norm one.
 Matrix exact_evolution(const OperatorSum& H, const Sites& sites, Complex z, const Matrix& psi);
 
-/// The lowest eigenvalue of the sum by Lanczos iteration on its sparse matrix, for up to about 10⁵
-/// states; `start` decides the sector.
-double lowest_level(const OperatorSum& sum, const Sites& sites, const Matrix& start);
+/// The sum as a sparse matrix, for up to about 10⁵ states.
+class SparseOperator {
+ public:
+  SparseOperator(const OperatorSum& sum, const Sites& sites);
+  Matrix operator*(const Matrix& column) const;
+
+ private:
+  struct Elements;
+  std::shared_ptr<const Elements> elements_;
+};
+
+/// The lowest eigenvalues, each once, and their vectors by Lanczos iteration; `start` decides the
+/// sector.
+Eigenpairs lowest_pairs(const SparseOperator& H, const Matrix& start, Index count);
+
+/// exp(z·H)·ψ of norm one by a Taylor series in so many pieces, each with |z|·‖H‖ not far above 1.
+Matrix exact_evolution(const SparseOperator& H, Complex z, const Matrix& psi, int pieces);
 
 inline double ground_state_energy(const OperatorSum& sum, const Sites& sites) {
   return eigenvalues(exact_matrix(sum, sites)).front();
