@@ -3,26 +3,43 @@
 namespace metatt::autodiff {
 
 template <class T>
-Variable<T> bias_gelu(Tape<T>& tape, const Variable<T>& x, const Variable<T>& bias) {
+Variable<T> bias_gelu(Tape<T>& tape, const Variable<T>& x, const Variable<T>& bias, Gelu kind) {
   if (x.value.order() != 2 ||
       (!bias.empty() && (bias.value.order() != 1 || bias.value.extent(0) != x.value.extent(1))))
     tn::fail("bias_gelu: expected x (n × width) and bias (width), found ",
              tn::shape_text(x.value.shape()), " and ", tn::shape_text(bias.value.shape()));
   const Index n = x.value.extent(0), width = x.value.extent(1);
   Tensor<T> y(x.value.shape());
-  backend::bias_gelu_forward(tn::backend::queue(), n, width, x.value.data(), bias.value.data(),
-                             y.mutable_data());
+  backend::bias_gelu_forward(tn::backend::queue(), kind, n, width, x.value.data(),
+                             bias.value.data(), y.mutable_data());
   if (x.tracked() || bias.tracked()) tape.save(x.value);
   return tape.record(
       "bias_gelu", std::move(y), {&x, &bias},
-      [x, bias, n, width](Gradients<T>& gradients, Tensor<T>& dy) {
+      [x, bias, kind, n, width](Gradients<T>& gradients, Tensor<T>& dy) {
         auto& queue = tn::backend::queue();
         T* d = dy.mutable_data();
-        backend::bias_gelu_backward(queue, n, width, x.value.data(), bias.value.data(), d, d);
+        backend::bias_gelu_backward(queue, kind, n, width, x.value.data(), bias.value.data(), d, d);
         gradients.into(bias,
                        [&](T* db, T beta) { backend::column_sums(queue, n, width, d, beta, db); });
         gradients.give(x, std::move(dy));
       });
+}
+
+template <class T>
+Variable<T> swiglu(Tape<T>& tape, const Variable<T>& x) {
+  if (x.value.order() != 2 || x.value.extent(1) % 2 != 0)
+    tn::fail("swiglu: expected x (n × 2·width), found ", tn::shape_text(x.value.shape()));
+  const Index n = x.value.extent(0), width = x.value.extent(1) / 2;
+  Tensor<T> y({n, width});
+  backend::swiglu_forward(tn::backend::queue(), n, width, x.value.data(), y.mutable_data());
+  if (x.tracked()) tape.save(x.value);
+  return tape.record("swiglu", std::move(y), {&x},
+                     [x, n, width](Gradients<T>& gradients, Tensor<T>& dy) {
+                       Tensor<T> dx({n, 2 * width});
+                       backend::swiglu_backward(tn::backend::queue(), n, width, x.value.data(),
+                                                dy.data(), dx.mutable_data());
+                       gradients.give(x, std::move(dx));
+                     });
 }
 
 template <class T>
@@ -55,9 +72,10 @@ Variable<T> dropout(Tape<T>& tape, const Variable<T>& x, double probability) {
                      });
 }
 
-#define METATT_INSTANTIATE(T)                                                       \
-  template Variable<T> bias_gelu(Tape<T>&, const Variable<T>&, const Variable<T>&); \
-  template Variable<T> tanh(Tape<T>&, const Variable<T>&);                          \
+#define METATT_INSTANTIATE(T)                                                             \
+  template Variable<T> bias_gelu(Tape<T>&, const Variable<T>&, const Variable<T>&, Gelu); \
+  template Variable<T> swiglu(Tape<T>&, const Variable<T>&);                              \
+  template Variable<T> tanh(Tape<T>&, const Variable<T>&);                                \
   template Variable<T> dropout(Tape<T>&, const Variable<T>&, double);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

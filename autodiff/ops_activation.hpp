@@ -5,9 +5,15 @@
 
 namespace metatt::autodiff {
 
-/// gelu(x + bias) with the exact (erf) GELU; x n × width, bias width or empty. Saves x.
+/// gelu(x + bias); x n × width, bias width or empty. Saves x.
 template <class T>
-Variable<T> bias_gelu(Tape<T>& tape, const Variable<T>& x, const Variable<T>& bias);
+Variable<T> bias_gelu(Tape<T>& tape, const Variable<T>& x, const Variable<T>& bias,
+                      Gelu kind = Gelu::exact);
+
+/// gate·σ(gate)·up of x = (gate | up), n × 2·width; result n × width. Saves x. (Shazeer,
+/// arXiv:2002.05202)
+template <class T>
+Variable<T> swiglu(Tape<T>& tape, const Variable<T>& x);
 
 /// tanh(x). Saves the result.
 template <class T>

@@ -27,39 +27,97 @@ Sequences Sequences::from_lengths(std::span<const Index> lengths) {
   return result;
 }
 
+namespace {
+
+template <class T>
+void check_joined(const char* function, const Variable<T>& qkv, Index tokens,
+                  const AttentionShape& shape) {
+  if (shape.heads < 1 || shape.key_value_heads < 1 || shape.heads % shape.key_value_heads != 0)
+    tn::fail(function, ": expected heads that are a multiple of those of keys and values, found ",
+             shape.heads, " and ", shape.key_value_heads);
+  if (qkv.value.shape() != Shape{tokens, shape.joined_width()})
+    tn::fail(function, ": expected qkv (", tokens, " tokens × (", shape.heads, " + 2·",
+             shape.key_value_heads, ") heads of ", shape.head_width, "), found ",
+             tn::shape_text(qkv.value.shape()));
+}
+
+}  // namespace
+
 template <class T>
 Variable<T> attention(Tape<T>& tape, const Variable<T>& qkv, const Sequences& sequences,
-                      Index heads, double dropout) {
-  if (qkv.value.order() != 2 || heads < 1 || qkv.value.extent(1) % (3 * heads) != 0 ||
-      qkv.value.extent(0) != sequences.tokens())
-    tn::fail("attention: expected qkv (", sequences.tokens(), " tokens × 3·", heads,
-             " heads·head width), found ", tn::shape_text(qkv.value.shape()));
-  const Index n = qkv.value.extent(0), width = qkv.value.extent(1) / 3, head_width = width / heads;
-  const T scale = static_cast<T>(1 / std::sqrt(static_cast<double>(head_width)));
+                      const AttentionShape& shape, double dropout) {
+  check_joined("attention", qkv, sequences.tokens(), shape);
+  const Index n = qkv.value.extent(0);
+  const T scale = static_cast<T>(1 / std::sqrt(static_cast<double>(shape.head_width)));
   const Dropout mask = tape.dropout(dropout);
-  Tensor<T> out({n, width});
+  Tensor<T> out({n, shape.width()});
   Tensor<T> log_sum_exp;
   if (qkv.tracked()) {
     tape.save(qkv.value);
-    log_sum_exp = Tensor<T>({heads, n});
+    log_sum_exp = Tensor<T>({shape.heads, n});
   }
   T* save = qkv.tracked() ? log_sum_exp.mutable_data() : nullptr;
-  backend::attention_forward(tn::backend::queue(), sequences.packing(), heads, head_width, scale,
-                             mask, qkv.value.data(), out.mutable_data(), save);
+  backend::attention_forward(tn::backend::queue(), sequences.packing(), shape, scale, mask,
+                             qkv.value.data(), out.mutable_data(), save);
   if (qkv.tracked()) tape.save(log_sum_exp);
   return tape.record(
       "attention", std::move(out), {&qkv}, [=](Gradients<T>& gradients, Tensor<T>& dout) {
         Tensor<T> dqkv(qkv.value.shape());
-        backend::attention_backward(tn::backend::queue(), sequences.packing(), heads, head_width,
-                                    scale, mask, qkv.value.data(), log_sum_exp.data(), dout.data(),
+        backend::attention_backward(tn::backend::queue(), sequences.packing(), shape, scale, mask,
+                                    qkv.value.data(), log_sum_exp.data(), dout.data(),
                                     dqkv.mutable_data());
         gradients.give(qkv, std::move(dqkv));
       });
 }
 
-template Variable<float> attention(Tape<float>&, const Variable<float>&, const Sequences&, Index,
-                                   double);
-template Variable<double> attention(Tape<double>&, const Variable<double>&, const Sequences&, Index,
-                                    double);
+template <class T>
+Tensor<T> rotary_table(Index positions, Index head_width, double base) {
+  if (positions < 1 || head_width < 2 || head_width % 2 != 0 || !(base > 0))
+    tn::fail("rotary_table: expected positions, an even head width and a positive base, found ",
+             positions, ", ", head_width, " and ", base);
+  std::vector<T> values;
+  values.reserve(static_cast<std::size_t>(positions * head_width));
+  for (Index position = 0; position < positions; ++position)
+    for (Index i = 0; i < head_width / 2; ++i) {
+      const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(head_width);
+      const double angle = static_cast<double>(position) * std::pow(base, exponent);
+      values.push_back(static_cast<T>(std::cos(angle)));
+      values.push_back(static_cast<T>(std::sin(angle)));
+    }
+  return Tensor<T>::from({positions, head_width}, std::span(std::as_const(values)));
+}
+
+template <class T>
+Variable<T> rotary(Tape<T>& tape, const Variable<T>& qkv, const Tensor<std::int32_t>& positions,
+                   const Tensor<T>& table, const AttentionShape& shape) {
+  check_joined("rotary", qkv, positions.size(), shape);
+  if (table.order() != 2 || table.extent(1) != shape.head_width)
+    tn::fail("rotary: expected a table of ", shape.head_width, " columns, found ",
+             tn::shape_text(table.shape()));
+  const auto rotate = [positions, table, shape](Tensor<T>& x, bool back) {
+    backend::rotate_heads(tn::backend::queue(), x.extent(0), shape.heads + shape.key_value_heads,
+                          shape.head_width, x.extent(1), positions.data(), table.data(), back,
+                          x.mutable_data());
+  };
+  Tensor<T> rotated(qkv.value.shape());
+  tn::backend::copy(tn::backend::queue(), rotated.size(), qkv.value.data(), rotated.mutable_data());
+  rotate(rotated, false);
+  const Variable<T> source{{}, qkv.node};
+  return tape.record("rotary", std::move(rotated), {&qkv},
+                     [=](Gradients<T>& gradients, Tensor<T>& gradient) {
+                       rotate(gradient, true);
+                       gradients.give(source, std::move(gradient));
+                     });
+}
+
+#define METATT_INSTANTIATE(T)                                                            \
+  template Variable<T> attention(Tape<T>&, const Variable<T>&, const Sequences&,         \
+                                 const AttentionShape&, double);                         \
+  template Tensor<T> rotary_table(Index, Index, double);                                 \
+  template Variable<T> rotary(Tape<T>&, const Variable<T>&, const Tensor<std::int32_t>&, \
+                              const Tensor<T>&, const AttentionShape&);
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+#undef METATT_INSTANTIATE
 
 }  // namespace metatt::autodiff

@@ -27,10 +27,22 @@ class Sequences {
 };
 
 /// softmax(Q·Kᵀ/√head_width)·V for each head inside each sequence, dropout on the probabilities.
-/// qkv: tokens × 3·width, queries, keys and values next to each other; result tokens × width. Saves
-/// qkv and one number per token and head. (Vaswani et al., arXiv:1706.03762)
+/// qkv: tokens × shape.joined_width(), queries, keys and values next to each other; result tokens ×
+/// shape.width(). Saves qkv and one number per token and head. (Vaswani et al., arXiv:1706.03762)
 template <class T>
 Variable<T> attention(Tape<T>& tape, const Variable<T>& qkv, const Sequences& sequences,
-                      Index heads, double dropout);
+                      const AttentionShape& shape, double dropout);
+
+/// Cosine and sine of position / base^(2i / head_width) at [position][i][0 and 1]: positions ×
+/// head_width. (Su et al., arXiv:2104.09864)
+template <class T>
+Tensor<T> rotary_table(Index positions, Index head_width, double base);
+
+/// The queries and keys of qkv turned by their positions, element i with element i + head_width/2
+/// of its head; the values stay. Positions are rows of the table (the caller's promise). Saves
+/// nothing.
+template <class T>
+Variable<T> rotary(Tape<T>& tape, const Variable<T>& qkv, const Tensor<std::int32_t>& positions,
+                   const Tensor<T>& table, const AttentionShape& shape);
 
 }  // namespace metatt::autodiff

@@ -11,6 +11,15 @@ template <class T>
 Variable<T> softmax_cross_entropy(Tape<T>& tape, const Variable<T>& logits,
                                   const Tensor<std::int32_t>& labels);
 
+/// softmax_cross_entropy of the logits x·Wᵀ + b without ever having them all: x rows × width,
+/// weight classes × width, bias classes or empty. The gradients are made with the loss, a chunk of
+/// rows at a time, so that rows × classes numbers never exist at once. Saves the gradients of x,
+/// weight and bias where they are wanted. Cost 2·rows·width·classes, and as much for each of x and
+/// W.
+template <class T>
+Variable<T> linear_cross_entropy(Tape<T>& tape, const Variable<T>& x, const Variable<T>& weight,
+                                 const Variable<T>& bias, const Tensor<std::int32_t>& labels);
+
 /// Mean of (prediction − target)² over all elements.
 template <class T>
 Variable<T> mean_squared_error(Tape<T>& tape, const Variable<T>& prediction,

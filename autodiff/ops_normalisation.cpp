@@ -94,11 +94,66 @@ Variable<T> residual_layer_norm(Tape<T>& tape, const Variable<T>& x, const Varia
                      {&x, &bias, &residual, &norm.gamma, &norm.beta}, std::move(step));
 }
 
-template Variable<float> residual_layer_norm(Tape<float>&, const Variable<float>&,
-                                             const Variable<float>&, const Variable<float>&,
-                                             const LayerNormParameters<float>&, double);
-template Variable<double> residual_layer_norm(Tape<double>&, const Variable<double>&,
-                                              const Variable<double>&, const Variable<double>&,
-                                              const LayerNormParameters<double>&, double);
+template <class T>
+Variable<T> rms_norm(Tape<T>& tape, const Variable<T>& x, const Variable<T>& gamma,
+                     double epsilon) {
+  if (x.value.order() != 2 || gamma.value.shape() != Shape{x.value.extent(1)})
+    tn::fail("rms_norm: expected x (n × width) and gamma (width), found ",
+             tn::shape_text(x.value.shape()), " and ", tn::shape_text(gamma.value.shape()));
+  const Index n = x.value.extent(0), width = x.value.extent(1);
+  const bool tracked = x.tracked() || gamma.tracked();
+  Tensor<T> y({n, width}), inverse_root;
+  if (tracked) {
+    tape.save(x.value);
+    inverse_root = tape.save(Tensor<T>({n}));
+  }
+  backend::rms_norm_forward(tn::backend::queue(), n, width, x.value.data(), gamma.value.data(),
+                            static_cast<T>(epsilon), y.mutable_data(),
+                            tracked ? inverse_root.mutable_data() : nullptr);
+  return tape.record(
+      "rms_norm", std::move(y), {&x, &gamma}, [=](Gradients<T>& gradients, Tensor<T>& dy) {
+        auto& queue = tn::backend::queue();
+        gradients.into(gamma, [&](T* dgamma, T beta) {
+          backend::rms_norm_parameter_gradient(queue, n, width, dy.data(), x.value.data(),
+                                               inverse_root.data(), beta, dgamma);
+        });
+        gradients.into(x, [&](T* dx, T beta) {
+          backend::rms_norm_backward(queue, n, width, dy.data(), x.value.data(),
+                                     inverse_root.data(), gamma.value.data(), beta, dx);
+        });
+      });
+}
+
+template <class T>
+Variable<T> residual_add(Tape<T>& tape, const Variable<T>& x, const Variable<T>& residual,
+                         double dropout) {
+  if (x.value.shape() != residual.value.shape())
+    tn::fail("residual_add: x is ", tn::shape_text(x.value.shape()), ", the residual ",
+             tn::shape_text(residual.value.shape()));
+  const Dropout mask = tape.dropout(dropout);
+  const Index size = x.value.size();
+  Tensor<T> sum(x.value.shape());
+  tn::backend::copy(tn::backend::queue(), size, residual.value.data(), sum.mutable_data());
+  backend::dropout(tn::backend::queue(), size, mask, x.value.data(), T(1), sum.mutable_data());
+  const Variable<T> from_x{{}, x.node}, from_residual{{}, residual.node};
+  return tape.record("residual_add", std::move(sum), {&x, &residual},
+                     [=](Gradients<T>& gradients, Tensor<T>& gradient) {
+                       gradients.into(from_x, [&](T* dx, T beta) {
+                         backend::dropout(tn::backend::queue(), size, mask, gradient.data(), beta,
+                                          dx);
+                       });
+                       gradients.give(from_residual, std::move(gradient));
+                     });
+}
+
+#define METATT_INSTANTIATE(T)                                                                 \
+  template Variable<T> residual_layer_norm(Tape<T>&, const Variable<T>&, const Variable<T>&,  \
+                                           const Variable<T>&, const LayerNormParameters<T>&, \
+                                           double);                                           \
+  template Variable<T> rms_norm(Tape<T>&, const Variable<T>&, const Variable<T>&, double);    \
+  template Variable<T> residual_add(Tape<T>&, const Variable<T>&, const Variable<T>&, double);
+METATT_INSTANTIATE(float)
+METATT_INSTANTIATE(double)
+#undef METATT_INSTANTIATE
 
 }  // namespace metatt::autodiff

@@ -1,5 +1,5 @@
 #pragma once
-/// The residual connection of a post-layer-norm block.
+/// Norms and residual connections.
 
 #include <metatt/autodiff/tape.hpp>
 
@@ -18,5 +18,15 @@ template <class T>
 Variable<T> residual_layer_norm(Tape<T>& tape, const Variable<T>& x, const Variable<T>& bias,
                                 const Variable<T>& residual, const LayerNormParameters<T>& norm,
                                 double dropout);
+
+/// x·gamma / √(mean(x²) + epsilon) by rows: x n × width, gamma width. Saves x and one number a row.
+/// (Zhang and Sennrich, arXiv:1910.07467)
+template <class T>
+Variable<T> rms_norm(Tape<T>& tape, const Variable<T>& x, const Variable<T>& gamma, double epsilon);
+
+/// residual + dropout(x), of the same shape: the connection of a pre-norm block. Saves nothing.
+template <class T>
+Variable<T> residual_add(Tape<T>& tape, const Variable<T>& x, const Variable<T>& residual,
+                         double dropout);
 
 }  // namespace metatt::autodiff

@@ -60,8 +60,10 @@ Variable<T> Encoder<T>::block(Tape<T>& tape, Index index, const Variable<T>& x, 
   const Variable<T> qkv =
       autodiff::linear<T>(tape, x, use(layer.qkv_weight), use(layer.qkv_bias),
                           pick({MatrixType::query, MatrixType::key, MatrixType::value}));
-  const Variable<T> context = autodiff::attention(tape, qkv, batch.sequences,
-                                                  config_.num_attention_heads, dropout.attention);
+  const Variable<T> context = autodiff::attention(
+      tape, qkv, batch.sequences,
+      {config_.num_attention_heads, config_.num_attention_heads, config_.head_size(), false},
+      dropout.attention);
   // Biases of the next three products are added inside the operations that follow them.
   const Variable<T> projected = autodiff::linear<T>(
       tape, context, use(layer.attention_output_weight), {}, pick({MatrixType::attention_output}));

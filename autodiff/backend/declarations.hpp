@@ -18,15 +18,25 @@ void broadcast_bias(Queue& queue, Index rows, Index width, const T* bias, T* y, 
 template <class T>
 void column_sums(Queue& queue, Index rows, Index width, const T* x, T beta, T* out);
 
-/// y = gelu(x + bias), gelu(t) = t/2 · (1 + erf(t/√2)) (Hendrycks & Gimpel, arXiv:1606.08415). bias
-/// may be null. y may be x.
+/// y = gelu(x + bias) (Hendrycks & Gimpel, arXiv:1606.08415), gelu(t) = t/2 · (1 + erf(t/√2)), or
+/// with Gelu::tanh t/2 · (1 + tanh(√(2/π)·(t + 0.044715·t³))). bias may be null. y may be x.
 template <class T>
-void bias_gelu_forward(Queue& queue, Index rows, Index width, const T* x, const T* bias, T* y);
+void bias_gelu_forward(Queue& queue, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                       T* y);
 
 /// dx = gelu'(x + bias) · dy, written over dy if dx == dy.
 template <class T>
-void bias_gelu_backward(Queue& queue, Index rows, Index width, const T* x, const T* bias,
+void bias_gelu_backward(Queue& queue, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                         const T* dy, T* dx);
+
+/// y (rows × width) = gate · σ(gate) · up, with x = (gate | up) of rows × 2·width (SwiGLU, Shazeer,
+/// arXiv:2002.05202).
+template <class T>
+void swiglu_forward(Queue& queue, Index rows, Index width, const T* x, T* y);
+
+/// dx (rows × 2·width) from dy (rows × width).
+template <class T>
+void swiglu_backward(Queue& queue, Index rows, Index width, const T* x, const T* dy, T* dx);
 
 /// y = tanh(x).
 template <class T>
@@ -64,26 +74,52 @@ void layer_norm_parameter_gradients(Queue& queue, Index rows, Index width, const
                                     const T* normalised, T beta_gamma, T* dgamma, T beta_beta,
                                     T* dbeta);
 
+/// y = x · inverse · gamma with inverse = 1/√(mean(x²) + epsilon) of each row (Zhang & Sennrich,
+/// arXiv:1910.07467). inverse_root (rows, may be null) receives that factor.
+template <class T>
+void rms_norm_forward(Queue& queue, Index rows, Index width, const T* x, const T* gamma, T epsilon,
+                      T* y, T* inverse_root);
+
+/// dx = beta_dx · dx + what dy leaves; may be null.
+template <class T>
+void rms_norm_backward(Queue& queue, Index rows, Index width, const T* dy, const T* x,
+                       const T* inverse_root, const T* gamma, T beta_dx, T* dx);
+
+/// dgamma = beta · dgamma + Σ_rows dy · x · inverse_root.
+template <class T>
+void rms_norm_parameter_gradient(Queue& queue, Index rows, Index width, const T* dy, const T* x,
+                                 const T* inverse_root, T beta, T* dgamma);
+
 // --- attention ---------------------------------------------------------------------------------
 
-/// Full (bidirectional) scaled dot-product attention inside each packed sequence, per head:
-///   P = softmax(scale · Q·Kᵀ);  out = dropout(P) · V.
-/// qkv: tokens × 3·heads·head_width, the query of head h in columns h·head_width …, keys after all
-/// queries, values after all keys. out: tokens × heads·head_width. log_sum_exp (heads × tokens, may
-/// be null) receives log Σ exp(scale · q·k) of each row, from which the backward pass recomputes P.
-/// Dropout element of (head h, row i, column j of the sequence that starts at row o):
+/// Scaled dot-product attention inside each packed sequence, per head:
+///   P = softmax(scale · Q·Kᵀ) over what a token sees;  out = dropout(P) · V.
+/// qkv: tokens × joined_width, the query of head h in columns h·head_width …, keys after all
+/// queries, values after all keys, those of head h / group for query h. out: tokens × width.
+/// log_sum_exp (heads × tokens, may be null) receives log Σ exp(scale · q·k) of each row, from
+/// which the backward pass recomputes P. Dropout element of (head h, row i, column j of the
+/// sequence that starts at row o):
 /// ((o + i)·heads + h)·longest8 + j, where longest8 is packing.longest rounded up to a multiple
-/// of 8. Counts 4·heads·head_width·Σ length² in queue.work.attention_flops (backward: 10·…).
+/// of 8. Counts 4·width for each pair of tokens that see each other in queue.work.attention_flops
+/// (backward: 10·…).
 template <class T>
-void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
+void attention_forward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
                        const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp);
 
 /// dqkv (all of it is written) from dout; `log_sum_exp` is that of the forward pass. P is
 /// recomputed.
 template <class T>
-void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
-                        T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
-                        const T* dout, T* dqkv);
+void attention_backward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
+                        const Dropout& dropout, const T* qkv, const T* log_sum_exp, const T* dout,
+                        T* dqkv);
+
+/// Rotary positions (Su et al., arXiv:2104.09864): turns, in place, the first `heads` heads of
+/// every row of x (tokens × ld) as Llama does: elements i and i + head_width/2 of a head by the
+/// angle of (position, i), whose cosine and sine are at table[position · head_width + 2·i]. `back`
+/// turns the other way, which is the gradient.
+template <class T>
+void rotate_heads(Queue& queue, Index tokens, Index heads, Index head_width, Index ld,
+                  const std::int32_t* positions, const T* table, bool back, T* x);
 
 // --- low-rank path of the adapters -------------------------------------------------------------
 // Skinny products, rank ≤ 64 or so, where the large matrix is read once. Each counts

@@ -40,6 +40,29 @@ struct Packing {
   const std::int32_t* offsets = nullptr;  ///< sequences + 1 numbers in backend memory
 };
 
+/// The heads of an attention. heads / key_value_heads queries share their keys and values (Ainslie
+/// et al., arXiv:2305.13245).
+struct AttentionShape {
+  Index heads = 1;
+  Index key_value_heads = 1;  ///< divides heads
+  Index head_width = 1;
+  bool causal = false;  ///< a token sees itself and those before it only
+
+  [[gnu::always_inline]] Index width() const { return heads * head_width; }
+  /// Columns of queries, keys and values together.
+  [[gnu::always_inline]] Index joined_width() const {
+    return (heads + 2 * key_value_heads) * head_width;
+  }
+  [[gnu::always_inline]] Index group() const { return heads / key_value_heads; }
+  /// Pairs of tokens that see each other.
+  [[gnu::always_inline]] std::int64_t seen(const Packing& packing) const {
+    return causal ? (packing.squared_lengths + packing.tokens) / 2 : packing.squared_lengths;
+  }
+};
+
+/// Which GELU: x·Φ(x), or the approximation of it by a tanh, which GPT-2 has.
+enum class Gelu { exact, tanh };
+
 /// AdamW (Loshchilov & Hutter, arXiv:1711.05101, algorithm 2 with decoupled decay).
 struct AdamWStep {
   double learning_rate = 1e-3;

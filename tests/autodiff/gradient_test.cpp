@@ -136,13 +136,81 @@ BOOST_AUTO_TEST_CASE(residual_layer_norm_of_a_sum_of_x_and_itself) {
 
 BOOST_AUTO_TEST_CASE(attention_inside_ragged_sequences_with_and_without_dropout) {
   const std::vector<Index> lengths{3, 1, 9, 4};
-  for (const double probability : {0.0, 0.25}) {
-    BOOST_TEST_CONTEXT("dropout " << probability) {
-      check_operation({normal("qkv", {17, 18})}, [&](Tape<double>& tape, const Inputs& in) {
-        return attention(tape, in[0], Sequences::from_lengths(lengths), 2, probability);
-      });
-    }
-  }
+  for (const double probability : {0.0, 0.25})
+    for (const AttentionShape& shape : {AttentionShape{2, 2, 3, false}, {4, 2, 2, true}})
+      BOOST_TEST_CONTEXT("dropout " << probability << ", causal " << shape.causal) {
+        check_operation(
+            {normal("qkv", {17, shape.joined_width()})}, [&](Tape<double>& tape, const Inputs& in) {
+              return attention(tape, in[0], Sequences::from_lengths(lengths), shape, probability);
+            });
+      }
+}
+
+BOOST_AUTO_TEST_CASE(rotary_positions) {
+  const AttentionShape shape{4, 2, 4, true};
+  const auto table = rotary_table<double>(9, 4, 10000);
+  check_operation({normal("qkv", {5, 32})}, [&](Tape<double>& tape, const Inputs& in) {
+    return rotary(tape, in[0], indices({0, 3, 8, 1, 1}), table, shape);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(swiglu_of_gate_and_up) {
+  check_operation({normal("x", {5, 14})},
+                  [](Tape<double>& tape, const Inputs& in) { return swiglu(tape, in[0]); });
+}
+
+BOOST_AUTO_TEST_CASE(rms_norm_of_x) {
+  check_operation(
+      {normal("x", {5, 7}), normal("gamma", {7}, 0)},
+      [](Tape<double>& tape, const Inputs& in) { return rms_norm(tape, in[0], in[1], 1e-5); });
+}
+
+BOOST_AUTO_TEST_CASE(residual_add_with_and_without_dropout) {
+  for (const double probability : {0.0, 0.3})
+    check_operation({normal("x", {5, 7}), normal("residual", {5, 7})},
+                    [&](Tape<double>& tape, const Inputs& in) {
+                      return residual_add(tape, in[0], in[1], probability);
+                    });
+}
+
+BOOST_AUTO_TEST_CASE(linear_cross_entropy_with_and_without_bias) {
+  const auto labels = indices({3, 0, 0, 1, 2, 3});
+  check_operation({normal("x", {6, 3}), normal("weight", {4, 3}), normal("bias", {4})},
+                  [&](Tape<double>& tape, const Inputs& in) {
+                    return linear_cross_entropy(tape, in[0], in[1], in[2], labels);
+                  });
+  check_operation({normal("x", {6, 3}), normal("weight", {4, 3})},
+                  [&](Tape<double>& tape, const Inputs& in) {
+                    return linear_cross_entropy(tape, in[0], in[1], {}, labels);
+                  });
+}
+
+BOOST_AUTO_TEST_CASE(linear_cross_entropy_in_chunks_is_that_of_all_logits) {
+  // More rows than are made at once.
+  const Index rows = 700, width = 5, classes = 11;
+  std::vector<std::int32_t> labels;
+  for (Index i = 0; i < rows; ++i) labels.push_back(static_cast<std::int32_t>(i * i % classes));
+  const auto targets = Tensor<std::int32_t>::from({rows}, std::span<const std::int32_t>(labels));
+  const auto x = tn::random_normal<double>({rows, width}, 1);
+  const auto gradients = [&](bool fused) {
+    ParameterArena<double> arena({{"weight", tn::random_normal<double>({classes, width}, 2)},
+                                  {"bias", tn::random_normal<double>({classes}, 3)}});
+    Tape<double> tape(arena, 0, 0);
+    const auto weight = tape.parameter(arena, 0), bias = tape.parameter(arena, 1);
+    const auto in = constant(x);
+    const auto loss =
+        fused ? linear_cross_entropy(tape, in, weight, bias, targets)
+              : softmax_cross_entropy(tape, linear<double>(tape, in, weight, bias), targets);
+    arena.clear_gradients();
+    tape.backward(loss);
+    auto all = arena.gradient(0).to_vector();
+    const auto rest = arena.gradient(1).to_vector();
+    all.insert(all.end(), rest.begin(), rest.end());
+    all.push_back(loss.value.to_vector()[0]);
+    return all;
+  };
+  const auto fused = gradients(true), whole = gradients(false);
+  for (std::size_t i = 0; i < whole.size(); ++i) BOOST_TEST(std::abs(fused[i] - whole[i]) < 1e-14);
 }
 
 BOOST_AUTO_TEST_CASE(embedding_in_two_tables_with_rows_taken_often_and_never) {

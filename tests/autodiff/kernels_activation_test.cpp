@@ -32,16 +32,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(column_sums_equal_the_reference, T, Types) {
 BOOST_AUTO_TEST_CASE_TEMPLATE(bias_gelu_equals_the_reference_with_and_without_bias, T, Types) {
   Random random(103);
   for_each_shape([&](Index rows, Index width) {
-    for (bool with_bias : {false, true}) {
+    for (const auto& [kind, with_bias] :
+         {std::pair{Gelu::exact, false}, {Gelu::exact, true}, {Gelu::tanh, true}}) {
       Operand<T> x = random.operand<T>(rows * width, -6, 6);
       Operand<T> bias = with_bias ? random.operand<T>(width) : Operand<T>();
       Operand<T> y = unwritten<T>(rows * width);
-      METATT_RUN_ON_BOTH(bias_gelu_forward<T>, rows, width, at(x), at(bias), at(y));
+      METATT_RUN_ON_BOTH(bias_gelu_forward<T>, kind, rows, width, at(x), at(bias), at(y));
       check_close(y, 1);
 
       Operand<T> dy = random.operand<T>(rows * width);
       Operand<T> dx = unwritten<T>(rows * width);
-      METATT_RUN_ON_BOTH(bias_gelu_backward<T>, rows, width, at(x), at(bias), at(dy), at(dx));
+      METATT_RUN_ON_BOTH(bias_gelu_backward<T>, kind, rows, width, at(x), at(bias), at(dy), at(dx));
       check_close(dx, 1);
     }
   });
@@ -53,9 +54,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(bias_gelu_may_write_over_its_input, T, Types) {
     Operand<T> x = random.operand<T>(rows * width, -6, 6);
     Operand<T> bias = random.operand<T>(width);
     Operand<T> dy = random.operand<T>(rows * width);
-    METATT_RUN_ON_BOTH(bias_gelu_backward<T>, rows, width, at(x), at(bias), at(dy), at(dy));
+    METATT_RUN_ON_BOTH(bias_gelu_backward<T>, Gelu::exact, rows, width, at(x), at(bias), at(dy),
+                       at(dy));
     check_close(dy, 1);
-    METATT_RUN_ON_BOTH(bias_gelu_forward<T>, rows, width, at(x), at(bias), at(x));
+    METATT_RUN_ON_BOTH(bias_gelu_forward<T>, Gelu::exact, rows, width, at(x), at(bias), at(x));
     check_close(x, 1);
   });
 }
@@ -82,15 +84,31 @@ void check_each_entry(const Operand<T>& operand, double floor) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(gelu_is_accurate_at_extreme_arguments, T, Types) {
-  Operand<T> x = extreme_arguments<T>();
-  const auto count = static_cast<Index>(x.expected().size());
-  Operand<T> y = unwritten<T>(count);
-  Operand<T> none;
-  METATT_RUN_ON_BOTH(bias_gelu_forward<T>, 1, count, at(x), at(none), at(y));
-  check_each_entry(y, 1);
-  Operand<T> dy(std::vector<T>(static_cast<std::size_t>(count), T(1)));
-  METATT_RUN_ON_BOTH(bias_gelu_backward<T>, 1, count, at(x), at(none), at(dy), at(dy));
-  check_each_entry(dy, 1);
+  for (const Gelu kind : {Gelu::exact, Gelu::tanh}) {
+    Operand<T> x = extreme_arguments<T>();
+    const auto count = static_cast<Index>(x.expected().size());
+    Operand<T> y = unwritten<T>(count);
+    Operand<T> none;
+    METATT_RUN_ON_BOTH(bias_gelu_forward<T>, kind, 1, count, at(x), at(none), at(y));
+    check_each_entry(y, 1);
+    Operand<T> dy(std::vector<T>(static_cast<std::size_t>(count), T(1)));
+    METATT_RUN_ON_BOTH(bias_gelu_backward<T>, kind, 1, count, at(x), at(none), at(dy), at(dy));
+    check_each_entry(dy, 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(swiglu_equals_the_reference, T, Types) {
+  Random random(106);
+  for_each_shape([&](Index rows, Index width) {
+    Operand<T> x = random.operand<T>(rows * 2 * width, -6, 6);
+    Operand<T> y = unwritten<T>(rows * width);
+    METATT_RUN_ON_BOTH(swiglu_forward<T>, rows, width, at(x), at(y));
+    check_close(y, 1);
+    Operand<T> dy = random.operand<T>(rows * width);
+    Operand<T> dx = unwritten<T>(rows * 2 * width);
+    METATT_RUN_ON_BOTH(swiglu_backward<T>, rows, width, at(x), at(dy), at(dx));
+    check_close(dx, 1);
+  });
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(tanh_is_accurate_at_extreme_arguments, T, Types) {

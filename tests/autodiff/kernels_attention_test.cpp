@@ -8,19 +8,28 @@ namespace {
 const Dropout off;
 const Dropout tenth{0.1, 0x123456789abcdef0, 5};
 
-/// check(sequences, heads, head_width) for ragged sequences and head widths.
+/// check(sequences, shape) for ragged sequences and head widths, with keys of their own and shared
+/// ones, seeing all and seeing what stands before.
 template <class Check>
 void for_each_attention(const Check& check) {
   const std::vector<std::vector<Index>> packings = {
       {1}, {2, 17}, {40, 1, 128}, {130, 2, 17, 1}, {17, 17, 40}};
-  for (const auto& [heads, head_width] :
-       {std::pair<Index, Index>{1, 8}, {3, 16}, {2, 20}, {2, 32}, {1, 64}}) {
+  for (const AttentionShape& shape : {AttentionShape{1, 1, 8, false},
+                                      {3, 3, 16, false},
+                                      {2, 2, 20, false},
+                                      {2, 2, 32, false},
+                                      {1, 1, 64, false},
+                                      {3, 3, 16, true},
+                                      {4, 2, 20, true},
+                                      {6, 2, 8, false},
+                                      {4, 1, 32, true}}) {
     for (const std::vector<Index>& lengths : packings) {
       PackedSequences sequences(lengths);
-      BOOST_TEST_CONTEXT("heads " << heads << ", head width " << head_width << ", "
-                                  << lengths.size() << " sequences, the longest of "
-                                  << sequences.longest()) {
-        check(sequences, heads, head_width);
+      BOOST_TEST_CONTEXT("heads " << shape.heads << ", of keys " << shape.key_value_heads
+                                  << ", head width " << shape.head_width << ", causal "
+                                  << shape.causal << ", " << lengths.size()
+                                  << " sequences, the longest of " << sequences.longest()) {
+        check(sequences, shape);
       }
     }
   }
@@ -28,23 +37,23 @@ void for_each_attention(const Check& check) {
 
 /// Runs forward and backward on both sides and compares all outputs.
 template <class T>
-void check_forward_and_backward(Random& random, PackedSequences& sequences, Index heads,
-                                Index head_width, T scale, const Dropout& dropout,
+void check_forward_and_backward(Random& random, PackedSequences& sequences,
+                                const AttentionShape& shape, T scale, const Dropout& dropout,
                                 Operand<T>& qkv) {
-  const Index width = heads * head_width;
+  const Index width = shape.width(), head_width = shape.head_width;
   Operand<T> out = unwritten<T>(sequences.tokens() * width);
-  Operand<T> log_sum_exp = unwritten<T>(heads * sequences.tokens());
-  METATT_RUN_ON_BOTH(attention_forward<T>, at(sequences), heads, head_width, scale, dropout,
-                     at(qkv), at(out), at(log_sum_exp));
+  Operand<T> log_sum_exp = unwritten<T>(shape.heads * sequences.tokens());
+  METATT_RUN_ON_BOTH(attention_forward<T>, at(sequences), shape, scale, dropout, at(qkv), at(out),
+                     at(log_sum_exp));
   check_close(out, sequences.longest() + head_width);
   check_close(log_sum_exp, sequences.longest() + head_width);
 
   // Both sides start from the reference's log_sum_exp, so that only this kernel's error is seen.
   Operand<T> saved(log_sum_exp.expected());
   Operand<T> dout = random.operand<T>(sequences.tokens() * width);
-  Operand<T> dqkv = unwritten<T>(sequences.tokens() * 3 * width);
-  METATT_RUN_ON_BOTH(attention_backward<T>, at(sequences), heads, head_width, scale, dropout,
-                     at(qkv), at(saved), at(dout), at(dqkv));
+  Operand<T> dqkv = unwritten<T>(sequences.tokens() * shape.joined_width());
+  METATT_RUN_ON_BOTH(attention_backward<T>, at(sequences), shape, scale, dropout, at(qkv),
+                     at(saved), at(dout), at(dqkv));
   check_close(dqkv, sequences.longest() + head_width);
 }
 
@@ -54,24 +63,24 @@ BOOST_AUTO_TEST_SUITE(kernels_attention)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(attention_and_its_gradient_equal_the_reference, T, Types) {
   Random random(301);
-  for_each_attention([&](PackedSequences& sequences, Index heads, Index head_width) {
+  for_each_attention([&](PackedSequences& sequences, const AttentionShape& shape) {
     for (const Dropout& dropout : {off, tenth}) {
-      Operand<T> qkv = random.operand<T>(sequences.tokens() * 3 * heads * head_width, -2, 2);
-      const T scale = T(1) / std::sqrt(static_cast<T>(head_width));
-      check_forward_and_backward(random, sequences, heads, head_width, scale, dropout, qkv);
+      Operand<T> qkv = random.operand<T>(sequences.tokens() * shape.joined_width(), -2, 2);
+      const T scale = T(1) / std::sqrt(static_cast<T>(shape.head_width));
+      check_forward_and_backward(random, sequences, shape, scale, dropout, qkv);
     }
   });
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(attention_without_saved_statistics_gives_the_same, T, Types) {
   Random random(302);
-  for_each_attention([&](PackedSequences& sequences, Index heads, Index head_width) {
-    Operand<T> qkv = random.operand<T>(sequences.tokens() * 3 * heads * head_width);
-    Operand<T> out = unwritten<T>(sequences.tokens() * heads * head_width);
+  for_each_attention([&](PackedSequences& sequences, const AttentionShape& shape) {
+    Operand<T> qkv = random.operand<T>(sequences.tokens() * shape.joined_width());
+    Operand<T> out = unwritten<T>(sequences.tokens() * shape.width());
     Operand<T> none;
-    METATT_RUN_ON_BOTH(attention_forward<T>, at(sequences), heads, head_width, T(0.3), tenth,
-                       at(qkv), at(out), at(none));
-    check_close(out, sequences.longest() + head_width);
+    METATT_RUN_ON_BOTH(attention_forward<T>, at(sequences), shape, T(0.3), tenth, at(qkv), at(out),
+                       at(none));
+    check_close(out, sequences.longest() + shape.head_width);
   });
 }
 
@@ -93,7 +102,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(attention_drops_exactly_the_documented_probabiliti
     Operand<T> qkv(std::move(values));
     Operand<T> out = unwritten<T>(sequences.tokens() * heads * head_width);
     Operand<T> none;
-    METATT_RUN_ON_BOTH(attention_forward<T>, at(sequences), heads, head_width, T(1),
+    METATT_RUN_ON_BOTH(attention_forward<T>, at(sequences),
+                       (AttentionShape{heads, heads, head_width, false}), T(1),
                        (Dropout{probability, 9, 1}), at(qkv), at(out), at(none));
     check_same_zeros(out);
     check_close(out, 64);
@@ -119,7 +129,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(scores_of_ten_thousand_neither_overflow_nor_vanish
     }
   }
   Operand<T> qkv(std::move(values));
-  check_forward_and_backward(random, sequences, heads, head_width, T(1), off, qkv);
+  check_forward_and_backward(random, sequences, {heads, heads, head_width, false}, T(1), off, qkv);
 }
 
 BOOST_AUTO_TEST_CASE(attention_counts_four_products_forward_and_ten_backward) {
@@ -130,12 +140,33 @@ BOOST_AUTO_TEST_CASE(attention_counts_four_products_forward_and_ten_backward) {
   Operand<float> log_sum_exp = unwritten<float>(2 * 8);
   Operand<float> dqkv = unwritten<float>(8 * 3 * 2 * 4);
   Queue queue;
-  reference::attention_forward(queue, sequences.host(), 2, 4, 1.0f, off, qkv.host(), out.host(),
+  const AttentionShape shape{2, 2, 4, false};
+  reference::attention_forward(queue, sequences.host(), shape, 1.0f, off, qkv.host(), out.host(),
                                log_sum_exp.host());
   BOOST_TEST(queue.work.attention_flops == 4 * 2 * 4 * (9 + 25));
-  reference::attention_backward(queue, sequences.host(), 2, 4, 1.0f, off, qkv.host(),
+  reference::attention_backward(queue, sequences.host(), shape, 1.0f, off, qkv.host(),
                                 log_sum_exp.host(), out.host(), dqkv.host());
   BOOST_TEST(queue.work.attention_flops == (4 + 10) * 2 * 4 * (9 + 25));
+  queue.work = {};
+  reference::attention_forward(queue, sequences.host(), {2, 2, 4, true}, 1.0f, off, qkv.host(),
+                               out.host(), log_sum_exp.host());
+  BOOST_TEST(queue.work.attention_flops == 4 * 2 * 4 * (6 + 15));
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(heads_turn_by_their_positions_and_back, T, Types) {
+  Random random(305);
+  for (const auto& [heads, head_width, ld] :
+       {std::tuple<Index, Index, Index>{1, 2, 2}, {3, 8, 24}, {5, 6, 37}, {4, 64, 300}}) {
+    constexpr Index tokens = 33, table_rows = 50;
+    Operand<std::int32_t> positions = random.indices(tokens, table_rows);
+    Operand<T> table = random.operand<T>(table_rows * head_width);
+    Operand<T> x = random.operand<T>(tokens * ld);
+    for (const bool back : {false, true}) {
+      METATT_RUN_ON_BOTH(rotate_heads<T>, tokens, heads, head_width, ld, at(positions), at(table),
+                         back, at(x));
+      check_close(x, 2);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -61,6 +61,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(sums_over_rows_have_the_same_bits_every_time, T, T
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(attention_has_the_same_bits_every_time, T, Types) {
   constexpr Index heads = 3, head_width = 16;
+  constexpr AttentionShape shape{heads, heads, head_width, false};
   Random random(902);
   Queue& queue = metatt::tn::backend::queue();
   PackedSequences sequences({130, 40, 1, 128, 17});
@@ -70,11 +71,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(attention_has_the_same_bits_every_time, T, Types) 
     Operand<T> out = unwritten<T>(sequences.tokens() * heads * head_width);
     Operand<T> log_sum_exp = unwritten<T>(heads * sequences.tokens());
     Operand<T> dqkv = unwritten<T>(sequences.tokens() * 3 * heads * head_width);
-    backend::attention_forward<T>(queue, sequences.device(), heads, head_width, T(0.25), tenth,
-                                  qkv.device(), out.device(), log_sum_exp.device());
-    backend::attention_backward<T>(queue, sequences.device(), heads, head_width, T(0.25), tenth,
-                                   qkv.device(), log_sum_exp.device(), dout.device(),
-                                   dqkv.device());
+    backend::attention_forward<T>(queue, sequences.device(), shape, T(0.25), tenth, qkv.device(),
+                                  out.device(), log_sum_exp.device());
+    backend::attention_backward<T>(queue, sequences.device(), shape, T(0.25), tenth, qkv.device(),
+                                   log_sum_exp.device(), dout.device(), dqkv.device());
     std::vector<T> all = out.found();
     const std::vector<T> gradient = dqkv.found();
     all.insert(all.end(), gradient.begin(), gradient.end());
@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_nan_reaches_the_loss, T, Types) {
   Operand<std::int32_t> labels = random.indices(3, count);
 
   Operand<T> y(std::vector<T>(3 * count, T(0)));
-  backend::bias_gelu_forward<T>(queue, 3, count, x.device(), nullptr, y.device());
+  backend::bias_gelu_forward<T>(queue, Gelu::exact, 3, count, x.device(), nullptr, y.device());
   BOOST_TEST(has_nan(y));
   backend::tanh_forward<T>(queue, 3 * count, x.device(), y.device());
   BOOST_TEST(has_nan(y));
@@ -105,8 +105,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_nan_reaches_the_loss, T, Types) {
   BOOST_TEST(has_nan(normalised));
   PackedSequences sequences({3});
   Operand<T> out(std::vector<T>(count, T(0)));
-  backend::attention_forward<T>(queue, sequences.device(), 1, count / 3, T(1), Dropout(),
-                                x.device(), out.device(), nullptr);
+  backend::attention_forward<T>(queue, sequences.device(), {1, 1, count / 3, false}, T(1),
+                                Dropout(), x.device(), out.device(), nullptr);
   BOOST_TEST(has_nan(out));
   Operand<T> loss(std::vector<T>{T(0)});
   backend::softmax_cross_entropy<T>(queue, 3, count, x.device(), labels.device(), loss.device(),

@@ -166,4 +166,29 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(layer_norm_parameter_gradients_equal_the_reference
   });
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(rms_norm_and_its_gradients_equal_the_reference, T, Types) {
+  Random random(207);
+  for_each_shape([&](Index rows, Index width) {
+    Operand<T> x = random.operand<T>(rows * width, -2, 2);
+    Operand<T> gamma = random.operand<T>(width, 0.5, 1.5);
+    Operand<T> y = unwritten<T>(rows * width), inverse_root = unwritten<T>(rows);
+    METATT_RUN_ON_BOTH(rms_norm_forward<T>, rows, width, at(x), at(gamma), T(1e-5), at(y),
+                       at(inverse_root));
+    check_close(y, width);
+    check_close(inverse_root, width);
+    Operand<T> saved(inverse_root.expected());
+    Operand<T> dy = random.operand<T>(rows * width);
+    for (const double beta : {0.0, 1.0}) {
+      Operand<T> dx = destination<T>(random, rows * width, beta);
+      METATT_RUN_ON_BOTH(rms_norm_backward<T>, rows, width, at(dy), at(x), at(saved), at(gamma),
+                         T(beta), at(dx));
+      check_close(dx, width, 3);
+      Operand<T> dgamma = destination<T>(random, width, beta);
+      METATT_RUN_ON_BOTH(rms_norm_parameter_gradient<T>, rows, width, at(dy), at(x), at(saved),
+                         T(beta), at(dgamma));
+      check_close(dgamma, rows, 3);
+    }
+  });
+}
+
 BOOST_AUTO_TEST_SUITE_END()

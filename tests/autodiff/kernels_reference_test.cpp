@@ -53,8 +53,9 @@ BOOST_AUTO_TEST_CASE(the_reference_knows_gelu_and_its_slope_at_one) {
   const Vector x = {1, -1, 0}, ones = {1, 1, 1};
   Vector y(3), dx(3);
   Queue queue;
-  reference::bias_gelu_forward<double>(queue, 1, 3, x.data(), nullptr, y.data());
-  reference::bias_gelu_backward<double>(queue, 1, 3, x.data(), nullptr, ones.data(), dx.data());
+  reference::bias_gelu_forward<double>(queue, Gelu::exact, 1, 3, x.data(), nullptr, y.data());
+  reference::bias_gelu_backward<double>(queue, Gelu::exact, 1, 3, x.data(), nullptr, ones.data(),
+                                        dx.data());
   BOOST_TEST(std::abs(y[0] - cumulative) < 1e-14);
   BOOST_TEST(std::abs(y[1] + (1 - cumulative)) < 1e-14);
   BOOST_TEST(y[2] == 0);
@@ -79,8 +80,8 @@ BOOST_AUTO_TEST_CASE(attention_with_equal_keys_averages_the_values_of_its_own_se
   const Vector qkv = {5, 1, 10, -3, 1, 20, 2, 1, 70};
   Vector out(3), log_sum_exp(3);
   Queue queue;
-  reference::attention_forward<double>(queue, sequences.host(), 1, 1, 2.0, Dropout(), qkv.data(),
-                                       out.data(), log_sum_exp.data());
+  reference::attention_forward<double>(queue, sequences.host(), {1, 1, 1, false}, 2.0, Dropout(),
+                                       qkv.data(), out.data(), log_sum_exp.data());
   const Vector worked = {15, 15, 70}, worked_log = {10 + std::log(2.0), -6 + std::log(2.0), 4};
   for (std::size_t i = 0; i < 3; ++i) {
     BOOST_TEST(std::abs(out[i] - worked[i]) < 1e-13);
@@ -115,10 +116,11 @@ BOOST_AUTO_TEST_CASE(bias_gelu_backward_is_the_derivative_of_its_forward) {
   const Vector weights = random.values<double>(15);
   Queue queue;
   Vector dx(15);
-  reference::bias_gelu_backward(queue, 3, 5, x.data(), bias.data(), weights.data(), dx.data());
+  reference::bias_gelu_backward(queue, Gelu::exact, 3, 5, x.data(), bias.data(), weights.data(),
+                                dx.data());
   const auto loss = [&](const Vector& point) {
     Vector y(15);
-    reference::bias_gelu_forward(queue, 3, 5, point.data(), bias.data(), y.data());
+    reference::bias_gelu_forward(queue, Gelu::exact, 3, 5, point.data(), bias.data(), y.data());
     return dot(y, weights);
   };
   check_gradient(loss, x, dx);
@@ -171,26 +173,26 @@ BOOST_AUTO_TEST_CASE(residual_layer_norm_backward_is_the_derivative_of_its_forwa
 }
 
 BOOST_AUTO_TEST_CASE(attention_backward_is_the_derivative_of_its_forward) {
-  constexpr Index heads = 2, head_width = 3, width = heads * head_width;
   Random random(804);
   PackedSequences sequences({3, 1, 4});
   const Index tokens = sequences.tokens();
-  const Vector qkv = random.values<double>(tokens * 3 * width, -2, 2);
-  const Vector weights = random.values<double>(tokens * width);
   Queue queue;
-  for (const Dropout& dropout : {Dropout(), some}) {
-    Vector log_sum_exp(heads * tokens), dqkv(qkv.size());
-    const auto loss = [&](const Vector& point) {
-      Vector out(weights.size());
-      reference::attention_forward(queue, sequences.host(), heads, head_width, 0.6, dropout,
-                                   point.data(), out.data(), log_sum_exp.data());
-      return dot(out, weights);
-    };
-    loss(qkv);
-    reference::attention_backward(queue, sequences.host(), heads, head_width, 0.6, dropout,
-                                  qkv.data(), log_sum_exp.data(), weights.data(), dqkv.data());
-    check_gradient(loss, qkv, dqkv);
-  }
+  for (const Dropout& dropout : {Dropout(), some})
+    for (const AttentionShape& shape : {AttentionShape{2, 2, 3, false}, {4, 2, 3, true}}) {
+      const Vector qkv = random.values<double>(tokens * shape.joined_width(), -2, 2);
+      const Vector weights = random.values<double>(tokens * shape.width());
+      Vector log_sum_exp(shape.heads * tokens), dqkv(qkv.size());
+      const auto loss = [&](const Vector& point) {
+        Vector out(weights.size());
+        reference::attention_forward(queue, sequences.host(), shape, 0.6, dropout, point.data(),
+                                     out.data(), log_sum_exp.data());
+        return dot(out, weights);
+      };
+      loss(qkv);
+      reference::attention_backward(queue, sequences.host(), shape, 0.6, dropout, qkv.data(),
+                                    log_sum_exp.data(), weights.data(), dqkv.data());
+      check_gradient(loss, qkv, dqkv);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(low_rank_gradient_is_the_derivative_of_project_and_expand) {

@@ -151,12 +151,12 @@ BOOST_AUTO_TEST_CASE(long_chains_to_more_digits, *boost::unit_test::precondition
     std::vector<std::string> start;
     for (Index k = 0; k < c.n; ++k) start.push_back(k % 2 == 0 ? "up" : "down");
     const double energy = ground_state(c.H, uniform_chain(c.n, c.site), start, c.bond, 12).energy;
-    BOOST_TEST(std::abs(energy - c.energy) < 1e-10);
+    BOOST_TEST(std::abs(energy - c.energy) < 5e-10);
   }
 }
 
 BOOST_AUTO_TEST_CASE(neel_s_order_after_five_units_of_time,
-                     *boost::unit_test::precondition(on_demand)) {
+                     *boost::unit_test::precondition(without_sanitizers)) {
   // Σ SxSx + SySy as free fermions.
   OperatorSum H;
   for (Index i = 0; i + 1 < 20; ++i) H += exchange(i, i + 1) - op("Sz", i) * op("Sz", i + 1);
@@ -167,11 +167,9 @@ BOOST_AUTO_TEST_CASE(neel_s_order_after_five_units_of_time,
   for (int i = 0; i < 50; ++i) run.step(Complex(0, -0.1));
   const auto sz = local_expectations(run.state(), sites, "Sz");
   double staggered = 0;
-  for (std::size_t i = 0; i < 20; ++i) staggered += (i % 2 == 0 ? 1 : -1) * sz[i].real() / 10;
-  std::cout << staggered << " " << entropy(entanglement_spectra(run.state())[9]) << " "
-            << run.state().ranks()[10] << std::endl;
-  BOOST_TEST(std::abs(staggered - -0.108139488110) < 1e-5);
-  BOOST_TEST(std::abs(entropy(entanglement_spectra(run.state())[9]) - 2.290382285446) < 1e-4);
+  for (std::size_t i = 0; i < 20; ++i) staggered += (i % 2 == 0 ? 1 : -1) * sz[i].real() / 20;
+  BOOST_TEST(std::abs(staggered - -0.108139488110) < 1e-6);
+  BOOST_TEST(std::abs(entropy(entanglement_spectra(run.state())[9]) - 2.290382285446) < 1e-5);
 }
 
 /// What an FCIDUMP file says: h_pq, (pq|rs) and the repulsion of the nuclei (see

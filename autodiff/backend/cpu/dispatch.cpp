@@ -39,16 +39,29 @@ void column_sums(Queue& queue, Index rows, Index width, const T* x, T beta, T* o
 }
 
 template <class T>
-void bias_gelu_forward(Queue& queue, Index rows, Index width, const T* x, const T* bias, T* y) {
+void bias_gelu_forward(Queue& queue, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                       T* y) {
   select(avx512::bias_gelu_forward<T>, avx2::bias_gelu_forward<T>, baseline::bias_gelu_forward<T>)(
-      queue, rows, width, x, bias, y);
+      queue, kind, rows, width, x, bias, y);
 }
 
 template <class T>
-void bias_gelu_backward(Queue& queue, Index rows, Index width, const T* x, const T* bias,
+void bias_gelu_backward(Queue& queue, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                         const T* dy, T* dx) {
   select(avx512::bias_gelu_backward<T>, avx2::bias_gelu_backward<T>,
-         baseline::bias_gelu_backward<T>)(queue, rows, width, x, bias, dy, dx);
+         baseline::bias_gelu_backward<T>)(queue, kind, rows, width, x, bias, dy, dx);
+}
+
+template <class T>
+void swiglu_forward(Queue& queue, Index rows, Index width, const T* x, T* y) {
+  select(avx512::swiglu_forward<T>, avx2::swiglu_forward<T>, baseline::swiglu_forward<T>)(
+      queue, rows, width, x, y);
+}
+
+template <class T>
+void swiglu_backward(Queue& queue, Index rows, Index width, const T* x, const T* dy, T* dx) {
+  select(avx512::swiglu_backward<T>, avx2::swiglu_backward<T>, baseline::swiglu_backward<T>)(
+      queue, rows, width, x, dy, dx);
 }
 
 template <class T>
@@ -94,19 +107,48 @@ void layer_norm_parameter_gradients(Queue& queue, Index rows, Index width, const
 }
 
 template <class T>
-void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
-                       const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
-  select(avx512::attention_forward<T>, avx2::attention_forward<T>, baseline::attention_forward<T>)(
-      queue, packing, heads, head_width, scale, dropout, qkv, out, log_sum_exp);
+void rms_norm_forward(Queue& queue, Index rows, Index width, const T* x, const T* gamma, T epsilon,
+                      T* y, T* inverse_root) {
+  select(avx512::rms_norm_forward<T>, avx2::rms_norm_forward<T>, baseline::rms_norm_forward<T>)(
+      queue, rows, width, x, gamma, epsilon, y, inverse_root);
 }
 
 template <class T>
-void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
-                        T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
-                        const T* dout, T* dqkv) {
+void rms_norm_backward(Queue& queue, Index rows, Index width, const T* dy, const T* x,
+                       const T* inverse_root, const T* gamma, T beta_dx, T* dx) {
+  select(avx512::rms_norm_backward<T>, avx2::rms_norm_backward<T>, baseline::rms_norm_backward<T>)(
+      queue, rows, width, dy, x, inverse_root, gamma, beta_dx, dx);
+}
+
+template <class T>
+void rms_norm_parameter_gradient(Queue& queue, Index rows, Index width, const T* dy, const T* x,
+                                 const T* inverse_root, T beta, T* dgamma) {
+  select(avx512::rms_norm_parameter_gradient<T>, avx2::rms_norm_parameter_gradient<T>,
+         baseline::rms_norm_parameter_gradient<T>)(queue, rows, width, dy, x, inverse_root, beta,
+                                                   dgamma);
+}
+
+template <class T>
+void attention_forward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
+                       const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
+  select(avx512::attention_forward<T>, avx2::attention_forward<T>, baseline::attention_forward<T>)(
+      queue, packing, shape, scale, dropout, qkv, out, log_sum_exp);
+}
+
+template <class T>
+void attention_backward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
+                        const Dropout& dropout, const T* qkv, const T* log_sum_exp, const T* dout,
+                        T* dqkv) {
   select(avx512::attention_backward<T>, avx2::attention_backward<T>,
-         baseline::attention_backward<T>)(queue, packing, heads, head_width, scale, dropout, qkv,
-                                          log_sum_exp, dout, dqkv);
+         baseline::attention_backward<T>)(queue, packing, shape, scale, dropout, qkv, log_sum_exp,
+                                          dout, dqkv);
+}
+
+template <class T>
+void rotate_heads(Queue& queue, Index tokens, Index heads, Index head_width, Index ld,
+                  const std::int32_t* positions, const T* table, bool back, T* x) {
+  select(avx512::rotate_heads<T>, avx2::rotate_heads<T>, baseline::rotate_heads<T>)(
+      queue, tokens, heads, head_width, ld, positions, table, back, x);
 }
 
 template <class T>
@@ -186,8 +228,10 @@ void adamw(Queue& queue, Index count, const AdamWStep& step, T* values, const T*
 #define METATT_INSTANTIATE(T)                                                                      \
   template void broadcast_bias(Queue&, Index, Index, const T*, T*, Index);                         \
   template void column_sums(Queue&, Index, Index, const T*, T, T*);                                \
-  template void bias_gelu_forward(Queue&, Index, Index, const T*, const T*, T*);                   \
-  template void bias_gelu_backward(Queue&, Index, Index, const T*, const T*, const T*, T*);        \
+  template void bias_gelu_forward(Queue&, Gelu, Index, Index, const T*, const T*, T*);             \
+  template void bias_gelu_backward(Queue&, Gelu, Index, Index, const T*, const T*, const T*, T*);  \
+  template void swiglu_forward(Queue&, Index, Index, const T*, T*);                                \
+  template void swiglu_backward(Queue&, Index, Index, const T*, const T*, T*);                     \
   template void tanh_forward(Queue&, Index, const T*, T*);                                         \
   template void tanh_backward(Queue&, Index, const T*, const T*, T*);                              \
   template void residual_layer_norm_forward(Queue&, Index, Index, const T*, const T*, const T*,    \
@@ -196,10 +240,17 @@ void adamw(Queue& queue, Index count, const AdamWStep& step, T* values, const T*
                                              const T*, const Dropout&, T, T*, T*);                 \
   template void layer_norm_parameter_gradients(Queue&, Index, Index, const T*, const T*, T, T*, T, \
                                                T*);                                                \
-  template void attention_forward(Queue&, const Packing&, Index, Index, T, const Dropout&,         \
-                                  const T*, T*, T*);                                               \
-  template void attention_backward(Queue&, const Packing&, Index, Index, T, const Dropout&,        \
-                                   const T*, const T*, const T*, T*);                              \
+  template void rms_norm_forward(Queue&, Index, Index, const T*, const T*, T, T*, T*);             \
+  template void rms_norm_backward(Queue&, Index, Index, const T*, const T*, const T*, const T*, T, \
+                                  T*);                                                             \
+  template void rms_norm_parameter_gradient(Queue&, Index, Index, const T*, const T*, const T*, T, \
+                                            T*);                                                   \
+  template void attention_forward(Queue&, const Packing&, const AttentionShape&, T,                \
+                                  const Dropout&, const T*, T*, T*);                               \
+  template void attention_backward(Queue&, const Packing&, const AttentionShape&, T,               \
+                                   const Dropout&, const T*, const T*, const T*, T*);              \
+  template void rotate_heads(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*,    \
+                             bool, T*);                                                            \
   template void low_rank_project(Queue&, Index, Index, Index, T, const T*, Index, tn::Transpose,   \
                                  const T*, Index, T, T*);                                          \
   template void low_rank_expand(Queue&, Index, Index, Index, const T*, tn::Transpose, const T*,    \

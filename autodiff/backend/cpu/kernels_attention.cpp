@@ -11,16 +11,34 @@ namespace {
 /// Query rows per block: scores of 64 rows of a 512-token sequence are 128 KiB of floats.
 constexpr Index row_block = 64;
 
-/// Where the rows of one (sequence, head) pair lie in the token matrices.
+/// Where the rows of one sequence and of one head of keys and values lie in the token matrices, and
+/// the queries that share them.
 struct Pair {
-  Index start, length, head;
-  Index model_width;  ///< heads · head_width
-  Index head_width;
+  Index start, length, key_head;
+  const AttentionShape& shape;
 
+  Index stride() const { return shape.joined_width(); }
+  /// Of query head `head` in a matrix like qkv.
   template <class T>
-  const T* part(const T* qkv, int which) const {
-    return qkv + start * 3 * model_width + which * model_width + head * head_width;
+  T* queries(T* qkv, Index head) const {
+    return qkv + start * stride() + head * shape.head_width;
   }
+  template <class T>
+  T* keys(T* qkv) const {
+    return queries(qkv, shape.heads + key_head);
+  }
+  template <class T>
+  T* values(T* qkv) const {
+    return queries(qkv, shape.heads + shape.key_value_heads + key_head);
+  }
+  /// Row `row` of head `head` in a matrix like out.
+  template <class T>
+  T* output(T* out, Index row, Index head) const {
+    return out + (start + row) * shape.width() + head * shape.head_width;
+  }
+  Index first_query() const { return key_head * shape.group(); }
+  /// How many tokens row i sees.
+  Index seen(Index i) const { return shape.causal ? i + 1 : length; }
 };
 
 /// out (width × ldo) = xᵀ for x of rows × width; columns rows … ldo-1 become zero.
@@ -42,11 +60,11 @@ void pack(Index rows, Index width, const T* x, Index ldx, T* out, Index ldo) {
 }
 
 /// The dropout words of `length` columns of one attention row.
-inline void row_words(const Dropout& dropout, const Packing& packing, const Pair& pair, Index heads,
+inline void row_words(const Dropout& dropout, const Packing& packing, const Pair& pair, Index head,
                       Index row, std::uint16_t* words) {
   const auto longest = static_cast<std::uint64_t>(round_up(packing.longest, 8));
-  const auto line = static_cast<std::uint64_t>((pair.start + row) * heads + pair.head);
-  dropout_words(dropout, line * longest, pair.length, words);
+  const auto line = static_cast<std::uint64_t>((pair.start + row) * pair.shape.heads + head);
+  dropout_words(dropout, line * longest, pair.seen(row), words);
 }
 
 template <class T>
@@ -94,26 +112,32 @@ void softmax_row_backward(Index length, T log_sum_exp, std::uint32_t threshold, 
   if (threshold > 0) multiply_by_mask(length, words, threshold, keep, p);
 }
 
-/// Calls work(pair, thread) for every (sequence, head); pairs are handed out as threads become
-/// free.
+/// Zero where a row of a block of scores goes on behind what its token sees.
+template <class T>
+void clear_unseen(Index from, Index to, T* row) {
+  for (Index j = from; j < to; ++j) row[j] = 0;
+}
+
+/// Calls work(pair, thread) for every sequence and head of keys; pairs are handed out as threads
+/// become free.
 template <class Work>
-void for_each_pair(const Packing& packing, Index heads, Index head_width, const Work& work) {
-  const Index pairs = packing.sequences * heads;
-#pragma omp parallel for schedule(dynamic) if (packing.tokens * heads > 64)
+void for_each_pair(const Packing& packing, const AttentionShape& shape, const Work& work) {
+  const Index heads = shape.key_value_heads, pairs = packing.sequences * heads;
+#pragma omp parallel for schedule(dynamic) if (packing.tokens * shape.heads > 64)
   for (Index p = 0; p < pairs; ++p) {
     const Index s = p / heads;
     const Index start = packing.offsets[s];
-    work(Pair{start, packing.offsets[s + 1] - start, p % heads, heads * head_width, head_width},
-         omp_get_thread_num());
+    work(Pair{start, packing.offsets[s + 1] - start, p % heads, shape}, omp_get_thread_num());
   }
 }
 
 }  // namespace
 
 template <class T>
-void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
+void attention_forward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
                        const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
-  queue.work.attention_flops += 4 * heads * head_width * packing.squared_lengths;
+  queue.work.attention_flops += 4 * shape.width() * shape.seen(packing);
+  const Index head_width = shape.head_width, stride = shape.joined_width(), width = shape.width();
   const Index ld = round_up(packing.longest, lanes<T>);  // of scores and packed keys
   const Index packed_width = round_up(head_width, lanes<T>);
   const Index per_thread = ld * head_width + ld * packed_width + row_block * ld;
@@ -123,47 +147,66 @@ void attention_forward(Queue& queue, const Packing& packing, Index heads, Index 
   const std::uint32_t threshold = dropout.threshold();
   const T keep = static_cast<T>(dropout.keep_scale());
 
-  for_each_pair(packing, heads, head_width, [&](const Pair& pair, int thread) {
+  for_each_pair(packing, shape, [&](const Pair& pair, int thread) {
     T* keys = scratch.data() + thread * per_thread;
     T* values = keys + ld * head_width;
     T* scores = values + ld * packed_width;
     std::uint16_t* words = word_scratch.data() + thread * words_per_thread;
-    const Index stride = 3 * pair.model_width;
-    const T* queries = pair.part(qkv, 0);
-    pack_transposed(pair.length, head_width, pair.part(qkv, 1), stride, keys, ld);
-    pack(pair.length, head_width, pair.part(qkv, 2), stride, values, packed_width);
+    pack_transposed(pair.length, head_width, pair.keys(qkv), stride, keys, ld);
+    pack(pair.length, head_width, pair.values(qkv), stride, values, packed_width);
 
-    for (Index first = 0; first < pair.length; first += row_block) {
-      const Index rows = smaller(row_block, pair.length - first);
-      T inverse_sums[row_block];
-      small_product(rows, pair.length, head_width, scale, queries + first * stride, stride,
-                    Index(1), keys, ld, false, scores, ld);
-      for (Index i = 0; i < rows; ++i) {
-        T* row = scores + i * ld;
-        const RowSum<T> sum = exponentials(pair.length, row);
-        inverse_sums[i] = sum.inverse;
-        if (log_sum_exp)
-          log_sum_exp[pair.head * packing.tokens + pair.start + first + i] = sum.log_sum_exp;
-        if (threshold > 0) {
-          row_words(dropout, packing, pair, heads, first + i, words);
-          multiply_by_mask(pair.length, words, threshold, keep, row);
+    for (Index head = pair.first_query(); head < pair.first_query() + shape.group(); ++head)
+      for (Index first = 0; first < pair.length; first += row_block) {
+        const Index rows = smaller(row_block, pair.length - first);
+        const Index columns = pair.seen(first + rows - 1);
+        T inverse_sums[row_block];
+        small_product(rows, columns, head_width, scale, pair.queries(qkv, head) + first * stride,
+                      stride, Index(1), keys, ld, false, scores, ld);
+        for (Index i = 0; i < rows; ++i) {
+          T* row = scores + i * ld;
+          const Index seen = pair.seen(first + i);
+          const RowSum<T> sum = exponentials(seen, row);
+          inverse_sums[i] = sum.inverse;
+          if (log_sum_exp)
+            log_sum_exp[head * packing.tokens + pair.start + first + i] = sum.log_sum_exp;
+          if (threshold > 0) {
+            row_words(dropout, packing, pair, head, first + i, words);
+            multiply_by_mask(seen, words, threshold, keep, row);
+          }
+          clear_unseen(seen, columns, row);
         }
+        T* block = pair.output(out, first, head);
+        small_product(rows, head_width, columns, T(1), scores, ld, Index(1), values, packed_width,
+                      false, block, width);
+        // Dividing the few columns of the result is cheaper than dividing the probabilities.
+        for (Index i = 0; i < rows; ++i)
+          for (Index k = 0; k < head_width; ++k) block[i * width + k] *= inverse_sums[i];
       }
-      T* block = out + (pair.start + first) * pair.model_width + pair.head * head_width;
-      small_product(rows, head_width, pair.length, T(1), scores, ld, Index(1), values, packed_width,
-                    false, block, pair.model_width);
-      // Dividing the few columns of the result is cheaper than dividing the probabilities.
-      for (Index i = 0; i < rows; ++i)
-        for (Index k = 0; k < head_width; ++k) block[i * pair.model_width + k] *= inverse_sums[i];
-    }
   });
 }
 
+namespace {
+
+/// out (rows × width) = alpha · Aᵀ·B, added to what the rows before `written` hold and written over
+/// the others; A is inner × rows with lda.
 template <class T>
-void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
-                        T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
-                        const T* dout, T* dqkv) {
-  queue.work.attention_flops += 10 * heads * head_width * packing.squared_lengths;
+void add_transposed_product(Index rows, Index written, Index width, Index inner, T alpha,
+                            const T* A, Index lda, const T* B, Index ldb, T* out, Index ldo) {
+  const Index old = smaller(written, rows);
+  if (old > 0) small_product(old, width, inner, alpha, A, Index(1), lda, B, ldb, true, out, ldo);
+  if (old < rows)
+    small_product(rows - old, width, inner, alpha, A + old, Index(1), lda, B, ldb, false,
+                  out + old * ldo, ldo);
+}
+
+}  // namespace
+
+template <class T>
+void attention_backward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
+                        const Dropout& dropout, const T* qkv, const T* log_sum_exp, const T* dout,
+                        T* dqkv) {
+  queue.work.attention_flops += 10 * shape.width() * shape.seen(packing);
+  const Index head_width = shape.head_width, stride = shape.joined_width(), width = shape.width();
   const Index ld = round_up(packing.longest, lanes<T>);
   const Index packed_width = round_up(head_width, lanes<T>);
   // keysᵀ, valuesᵀ, keys, query block, dout block; scores and their gradient.
@@ -175,7 +218,7 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
   const std::uint32_t threshold = dropout.threshold();
   const T keep = static_cast<T>(dropout.keep_scale());
 
-  for_each_pair(packing, heads, head_width, [&](const Pair& pair, int thread) {
+  for_each_pair(packing, shape, [&](const Pair& pair, int thread) {
     T* keys_transposed = scratch.data() + thread * per_thread;
     T* values_transposed = keys_transposed + ld * head_width;
     T* keys = values_transposed + ld * head_width;
@@ -184,46 +227,71 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
     T* probabilities = dout_block + row_block * packed_width;
     T* dscores = probabilities + row_block * ld;
     std::uint16_t* words = word_scratch.data() + thread * words_per_thread;
-    const Index width = pair.model_width, stride = 3 * width, length = pair.length;
-    pack_transposed(length, head_width, pair.part(qkv, 1), stride, keys_transposed, ld);
-    pack_transposed(length, head_width, pair.part(qkv, 2), stride, values_transposed, ld);
-    pack(length, head_width, pair.part(qkv, 1), stride, keys, packed_width);
-    T* dqueries = dqkv + pair.start * stride + pair.head * head_width;
-    T* dkeys = dqueries + width;
-    T* dvalues = dqueries + 2 * width;
+    pack_transposed(pair.length, head_width, pair.keys(qkv), stride, keys_transposed, ld);
+    pack_transposed(pair.length, head_width, pair.values(qkv), stride, values_transposed, ld);
+    pack(pair.length, head_width, pair.keys(qkv), stride, keys, packed_width);
 
-    for (Index first = 0; first < length; first += row_block) {
-      const Index rows = smaller(row_block, length - first);
-      pack(rows, head_width, pair.part(qkv, 0) + first * stride, stride, query_block, packed_width);
-      pack(rows, head_width, dout + (pair.start + first) * width + pair.head * head_width, width,
-           dout_block, packed_width);
-      small_product(rows, length, head_width, scale, query_block, packed_width, Index(1),
-                    keys_transposed, ld, false, probabilities, ld);
-      small_product(rows, length, head_width, T(1), dout_block, packed_width, Index(1),
-                    values_transposed, ld, false, dscores, ld);
-      for (Index i = 0; i < rows; ++i) {
-        T* p = probabilities + i * ld;
-        T* ds = dscores + i * ld;
-        const T lse = log_sum_exp[pair.head * packing.tokens + pair.start + first + i];
-        if (threshold > 0) row_words(dropout, packing, pair, heads, first + i, words);
-        softmax_row_backward(length, lse, threshold, keep, words, p, ds);
+    Index written = 0;  // rows of the keys' and values' gradients that hold numbers
+    for (Index head = pair.first_query(); head < pair.first_query() + shape.group(); ++head)
+      for (Index first = 0; first < pair.length; first += row_block) {
+        const Index rows = smaller(row_block, pair.length - first);
+        const Index columns = pair.seen(first + rows - 1);
+        pack(rows, head_width, pair.queries(qkv, head) + first * stride, stride, query_block,
+             packed_width);
+        pack(rows, head_width, pair.output(dout, first, head), width, dout_block, packed_width);
+        small_product(rows, columns, head_width, scale, query_block, packed_width, Index(1),
+                      keys_transposed, ld, false, probabilities, ld);
+        small_product(rows, columns, head_width, T(1), dout_block, packed_width, Index(1),
+                      values_transposed, ld, false, dscores, ld);
+        for (Index i = 0; i < rows; ++i) {
+          T* p = probabilities + i * ld;
+          T* ds = dscores + i * ld;
+          const Index seen = pair.seen(first + i);
+          const T lse = log_sum_exp[head * packing.tokens + pair.start + first + i];
+          if (threshold > 0) row_words(dropout, packing, pair, head, first + i, words);
+          softmax_row_backward(seen, lse, threshold, keep, words, p, ds);
+          clear_unseen(seen, columns, p);
+          clear_unseen(seen, columns, ds);
+        }
+        small_product(rows, head_width, columns, scale, dscores, ld, Index(1), keys, packed_width,
+                      false, pair.queries(dqkv, head) + first * stride, stride);
+        add_transposed_product(columns, written, head_width, rows, scale, dscores, ld, query_block,
+                               packed_width, pair.keys(dqkv), stride);
+        add_transposed_product(columns, written, head_width, rows, T(1), probabilities, ld,
+                               dout_block, packed_width, pair.values(dqkv), stride);
+        written = larger(written, columns);
       }
-      small_product(rows, head_width, length, scale, dscores, ld, Index(1), keys, packed_width,
-                    false, dqueries + first * stride, stride);
-      const bool later = first > 0;
-      small_product(length, head_width, rows, scale, dscores, Index(1), ld, query_block,
-                    packed_width, later, dkeys, stride);
-      small_product(length, head_width, rows, T(1), probabilities, Index(1), ld, dout_block,
-                    packed_width, later, dvalues, stride);
-    }
   });
 }
 
-#define METATT_INSTANTIATE(T)                                                               \
-  template void attention_forward(Queue&, const Packing&, Index, Index, T, const Dropout&,  \
-                                  const T*, T*, T*);                                        \
-  template void attention_backward(Queue&, const Packing&, Index, Index, T, const Dropout&, \
-                                   const T*, const T*, const T*, T*);
+template <class T>
+void rotate_heads(Queue&, Index tokens, Index heads, Index head_width, Index ld,
+                  const std::int32_t* positions, const T* table, bool back, T* x) {
+  const Index half = head_width / 2;
+#pragma omp parallel for schedule(static) if (tokens * heads * head_width > parallel_threshold)
+  for (Index t = 0; t < tokens; ++t) {
+    const T* angles = table + positions[t] * head_width;
+    for (Index head = 0; head < heads; ++head) {
+      T* first = x + t * ld + head * head_width;
+      T* second = first + half;
+#pragma omp simd
+      for (Index i = 0; i < half; ++i) {
+        const T cosine = angles[2 * i], sine = back ? -angles[2 * i + 1] : angles[2 * i + 1];
+        const T a = first[i], b = second[i];
+        first[i] = a * cosine - b * sine;
+        second[i] = b * cosine + a * sine;
+      }
+    }
+  }
+}
+
+#define METATT_INSTANTIATE(T)                                                                   \
+  template void attention_forward(Queue&, const Packing&, const AttentionShape&, T,             \
+                                  const Dropout&, const T*, T*, T*);                            \
+  template void attention_backward(Queue&, const Packing&, const AttentionShape&, T,            \
+                                   const Dropout&, const T*, const T*, const T*, T*);           \
+  template void rotate_heads(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*, \
+                             bool, T*);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 #undef METATT_INSTANTIATE

@@ -26,6 +26,22 @@ inline void normal(double x, double& distribution, double& density) {
   density = 0.39894228040143267794 * __builtin_exp(-0.5 * x * x);
 }
 
+template <class T>
+inline T logistic(T x) {
+  return 1 / (1 + exponential(-x));
+}
+
+/// What the tanh form of GELU keeps of x, (1 + tanh(u))/2 = σ(2u), and its derivative.
+template <class T>
+inline void logistic_share(T x, T& kept, T& slope) {
+  constexpr T a = T(1.5957691216057308), b = T(0.044715);  // 2·√(2/π)
+  const T e = exponential(-a * x * (1 + b * x * x));
+  kept = 1 / (1 + e);
+  // 1 − kept, without the digits that cancel where it is small.
+  const T rest = e < 1 ? e * kept : 1 - kept;
+  slope = kept * rest * a * (1 + 3 * b * x * x);
+}
+
 }  // namespace
 
 template <class T>
@@ -50,35 +66,78 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
 }
 
 template <class T>
-void bias_gelu_forward(Queue&, Index rows, Index width, const T* x, const T* bias, T* y) {
+void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                       T* y) {
+  const auto apply = [&](const auto& share) {
+#pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
+    for (Index i = 0; i < rows; ++i) {
+      const T* in = x + i * width;
+      T* out = y + i * width;
+#pragma omp simd
+      for (Index j = 0; j < width; ++j) {
+        const T t = bias ? in[j] + bias[j] : in[j];
+        T kept, slope;
+        share(t, kept, slope);
+        out[j] = t * kept;
+      }
+    }
+  };
+  if (kind == Gelu::exact)
+    apply([](T t, T& kept, T& slope) { normal(t, kept, slope); });
+  else
+    apply([](T t, T& kept, T& slope) { logistic_share(t, kept, slope); });
+}
+
+template <class T>
+void bias_gelu_backward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                        const T* dy, T* dx) {
+  const auto apply = [&](const auto& share) {
+#pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
+    for (Index i = 0; i < rows; ++i) {
+      const T* in = x + i * width;
+      const T* above = dy + i * width;
+      T* out = dx + i * width;
+#pragma omp simd
+      for (Index j = 0; j < width; ++j) {
+        const T t = bias ? in[j] + bias[j] : in[j];
+        T kept, slope;
+        share(t, kept, slope);
+        out[j] = above[j] * (kept + t * slope);
+      }
+    }
+  };
+  if (kind == Gelu::exact)
+    apply([](T t, T& kept, T& slope) { normal(t, kept, slope); });
+  else
+    apply([](T t, T& kept, T& slope) { logistic_share(t, kept, slope); });
+}
+
+template <class T>
+void swiglu_forward(Queue&, Index rows, Index width, const T* x, T* y) {
 #pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
   for (Index i = 0; i < rows; ++i) {
-    const T* in = x + i * width;
+    const T* gate = x + i * 2 * width;
+    const T* up = gate + width;
     T* out = y + i * width;
 #pragma omp simd
-    for (Index j = 0; j < width; ++j) {
-      const T t = bias ? in[j] + bias[j] : in[j];
-      T distribution, density;
-      normal(t, distribution, density);
-      out[j] = t * distribution;
-    }
+    for (Index j = 0; j < width; ++j) out[j] = gate[j] * logistic(gate[j]) * up[j];
   }
 }
 
 template <class T>
-void bias_gelu_backward(Queue&, Index rows, Index width, const T* x, const T* bias, const T* dy,
-                        T* dx) {
+void swiglu_backward(Queue&, Index rows, Index width, const T* x, const T* dy, T* dx) {
 #pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
   for (Index i = 0; i < rows; ++i) {
-    const T* in = x + i * width;
+    const T* gate = x + i * 2 * width;
+    const T* up = gate + width;
     const T* above = dy + i * width;
-    T* out = dx + i * width;
+    T* dgate = dx + i * 2 * width;
+    T* dup = dgate + width;
 #pragma omp simd
     for (Index j = 0; j < width; ++j) {
-      const T t = bias ? in[j] + bias[j] : in[j];
-      T distribution, density;
-      normal(t, distribution, density);
-      out[j] = above[j] * (distribution + t * density);
+      const T s = logistic(gate[j]);
+      dgate[j] = above[j] * up[j] * s * (1 + gate[j] * (1 - s));
+      dup[j] = above[j] * gate[j] * s;
     }
   }
 }
@@ -206,8 +265,10 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
 #define METATT_INSTANTIATE(T)                                                                     \
   template void broadcast_bias(Queue&, Index, Index, const T*, T*, Index);                        \
   template void column_sums(Queue&, Index, Index, const T*, T, T*);                               \
-  template void bias_gelu_forward(Queue&, Index, Index, const T*, const T*, T*);                  \
-  template void bias_gelu_backward(Queue&, Index, Index, const T*, const T*, const T*, T*);       \
+  template void bias_gelu_forward(Queue&, Gelu, Index, Index, const T*, const T*, T*);            \
+  template void bias_gelu_backward(Queue&, Gelu, Index, Index, const T*, const T*, const T*, T*); \
+  template void swiglu_forward(Queue&, Index, Index, const T*, T*);                               \
+  template void swiglu_backward(Queue&, Index, Index, const T*, const T*, T*);                    \
   template void tanh_forward(Queue&, Index, const T*, T*);                                        \
   template void tanh_backward(Queue&, Index, const T*, const T*, T*);                             \
   template void softmax_cross_entropy(Queue&, Index, Index, const T*, const std::int32_t*, T*,    \

@@ -145,13 +145,80 @@ void layer_norm_parameter_gradients(Queue&, Index rows, Index width, const T* dy
   }
 }
 
+template <class T>
+void rms_norm_forward(Queue&, Index rows, Index width, const T* x, const T* gamma, T epsilon, T* y,
+                      T* inverse_root) {
+#pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
+  for (Index i = 0; i < rows; ++i) {
+    const T* in = x + i * width;
+    T* out = y + i * width;
+    T squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (Index j = 0; j < width; ++j) squares += in[j] * in[j];
+    const T inverse = static_cast<T>(
+        1 / __builtin_sqrt(static_cast<double>(squares / static_cast<T>(width) + epsilon)));
+    if (inverse_root) inverse_root[i] = inverse;
+#pragma omp simd
+    for (Index j = 0; j < width; ++j) out[j] = in[j] * inverse * gamma[j];
+  }
+}
+
+template <class T>
+void rms_norm_backward(Queue&, Index rows, Index width, const T* dy, const T* x,
+                       const T* inverse_root, const T* gamma, T beta_dx, T* dx) {
+#pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
+  for (Index i = 0; i < rows; ++i) {
+    const T* above = dy + i * width;
+    const T* in = x + i * width;
+    T* out = dx + i * width;
+    T product = 0;
+#pragma omp simd reduction(+ : product)
+    for (Index j = 0; j < width; ++j) product += above[j] * gamma[j] * in[j];
+    const T inverse = inverse_root[i];
+    const T slope = product * inverse * inverse * inverse / static_cast<T>(width);
+    if (beta_dx == 0) {
+#pragma omp simd
+      for (Index j = 0; j < width; ++j) out[j] = inverse * above[j] * gamma[j] - slope * in[j];
+    } else {
+#pragma omp simd
+      for (Index j = 0; j < width; ++j)
+        out[j] = beta_dx * out[j] + inverse * above[j] * gamma[j] - slope * in[j];
+    }
+  }
+}
+
+template <class T>
+void rms_norm_parameter_gradient(Queue&, Index rows, Index width, const T* dy, const T* x,
+                                 const T* inverse_root, T beta, T* dgamma) {
+  constexpr Index strip = 64;
+#pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
+  for (Index first = 0; first < width; first += strip) {
+    const Index size = smaller(strip, width - first);
+    T sums[strip] = {};
+    for (Index i = 0; i < rows; ++i) {
+      const T* above = dy + i * width + first;
+      const T* in = x + i * width + first;
+      for (Index j = 0; j < size; ++j) sums[j] += above[j] * in[j] * inverse_root[i];
+    }
+    for (Index j = 0; j < size; ++j) {
+      T& g = dgamma[first + j];
+      g = beta == 0 ? sums[j] : beta * g + sums[j];
+    }
+  }
+}
+
 #define METATT_INSTANTIATE(T)                                                                      \
   template void residual_layer_norm_forward(Queue&, Index, Index, const T*, const T*, const T*,    \
                                             const Dropout&, const T*, const T*, T, T*, T*, T*);    \
   template void residual_layer_norm_backward(Queue&, Index, Index, const T*, const T*, const T*,   \
                                              const T*, const Dropout&, T, T*, T*);                 \
   template void layer_norm_parameter_gradients(Queue&, Index, Index, const T*, const T*, T, T*, T, \
-                                               T*);
+                                               T*);                                                \
+  template void rms_norm_forward(Queue&, Index, Index, const T*, const T*, T, T*, T*);             \
+  template void rms_norm_backward(Queue&, Index, Index, const T*, const T*, const T*, const T*, T, \
+                                  T*);                                                             \
+  template void rms_norm_parameter_gradient(Queue&, Index, Index, const T*, const T*, const T*, T, \
+                                            T*);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 #undef METATT_INSTANTIATE

@@ -37,8 +37,7 @@ template <class T>
 struct AttentionArguments {
   const std::int32_t* offsets;
   Index tokens;
-  Index heads;
-  Index head_width;
+  AttentionShape shape;
   Index tiles;        ///< of the longest sequence
   Index mask_blocks;  ///< Philox blocks of one row of the mask
   T scale;
@@ -48,12 +47,11 @@ struct AttentionArguments {
 };
 
 template <class T>
-AttentionArguments<T> attention_arguments(const Packing& packing, Index heads, Index head_width,
+AttentionArguments<T> attention_arguments(const Packing& packing, const AttentionShape& shape,
                                           T scale, const Dropout& dropout, const T* qkv) {
   return {packing.offsets,
           packing.tokens,
-          heads,
-          head_width,
+          shape,
           cuda::divide_up(packing.longest, kTile<T>),
           cuda::divide_up(packing.longest, kMaskWords),
           scale,
@@ -74,8 +72,23 @@ struct Place {
 
   /// Query (part 0), key (1) or value (2) rows of the head.
   __device__ HeadRows<T> rows(const AttentionArguments<T>& a, int part) const {
-    const Index stride = 3 * a.heads * a.head_width;
-    return {a.qkv + offset * stride + (part * a.heads + head) * a.head_width, stride, length};
+    const Index groups = a.shape.key_value_heads;
+    const Index shared = a.shape.heads + head * groups / a.shape.heads;
+    const Index column = part == 0 ? head : part == 1 ? shared : shared + groups;
+    const Index stride = (a.shape.heads + 2 * groups) * a.shape.head_width;
+    return {a.qkv + offset * stride + column * a.shape.head_width, stride, length};
+  }
+
+  /// Where the keys end that a tile of queries sees, and where the queries begin that see a tile of
+  /// keys.
+  __device__ Index keys_end(const AttentionArguments<T>& a) const {
+    return a.shape.causal ? min(length, row0 + kTile<T>) : length;
+  }
+  __device__ Index queries_begin(const AttentionArguments<T>& a) const {
+    return a.shape.causal ? row0 : 0;
+  }
+  __device__ bool sees(const AttentionArguments<T>& a, Index query, Index key) const {
+    return key < length && (!a.shape.causal || key <= query);
   }
 
   Index head;
@@ -216,7 +229,7 @@ __device__ void draw_mask(const AttentionArguments<T>& a, const Place<T>& place,
   for (int t = static_cast<int>(threadIdx.x); t < kTile<T> * kBlocks; t += cuda::kThreads) {
     const Index row = place.offset + query0 + t / kBlocks;
     const Index block =
-        (row * a.heads + place.head) * a.mask_blocks + key0 / kMaskWords + t % kBlocks;
+        (row * a.shape.heads + place.head) * a.mask_blocks + key0 / kMaskWords + t % kBlocks;
     shared.kept[t / kBlocks][t % kBlocks] =
         static_cast<std::uint8_t>(a.mask.kept_of_block(static_cast<std::uint64_t>(block)));
   }
@@ -246,9 +259,9 @@ void for_chunks_of(const char* function, Index head_width, const Launch& launch)
 
 /// One block for each tile of the longest sequence, sequence and head.
 template <class T>
-dim3 attention_grid(const AttentionArguments<T>& arguments, Index sequences) {
+dim3 attention_grid(const AttentionArguments<T>& arguments, Index sequences, Index heads) {
   return dim3(static_cast<unsigned>(arguments.tiles * sequences),
-              static_cast<unsigned>(arguments.heads));
+              static_cast<unsigned>(heads));
 }
 
 }  // namespace metatt::autodiff::backend

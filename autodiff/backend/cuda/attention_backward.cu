@@ -19,8 +19,8 @@ struct BackwardArguments {
   T* dqkv;
 
   __device__ HeadRows<T> dout_rows(const Place<T>& place) const {
-    const Index stride = forward.heads * forward.head_width;
-    return {dout + place.offset * stride + place.head * forward.head_width, stride, place.length};
+    const Index width = forward.shape.head_width, stride = forward.shape.heads * width;
+    return {dout + place.offset * stride + place.head * width, stride, place.length};
   }
 
   /// Where the gradient of the head's query (part 0), key (1) or value (2) rows goes.
@@ -28,7 +28,9 @@ struct BackwardArguments {
     return dqkv + (place.rows(forward, part).data - forward.qkv);
   }
 
-  __device__ Index gradient_stride() const { return 3 * forward.heads * forward.head_width; }
+  __device__ Index gradient_stride() const {
+    return (forward.shape.heads + 2 * forward.shape.key_value_heads) * forward.shape.head_width;
+  }
 };
 
 template <class T>
@@ -51,12 +53,13 @@ __device__ void probability_tiles(const BackwardArguments<T>& b, const Place<T>&
                                   Shared<T>& shared, MicroTile<T>& p, MicroTile<T>& dp) {
   const AttentionArguments<T>& a = b.forward;
   draw_mask(a, place, query0, key0, shared);
-  multiply_rows(place.rows(a, 0), query0, place.rows(a, 1), key0, a.head_width, shared, p);
-  multiply_rows(b.dout_rows(place), query0, place.rows(a, 2), key0, a.head_width, shared, dp);
+  multiply_rows(place.rows(a, 0), query0, place.rows(a, 1), key0, a.shape.head_width, shared, p);
+  multiply_rows(b.dout_rows(place), query0, place.rows(a, 2), key0, a.shape.head_width, shared, dp);
   for (int i = 0; i < kMicro<T>; ++i) {
     for (int j = 0; j < kMicro<T>; ++j) {
       const bool inside =
-          query0 + tile_row<T>(i) < place.length && key0 + tile_column(j) < place.length;
+          query0 + tile_row<T>(i) < place.length &&
+          place.sees(a, query0 + tile_row<T>(i), key0 + tile_column(j));
       p[i][j] = inside ? exp(a.scale * p[i][j] - log_sum_exp[i]) : T(0);
       dp[i][j] = is_kept(a, shared, i, j) ? a.keep_scale * dp[i][j] : T(0);
     }
@@ -85,7 +88,7 @@ __global__ void __launch_bounds__(cuda::kThreads) query_kernel(BackwardArguments
   T log_sum_exp[kMicro<T>];
   load_row_values(a, place, b.log_sum_exp, place.row0, log_sum_exp);
   T row_product[kMicro<T>] = {};
-  for (Index key0 = 0; key0 < place.length; key0 += kTile<T>) {
+  for (Index key0 = 0; key0 < place.keys_end(a); key0 += kTile<T>) {
     // The last tile's mask may still be read.
     __syncthreads();
     probability_tiles(b, place, place.row0, key0, log_sum_exp, shared, p, dp);
@@ -101,78 +104,83 @@ __global__ void __launch_bounds__(cuda::kThreads) query_kernel(BackwardArguments
     }
   }
   Sums<T, chunks> dq = {};
-  for (Index key0 = 0; key0 < place.length; key0 += kTile<T>) {
+  for (Index key0 = 0; key0 < place.keys_end(a); key0 += kTile<T>) {
     __syncthreads();
     probability_tiles(b, place, place.row0, key0, log_sum_exp, shared, p, dp);
     store_score_gradient(p, dp, row_product, shared);
-    add_weighted_rows<false, T, chunks>(place.rows(a, 1), key0, a.head_width, shared, dq);
+    add_weighted_rows<false, T, chunks>(place.rows(a, 1), key0, a.shape.head_width, shared, dq);
   }
   store_sums<T, chunks>(
-      dq, place.row0, place.length, a.head_width, [&](int) { return a.scale; },
+      dq, place.row0, place.length, a.shape.head_width, [&](int) { return a.scale; },
       b.gradient_rows(place, 0), b.gradient_stride());
 }
 
-/// dK and dV for a tile of keys.
+/// dK and dV for a tile of keys, summed over the queries' heads that share them.
 template <class T, int chunks>
 __global__ void __launch_bounds__(cuda::kThreads) key_kernel(BackwardArguments<T> b) {
   __shared__ Shared<T> shared;
   const AttentionArguments<T>& a = b.forward;
-  const Place<T> place(a);
+  Place<T> place(a);
   const Index key0 = place.row0;
   if (key0 >= place.length) return;
+  const Index group = a.shape.heads / a.shape.key_value_heads, first_head = place.head * group;
   Sums<T, chunks> dk = {};
   Sums<T, chunks> dv = {};
-  for (Index query0 = 0; query0 < place.length; query0 += kTile<T>) {
-    MicroTile<T> p;
-    MicroTile<T> dp;
-    T log_sum_exp[kMicro<T>];
-    T row_product[kMicro<T>];
-    load_row_values(a, place, b.log_sum_exp, query0, log_sum_exp);
-    load_row_values(a, place, b.row_products, query0, row_product);
-    probability_tiles(b, place, query0, key0, log_sum_exp, shared, p, dp);
-    for (int i = 0; i < kMicro<T>; ++i) {
-      for (int j = 0; j < kMicro<T>; ++j) {
-        shared.weights[tile_row<T>(i)][tile_column(j)] = is_kept(a, shared, i, j) ? p[i][j] : T(0);
+  for (place.head = first_head; place.head < first_head + group; ++place.head) {
+    for (Index query0 = place.queries_begin(a); query0 < place.length; query0 += kTile<T>) {
+      MicroTile<T> p;
+      MicroTile<T> dp;
+      T log_sum_exp[kMicro<T>];
+      T row_product[kMicro<T>];
+      load_row_values(a, place, b.log_sum_exp, query0, log_sum_exp);
+      load_row_values(a, place, b.row_products, query0, row_product);
+      probability_tiles(b, place, query0, key0, log_sum_exp, shared, p, dp);
+      for (int i = 0; i < kMicro<T>; ++i) {
+        for (int j = 0; j < kMicro<T>; ++j) {
+          shared.weights[tile_row<T>(i)][tile_column(j)] = is_kept(a, shared, i, j) ? p[i][j] : T(0);
+        }
       }
+      add_weighted_rows<true, T, chunks>(b.dout_rows(place), query0, a.shape.head_width, shared, dv);
+      __syncthreads();
+      store_score_gradient(p, dp, row_product, shared);
+      add_weighted_rows<true, T, chunks>(place.rows(a, 0), query0, a.shape.head_width, shared, dk);
     }
-    add_weighted_rows<true, T, chunks>(b.dout_rows(place), query0, a.head_width, shared, dv);
-    __syncthreads();
-    store_score_gradient(p, dp, row_product, shared);
-    add_weighted_rows<true, T, chunks>(place.rows(a, 0), query0, a.head_width, shared, dk);
   }
+  place.head = first_head;
   store_sums<T, chunks>(
-      dk, key0, place.length, a.head_width, [&](int) { return a.scale; }, b.gradient_rows(place, 1),
+      dk, key0, place.length, a.shape.head_width, [&](int) { return a.scale; }, b.gradient_rows(place, 1),
       b.gradient_stride());
   store_sums<T, chunks>(
-      dv, key0, place.length, a.head_width, [&](int) { return a.keep_scale; },
+      dv, key0, place.length, a.shape.head_width, [&](int) { return a.keep_scale; },
       b.gradient_rows(place, 2), b.gradient_stride());
 }
 
 }  // namespace
 
 template <class T>
-void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
-                        T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
-                        const T* dout, T* dqkv) {
+void attention_backward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
+                        const Dropout& dropout, const T* qkv, const T* log_sum_exp, const T* dout,
+                        T* dqkv) {
   const char* function = "attention_backward";
-  if (packing.tokens <= 0 || heads <= 0) return;
-  queue.work.attention_flops += 10 * heads * head_width * packing.squared_lengths;
-  const cuda::Scratch<T> row_products(heads * packing.tokens);
+  if (packing.tokens <= 0 || shape.heads <= 0) return;
+  queue.work.attention_flops += 10 * shape.width() * shape.seen(packing);
+  const cuda::Scratch<T> row_products(shape.heads * packing.tokens);
   const BackwardArguments<T> arguments{
-      attention_arguments(packing, heads, head_width, scale, dropout, qkv), log_sum_exp, dout,
+      attention_arguments(packing, shape, scale, dropout, qkv), log_sum_exp, dout,
       row_products.data(), dqkv};
-  const dim3 grid = attention_grid(arguments.forward, packing.sequences);
-  for_chunks_of(function, head_width, [&](auto chunks) {
-    query_kernel<T, chunks.value><<<grid, cuda::kThreads>>>(arguments);
+  const dim3 queries = attention_grid(arguments.forward, packing.sequences, shape.heads);
+  const dim3 keys = attention_grid(arguments.forward, packing.sequences, shape.key_value_heads);
+  for_chunks_of(function, shape.head_width, [&](auto chunks) {
+    query_kernel<T, chunks.value><<<queries, cuda::kThreads>>>(arguments);
     cuda::check_launch(function);
-    key_kernel<T, chunks.value><<<grid, cuda::kThreads>>>(arguments);
+    key_kernel<T, chunks.value><<<keys, cuda::kThreads>>>(arguments);
     cuda::check_launch(function);
   });
 }
 
-template void attention_backward<float>(Queue&, const Packing&, Index, Index, float, const Dropout&,
+template void attention_backward<float>(Queue&, const Packing&, const AttentionShape&, float, const Dropout&,
                                         const float*, const float*, const float*, float*);
-template void attention_backward<double>(Queue&, const Packing&, Index, Index, double,
+template void attention_backward<double>(Queue&, const Packing&, const AttentionShape&, double,
                                          const Dropout&, const double*, const double*,
                                          const double*, double*);
 

@@ -46,14 +46,15 @@ __global__ void __launch_bounds__(cuda::kThreads)
   const HeadRows<T> values = place.rows(a, 2);
   RunningSoftmax<T> softmax;
   Sums<T, chunks> sums = {};
-  for (Index key0 = 0; key0 < place.length; key0 += kTile<T>) {
+  for (Index key0 = 0; key0 < place.keys_end(a); key0 += kTile<T>) {
     draw_mask(a, place, place.row0, key0, shared);
     T scores[kMicro<T>][kMicro<T>];
-    multiply_rows(queries, place.row0, keys, key0, a.head_width, shared, scores);
+    multiply_rows(queries, place.row0, keys, key0, a.shape.head_width, shared, scores);
 #pragma unroll
     for (int i = 0; i < kMicro<T>; ++i) {
       for (int j = 0; j < kMicro<T>; ++j) {
-        scores[i][j] = key0 + tile_column(j) < place.length ? a.scale * scores[i][j] : T(-INFINITY);
+        const Index query = place.row0 + tile_row<T>(i);
+        scores[i][j] = place.sees(a, query, key0 + tile_column(j)) ? a.scale * scores[i][j] : T(-INFINITY);
       }
       const T correction = softmax.add(i, scores[i]);
 #pragma unroll
@@ -65,13 +66,13 @@ __global__ void __launch_bounds__(cuda::kThreads)
             is_kept(a, shared, i, j) ? scores[i][j] : T(0);
       }
     }
-    add_weighted_rows<false, T, chunks>(values, key0, a.head_width, shared, sums);
+    add_weighted_rows<false, T, chunks>(values, key0, a.shape.head_width, shared, sums);
   }
-  const Index stride = a.heads * a.head_width;
+  const Index stride = a.shape.heads * a.shape.head_width;
   store_sums<T, chunks>(
-      sums, place.row0, place.length, a.head_width,
+      sums, place.row0, place.length, a.shape.head_width,
       [&](int i) { return a.keep_scale / softmax.total[i]; },
-      out + place.offset * stride + place.head * a.head_width, stride);
+      out + place.offset * stride + place.head * a.shape.head_width, stride);
   if (!log_sum_exp || thread_column() != 0) return;
   for (int i = 0; i < kMicro<T>; ++i) {
     const Index row = place.row0 + tile_row<T>(i);
@@ -85,23 +86,23 @@ __global__ void __launch_bounds__(cuda::kThreads)
 }  // namespace
 
 template <class T>
-void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
+void attention_forward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
                        const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
   const char* function = "attention_forward";
-  if (packing.tokens <= 0 || heads <= 0) return;
-  queue.work.attention_flops += 4 * heads * head_width * packing.squared_lengths;
-  const auto arguments = attention_arguments(packing, heads, head_width, scale, dropout, qkv);
-  for_chunks_of(function, head_width, [&](auto chunks) {
+  if (packing.tokens <= 0 || shape.heads <= 0) return;
+  queue.work.attention_flops += 4 * shape.width() * shape.seen(packing);
+  const auto arguments = attention_arguments(packing, shape, scale, dropout, qkv);
+  for_chunks_of(function, shape.head_width, [&](auto chunks) {
     forward_kernel<T, chunks.value>
-        <<<attention_grid(arguments, packing.sequences), cuda::kThreads>>>(arguments, out,
+        <<<attention_grid(arguments, packing.sequences, shape.heads), cuda::kThreads>>>(arguments, out,
                                                                            log_sum_exp);
   });
   cuda::check_launch(function);
 }
 
-template void attention_forward<float>(Queue&, const Packing&, Index, Index, float, const Dropout&,
+template void attention_forward<float>(Queue&, const Packing&, const AttentionShape&, float, const Dropout&,
                                        const float*, float*, float*);
-template void attention_forward<double>(Queue&, const Packing&, Index, Index, double,
+template void attention_forward<double>(Queue&, const Packing&, const AttentionShape&, double,
                                         const Dropout&, const double*, double*, double*);
 
 }  // namespace metatt::autodiff::backend

@@ -11,6 +11,8 @@ namespace {
 
 constexpr double kInverseSqrt2 = 0.70710678118654752440;
 constexpr double kInverseSqrtTwoPi = 0.39894228040143267794;
+constexpr double kTwoRootTwoOverPi = 1.59576912160573071176;
+constexpr double kCubic = 0.044715;
 
 /// Φ(t), the normal distribution; by erfc, which keeps its digits where 1 + erf cancels.
 template <class T>
@@ -23,6 +25,26 @@ __device__ T gelu_derivative(T t) {
   return normal_distribution(t) + t * T(kInverseSqrtTwoPi) * exp(T(-0.5) * t * t);
 }
 
+template <class T>
+__device__ T logistic(T t) {
+  return T(1) / (T(1) + exp(-t));
+}
+
+/// What the chosen GELU keeps of t: Φ(t), or (1 + tanh(u))/2 = σ(2u).
+template <class T>
+__device__ T gelu_share(Gelu kind, T t) {
+  if (kind == Gelu::exact) return normal_distribution(t);
+  return logistic(T(kTwoRootTwoOverPi) * t * (T(1) + T(kCubic) * t * t));
+}
+
+template <class T>
+__device__ T gelu_slope(Gelu kind, T t) {
+  if (kind == Gelu::exact) return gelu_derivative(t);
+  const T u = T(kTwoRootTwoOverPi) * t * (T(1) + T(kCubic) * t * t);
+  const T kept = logistic(u), rest = logistic(-u);
+  return kept + t * kept * rest * T(kTwoRootTwoOverPi) * (T(1) + T(3 * kCubic) * t * t);
+}
+
 }  // namespace
 
 template <class T>
@@ -32,19 +54,53 @@ void broadcast_bias(Queue&, Index rows, Index width, const T* bias, T* y, Index 
 }
 
 template <class T>
-void bias_gelu_forward(Queue&, Index rows, Index width, const T* x, const T* bias, T* y) {
+void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias, T* y) {
   cuda::for_each_element("bias_gelu_forward", rows, width, [=] __device__(Index i, Index j) {
     const T t = x[i * width + j] + (bias ? bias[j] : T(0));
-    y[i * width + j] = t * normal_distribution(t);
+    y[i * width + j] = t * gelu_share(kind, t);
   });
 }
 
 template <class T>
-void bias_gelu_backward(Queue&, Index rows, Index width, const T* x, const T* bias, const T* dy,
+void bias_gelu_backward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias, const T* dy,
                         T* dx) {
   cuda::for_each_element("bias_gelu_backward", rows, width, [=] __device__(Index i, Index j) {
     const T t = x[i * width + j] + (bias ? bias[j] : T(0));
-    dx[i * width + j] = gelu_derivative(t) * dy[i * width + j];
+    dx[i * width + j] = gelu_slope(kind, t) * dy[i * width + j];
+  });
+}
+
+template <class T>
+void swiglu_forward(Queue&, Index rows, Index width, const T* x, T* y) {
+  cuda::for_each_element("swiglu_forward", rows, width, [=] __device__(Index i, Index j) {
+    const T gate = x[i * 2 * width + j];
+    y[i * width + j] = gate * logistic(gate) * x[i * 2 * width + width + j];
+  });
+}
+
+template <class T>
+void swiglu_backward(Queue&, Index rows, Index width, const T* x, const T* dy, T* dx) {
+  cuda::for_each_element("swiglu_backward", rows, width, [=] __device__(Index i, Index j) {
+    const Index at = i * 2 * width + j;
+    const T gate = x[at];
+    const T s = logistic(gate);
+    const T above = dy[i * width + j];
+    dx[at] = above * x[at + width] * s * (T(1) + gate * (T(1) - s));
+    dx[at + width] = above * gate * s;
+  });
+}
+
+template <class T>
+void rotate_heads(Queue&, Index tokens, Index heads, Index head_width, Index ld,
+                  const std::int32_t* positions, const T* table, bool back, T* x) {
+  const Index half = head_width / 2;
+  cuda::for_each_element("rotate_heads", tokens, heads * half, [=] __device__(Index t, Index k) {
+    const Index i = k % half;
+    const T* angle = table + positions[t] * head_width + 2 * i;
+    T* first = x + t * ld + k / half * head_width + i;
+    const T a = first[0], b = first[half], sine = back ? -angle[1] : angle[1];
+    first[0] = a * angle[0] - b * sine;
+    first[half] = b * angle[0] + a * sine;
   });
 }
 
@@ -108,8 +164,11 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
 
 #define METATT_ELEMENTWISE(T)                                                                  \
   template void broadcast_bias<T>(Queue&, Index, Index, const T*, T*, Index);                  \
-  template void bias_gelu_forward<T>(Queue&, Index, Index, const T*, const T*, T*);            \
-  template void bias_gelu_backward<T>(Queue&, Index, Index, const T*, const T*, const T*, T*); \
+  template void bias_gelu_forward<T>(Queue&, Gelu, Index, Index, const T*, const T*, T*);            \
+  template void bias_gelu_backward<T>(Queue&, Gelu, Index, Index, const T*, const T*, const T*, T*); \
+  template void swiglu_forward<T>(Queue&, Index, Index, const T*, T*);            \
+  template void swiglu_backward<T>(Queue&, Index, Index, const T*, const T*, T*); \
+  template void rotate_heads<T>(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*, bool, T*); \
   template void tanh_forward<T>(Queue&, Index, const T*, T*);                                  \
   template void tanh_backward<T>(Queue&, Index, const T*, const T*, T*);                       \
   template void scale_by<T>(Queue&, Index, const T*, T*);                                      \

@@ -72,6 +72,35 @@ __global__ void backward_kernel(Index rows, Index width, const T* dy, const T* n
   }
 }
 
+template <class T>
+__global__ void rms_forward_kernel(Index rows, Index width, const T* x, const T* gamma, T epsilon,
+                                   T* y, T* inverse_root) {
+  for (Index row = blockIdx.x; row < rows; row += gridDim.x) {
+    const Index start = row * width;
+    T squares = 0;
+    for (Index j = threadIdx.x; j < width; j += kThreads) squares += x[start + j] * x[start + j];
+    const T factor = T(1) / sqrt(block_sum(squares) / static_cast<T>(width) + epsilon);
+    for (Index j = threadIdx.x; j < width; j += kThreads) y[start + j] = x[start + j] * factor * gamma[j];
+    if (inverse_root && threadIdx.x == 0) inverse_root[row] = factor;
+  }
+}
+
+/// dx = r · (g − x̂ · mean(g · x̂)), g = dy · gamma, x̂ = x · r.
+template <class T>
+__global__ void rms_backward_kernel(Index rows, Index width, const T* dy, const T* x,
+                                    const T* inverse_root, const T* gamma, T beta_dx, T* dx) {
+  for (Index row = blockIdx.x; row < rows; row += gridDim.x) {
+    const Index start = row * width;
+    T product = 0;
+    for (Index j = threadIdx.x; j < width; j += kThreads) product += dy[start + j] * gamma[j] * x[start + j];
+    const T factor = inverse_root[row];
+    const T slope = block_sum(product) * factor * factor * factor / static_cast<T>(width);
+    for (Index j = threadIdx.x; j < width; j += kThreads) {
+      accumulate_into(dx[start + j], beta_dx, factor * dy[start + j] * gamma[j] - slope * x[start + j]);
+    }
+  }
+}
+
 constexpr Index kRowsOfChunk = 256;  ///< rows that one block sums in column_chunks_kernel
 
 /// partials[chunk][j] = Σ over the rows of the chunk of term(i, j), by a block of 32 columns.
@@ -164,6 +193,33 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
   sum_columns("column_sums", rows, width, term, beta, out);
 }
 
+template <class T>
+void rms_norm_forward(Queue&, Index rows, Index width, const T* x, const T* gamma, T epsilon, T* y,
+                      T* inverse_root) {
+  if (rows <= 0) return;
+  rms_forward_kernel<<<cuda::grid_for(rows), kThreads>>>(rows, width, x, gamma, epsilon, y,
+                                                         inverse_root);
+  cuda::check_launch("rms_norm_forward");
+}
+
+template <class T>
+void rms_norm_backward(Queue&, Index rows, Index width, const T* dy, const T* x,
+                       const T* inverse_root, const T* gamma, T beta_dx, T* dx) {
+  if (rows <= 0) return;
+  rms_backward_kernel<<<cuda::grid_for(rows), kThreads>>>(rows, width, dy, x, inverse_root, gamma,
+                                                          beta_dx, dx);
+  cuda::check_launch("rms_norm_backward");
+}
+
+template <class T>
+void rms_norm_parameter_gradient(Queue&, Index rows, Index width, const T* dy, const T* x,
+                                 const T* inverse_root, T beta, T* dgamma) {
+  const auto term = [=] __device__(Index i, Index j) {
+    return dy[i * width + j] * x[i * width + j] * inverse_root[i];
+  };
+  sum_columns("rms_norm_parameter_gradient", rows, width, term, beta, dgamma);
+}
+
 #define METATT_NORMALISATION(T)                                                                    \
   template void residual_layer_norm_forward<T>(Queue&, Index, Index, const T*, const T*, const T*, \
                                                const Dropout&, const T*, const T*, T, T*, T*, T*); \
@@ -171,6 +227,9 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
                                                 const T*, const T*, const Dropout&, T, T*, T*);    \
   template void layer_norm_parameter_gradients<T>(Queue&, Index, Index, const T*, const T*, T, T*, \
                                                   T, T*);                                          \
+  template void rms_norm_forward<T>(Queue&, Index, Index, const T*, const T*, T, T*, T*);          \
+  template void rms_norm_backward<T>(Queue&, Index, Index, const T*, const T*, const T*, const T*, T, T*); \
+  template void rms_norm_parameter_gradient<T>(Queue&, Index, Index, const T*, const T*, const T*, T, T*); \
   template void column_sums<T>(Queue&, Index, Index, const T*, T, T*);
 
 METATT_NORMALISATION(float)

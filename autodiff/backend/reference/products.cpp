@@ -18,42 +18,42 @@ double dot(Index count, const T* x, const T* y) {
   return sum;
 }
 
-/// One head of one sequence inside the packed matrices.
+/// One query head of one sequence inside the packed matrices.
 struct Head {
   Index start;   ///< first row of the sequence
   Index length;  ///< rows of the sequence
   Index head;
-  Index heads;
-  Index head_width;
+  AttentionShape shape;
   Index longest8;  ///< row length of the dropout mask
 
-  Index width() const { return heads * head_width; }
   /// Where the query, key or value (part 0, 1, 2) of row i begins in a matrix like qkv.
   Index part(int part, Index i) const {
-    return (start + i) * 3 * width() + part * width() + head * head_width;
+    const Index shared = shape.heads + head / shape.group();
+    const Index column[] = {head, shared, shared + shape.key_value_heads};
+    return (start + i) * shape.joined_width() + column[part] * shape.head_width;
   }
   /// Where row i begins in a matrix like out.
-  Index out(Index i) const { return (start + i) * width() + head * head_width; }
-  Index mask(Index i, Index j) const { return ((start + i) * heads + head) * longest8 + j; }
-  /// scale · Q_i · K_j for all j.
+  Index out(Index i) const { return (start + i) * shape.width() + head * shape.head_width; }
+  Index mask(Index i, Index j) const { return ((start + i) * shape.heads + head) * longest8 + j; }
+  /// scale · Q_i · K_j for all j that i sees.
   template <class T>
   std::vector<double> scores(T scale, const T* qkv, Index i) const {
     std::vector<double> row;
-    for (Index j = 0; j < length; ++j) {
-      row.push_back(double(scale) * dot(head_width, qkv + part(0, i), qkv + part(1, j)));
+    for (Index j = 0; j < (shape.causal ? i + 1 : length); ++j) {
+      row.push_back(double(scale) * dot(shape.head_width, qkv + part(0, i), qkv + part(1, j)));
     }
     return row;
   }
 };
 
-std::vector<Head> heads_of(const Packing& packing, Index heads, Index head_width) {
+std::vector<Head> heads_of(const Packing& packing, const AttentionShape& shape) {
   const Index longest8 = (packing.longest + 7) / 8 * 8;
   std::vector<Head> all;
   for (Index s = 0; s < packing.sequences; ++s) {
     const Index start = packing.offsets[s];
     const Index length = packing.offsets[s + 1] - start;
-    for (Index h = 0; h < heads; ++h) {
-      all.push_back({start, length, h, heads, head_width, longest8});
+    for (Index h = 0; h < shape.heads; ++h) {
+      all.push_back({start, length, h, shape, longest8});
     }
   }
   return all;
@@ -64,9 +64,9 @@ std::vector<Head> heads_of(const Packing& packing, Index heads, Index head_width
 // --- attention ---------------------------------------------------------------------------------
 
 template <class T>
-void attention_forward(Queue& queue, const Packing& packing, Index heads, Index head_width, T scale,
+void attention_forward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
                        const Dropout& dropout, const T* qkv, T* out, T* log_sum_exp) {
-  for (const Head& head : heads_of(packing, heads, head_width)) {
+  for (const Head& head : heads_of(packing, shape)) {
     for (Index i = 0; i < head.length; ++i) {
       const std::vector<double> scores = head.scores(scale, qkv, i);
       const double largest = *std::max_element(scores.begin(), scores.end());
@@ -77,25 +77,26 @@ void attention_forward(Queue& queue, const Packing& packing, Index heads, Index 
         log_sum_exp[row] = static_cast<T>(largest + std::log(sum));
       }
       std::vector<double> P(scores.size());
-      for (Index j = 0; j < head.length; ++j) {
+      for (Index j = 0; j < static_cast<Index>(scores.size()); ++j) {
         P[j] = std::exp(scores[j] - largest) / sum * mask_factor(dropout, head.mask(i, j));
       }
-      for (Index c = 0; c < head_width; ++c) {
+      for (Index c = 0; c < shape.head_width; ++c) {
         double value = 0;
-        for (Index j = 0; j < head.length; ++j) value += P[j] * double(qkv[head.part(2, j) + c]);
+        for (Index j = 0; j < static_cast<Index>(scores.size()); ++j)
+          value += P[j] * double(qkv[head.part(2, j) + c]);
         out[head.out(i) + c] = static_cast<T>(value);
       }
     }
   }
-  queue.work.attention_flops += 4 * heads * head_width * packing.squared_lengths;
+  queue.work.attention_flops += 4 * shape.width() * shape.seen(packing);
 }
 
 template <class T>
-void attention_backward(Queue& queue, const Packing& packing, Index heads, Index head_width,
-                        T scale, const Dropout& dropout, const T* qkv, const T* log_sum_exp,
-                        const T* dout, T* dqkv) {
-  std::vector<double> gradient(static_cast<std::size_t>(packing.tokens * 3 * heads * head_width));
-  for (const Head& head : heads_of(packing, heads, head_width)) {
+void attention_backward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,
+                        const Dropout& dropout, const T* qkv, const T* log_sum_exp, const T* dout,
+                        T* dqkv) {
+  std::vector<double> gradient(static_cast<std::size_t>(packing.tokens * shape.joined_width()));
+  for (const Head& head : heads_of(packing, shape)) {
     for (Index i = 0; i < head.length; ++i) {
       const std::vector<double> scores = head.scores(scale, qkv, i);
       const T* dout_i = dout + head.out(i);
@@ -103,17 +104,17 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
       std::vector<double> P(scores.size());
       std::vector<double> dP(scores.size());
       double mean_dP = 0;
-      for (Index j = 0; j < head.length; ++j) {
+      for (Index j = 0; j < static_cast<Index>(scores.size()); ++j) {
         P[j] =
             std::exp(scores[j] - double(log_sum_exp[head.head * packing.tokens + head.start + i]));
-        dP[j] =
-            mask_factor(dropout, head.mask(i, j)) * dot(head_width, dout_i, qkv + head.part(2, j));
+        dP[j] = mask_factor(dropout, head.mask(i, j)) *
+                dot(shape.head_width, dout_i, qkv + head.part(2, j));
         mean_dP += P[j] * dP[j];
       }
-      for (Index j = 0; j < head.length; ++j) {
+      for (Index j = 0; j < static_cast<Index>(scores.size()); ++j) {
         const double dS = double(scale) * P[j] * (dP[j] - mean_dP);
         const double dropped = P[j] * mask_factor(dropout, head.mask(i, j));
-        for (Index c = 0; c < head_width; ++c) {
+        for (Index c = 0; c < shape.head_width; ++c) {
           gradient[head.part(0, i) + c] += dS * double(qkv[head.part(1, j) + c]);
           gradient[head.part(1, j) + c] += dS * double(qkv[head.part(0, i) + c]);
           gradient[head.part(2, j) + c] += dropped * double(dout_i[c]);
@@ -122,7 +123,25 @@ void attention_backward(Queue& queue, const Packing& packing, Index heads, Index
     }
   }
   for (std::size_t i = 0; i < gradient.size(); ++i) dqkv[i] = static_cast<T>(gradient[i]);
-  queue.work.attention_flops += 10 * heads * head_width * packing.squared_lengths;
+  queue.work.attention_flops += 10 * shape.width() * shape.seen(packing);
+}
+
+template <class T>
+void rotate_heads(Queue&, Index tokens, Index heads, Index head_width, Index ld,
+                  const std::int32_t* positions, const T* table, bool back, T* x) {
+  for (Index t = 0; t < tokens; ++t) {
+    for (Index head = 0; head < heads; ++head) {
+      for (Index i = 0; i < head_width / 2; ++i) {
+        const T* angle = table + positions[t] * head_width + 2 * i;
+        T& first = x[t * ld + head * head_width + i];
+        T& second = x[t * ld + head * head_width + head_width / 2 + i];
+        const double a = double(first), b = double(second), cosine = double(angle[0]);
+        const double sine = back ? -double(angle[1]) : double(angle[1]);
+        first = static_cast<T>(a * cosine - b * sine);
+        second = static_cast<T>(b * cosine + a * sine);
+      }
+    }
+  }
 }
 
 // --- low-rank path of the adapters -------------------------------------------------------------
@@ -180,6 +199,7 @@ void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alph
 
 METATT_INSTANTIATE(attention_forward)
 METATT_INSTANTIATE(attention_backward)
+METATT_INSTANTIATE(rotate_heads)
 METATT_INSTANTIATE(low_rank_project)
 METATT_INSTANTIATE(low_rank_expand)
 METATT_INSTANTIATE(low_rank_gradient)

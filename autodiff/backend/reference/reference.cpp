@@ -16,13 +16,31 @@ double biased(const T* x, const T* bias, Index width, Index row, Index column) {
   return double(x[row * width + column]) + (bias ? double(bias[column]) : 0.0);
 }
 
+/// (1 + tanh(t/2))/2, with its digits where that cancels.
+double logistic(double t) {
+  return 1 / (1 + std::exp(-t));
+}
+
+/// √(2/π)·(t + 0.044715·t³), whose tanh is in the approximation of GELU, and its derivative.
+double tanh_argument(double t) {
+  return std::sqrt(2 * std::numbers::inv_pi) * (t + 0.044715 * t * t * t);
+}
+double tanh_argument_derivative(double t) {
+  return std::sqrt(2 * std::numbers::inv_pi) * (1 + 3 * 0.044715 * t * t);
+}
+
 /// gelu(t) = t · Φ(t); Φ by erfc, which keeps its digits where 1 + erf cancels.
-double gelu(double t) {
+double gelu(Gelu kind, double t) {
+  if (kind == Gelu::tanh) return t * logistic(2 * tanh_argument(t));
   return t * 0.5 * std::erfc(-t / std::numbers::sqrt2);
 }
 
 /// gelu'(t) = Φ(t) + t · φ(t).
-double gelu_derivative(double t) {
+double gelu_derivative(Gelu kind, double t) {
+  if (kind == Gelu::tanh) {
+    const double u = 2 * tanh_argument(t), kept = logistic(u);
+    return kept + t * kept * logistic(-u) * 2 * tanh_argument_derivative(t);
+  }
   const double density = std::exp(-t * t / 2) * std::numbers::inv_sqrtpi / std::numbers::sqrt2;
   return 0.5 * std::erfc(-t / std::numbers::sqrt2) + t * density;
 }
@@ -48,21 +66,46 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
 }
 
 template <class T>
-void bias_gelu_forward(Queue&, Index rows, Index width, const T* x, const T* bias, T* y) {
+void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                       T* y) {
   for (Index i = 0; i < rows; ++i) {
     for (Index j = 0; j < width; ++j) {
-      y[i * width + j] = static_cast<T>(gelu(biased(x, bias, width, i, j)));
+      y[i * width + j] = static_cast<T>(gelu(kind, biased(x, bias, width, i, j)));
     }
   }
 }
 
 template <class T>
-void bias_gelu_backward(Queue&, Index rows, Index width, const T* x, const T* bias, const T* dy,
-                        T* dx) {
+void bias_gelu_backward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                        const T* dy, T* dx) {
   for (Index i = 0; i < rows; ++i) {
     for (Index j = 0; j < width; ++j) {
-      const double slope = gelu_derivative(biased(x, bias, width, i, j));
+      const double slope = gelu_derivative(kind, biased(x, bias, width, i, j));
       dx[i * width + j] = static_cast<T>(slope * double(dy[i * width + j]));
+    }
+  }
+}
+
+template <class T>
+void swiglu_forward(Queue&, Index rows, Index width, const T* x, T* y) {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < width; ++j) {
+      const double gate = double(x[i * 2 * width + j]), up = double(x[i * 2 * width + width + j]);
+      y[i * width + j] = static_cast<T>(gate * logistic(gate) * up);
+    }
+  }
+}
+
+template <class T>
+void swiglu_backward(Queue&, Index rows, Index width, const T* x, const T* dy, T* dx) {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < width; ++j) {
+      const Index at = i * 2 * width + j;
+      const double gate = double(x[at]), up = double(x[at + width]),
+                   dy_ij = double(dy[i * width + j]);
+      const double s = logistic(gate);
+      dx[at] = static_cast<T>(dy_ij * up * (s + gate * s * (1 - s)));
+      dx[at + width] = static_cast<T>(dy_ij * gate * s);
     }
   }
 }
@@ -144,6 +187,49 @@ void layer_norm_parameter_gradients(Queue&, Index rows, Index width, const T* dy
     }
     if (dgamma) dgamma[j] = accumulated(beta_gamma, dgamma[j], gamma_sum);
     if (dbeta) dbeta[j] = accumulated(beta_beta, dbeta[j], beta_sum);
+  }
+}
+
+template <class T>
+void rms_norm_forward(Queue&, Index rows, Index width, const T* x, const T* gamma, T epsilon, T* y,
+                      T* inverse_root) {
+  for (Index i = 0; i < rows; ++i) {
+    double mean = 0;
+    for (Index j = 0; j < width; ++j)
+      mean += double(x[i * width + j]) * double(x[i * width + j]) / double(width);
+    const double factor = 1 / std::sqrt(mean + double(epsilon));
+    for (Index j = 0; j < width; ++j)
+      y[i * width + j] = static_cast<T>(double(x[i * width + j]) * factor * double(gamma[j]));
+    if (inverse_root) inverse_root[i] = static_cast<T>(factor);
+  }
+}
+
+template <class T>
+void rms_norm_backward(Queue&, Index rows, Index width, const T* dy, const T* x,
+                       const T* inverse_root, const T* gamma, T beta_dx, T* dx) {
+  for (Index i = 0; i < rows; ++i) {
+    // dx = r · (g − x̂ · mean(g · x̂)), g = dy · gamma, x̂ = x · r.
+    const double r = double(inverse_root[i]);
+    double mean = 0;
+    for (Index j = 0; j < width; ++j)
+      mean += double(dy[i * width + j]) * double(gamma[j]) * double(x[i * width + j]) * r /
+              double(width);
+    for (Index j = 0; j < width; ++j) {
+      const Index at = i * width + j;
+      const double gradient = r * (double(dy[at]) * double(gamma[j]) - double(x[at]) * r * mean);
+      dx[at] = accumulated(beta_dx, dx[at], gradient);
+    }
+  }
+}
+
+template <class T>
+void rms_norm_parameter_gradient(Queue&, Index rows, Index width, const T* dy, const T* x,
+                                 const T* inverse_root, T beta, T* dgamma) {
+  for (Index j = 0; j < width; ++j) {
+    double sum = 0;
+    for (Index i = 0; i < rows; ++i)
+      sum += double(dy[i * width + j]) * double(x[i * width + j]) * double(inverse_root[i]);
+    dgamma[j] = accumulated(beta, dgamma[j], sum);
   }
 }
 
@@ -252,11 +338,16 @@ METATT_INSTANTIATE(broadcast_bias)
 METATT_INSTANTIATE(column_sums)
 METATT_INSTANTIATE(bias_gelu_forward)
 METATT_INSTANTIATE(bias_gelu_backward)
+METATT_INSTANTIATE(swiglu_forward)
+METATT_INSTANTIATE(swiglu_backward)
 METATT_INSTANTIATE(tanh_forward)
 METATT_INSTANTIATE(tanh_backward)
 METATT_INSTANTIATE(residual_layer_norm_forward)
 METATT_INSTANTIATE(residual_layer_norm_backward)
 METATT_INSTANTIATE(layer_norm_parameter_gradients)
+METATT_INSTANTIATE(rms_norm_forward)
+METATT_INSTANTIATE(rms_norm_backward)
+METATT_INSTANTIATE(rms_norm_parameter_gradient)
 METATT_INSTANTIATE(softmax_cross_entropy)
 METATT_INSTANTIATE(mean_squared_error)
 METATT_INSTANTIATE(scale_by)
