@@ -30,15 +30,15 @@ class StepBench {
  public:
   StepBench(const BenchOptions& o, const std::string& variant)
       : config_(o.config),
-        encoder_(config_, weights_, initial),
-        classifier_(encoder_, 2, initial),
+        backbone_(config_, weights_, initial),
+        classifier_(backbone_, 2, initial),
         labels_(static_cast<std::size_t>(o.batch)) {
     AdapterSettings settings;
     settings.rank = o.rank;
     const Method method = Method::named(variant, settings);
     if (method.kind == Method::Kind::adapter)
       adapter_ = make_adapter(method.adapter, config_, weights_);
-    mark_trained(method, encoder_, classifier_, /*pooler=*/false);
+    mark_trained(method, backbone_, classifier_, /*pooler=*/false);
     weights_.build_arena();
     optimiser_ = std::make_unique<AdamW<float>>(weights_, AdamWSettings{},
                                                 LinearSchedule{0, Index{1} << 40});
@@ -80,7 +80,7 @@ class StepBench {
 
   ModelConfig config_;
   Weights<float> weights_;
-  Encoder<float> encoder_;
+  Backbone<float> backbone_;
   Classifier<float> classifier_;
   std::unique_ptr<Adapter<float>> adapter_;
   std::unique_ptr<AdamW<float>> optimiser_;

@@ -34,8 +34,8 @@ void run_pretrain(PretrainOptions o) {
   const auto initial = [&](const std::string& name, const Shape& shape) {
     return initial_weight<float>(name, shape, o.settings.seed);
   };
-  const Encoder<float> encoder(o.config, weights, initial);
-  MaskedLanguageModel<float> model(encoder, initial);
+  const Backbone<float> backbone(o.config, weights, initial);
+  MaskedLanguageModel<float> model(backbone, initial);
   const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   std::cout << "encoder: " << o.config.num_hidden_layers << " layers, width "
             << o.config.hidden_size << ", " << o.config.vocab_size << " tokens, "

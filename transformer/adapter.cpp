@@ -10,18 +10,13 @@ namespace metatt::transformer {
 
 namespace {
 
-struct MatrixTypeNames {
-  const char* name;
-  const char* bert_module;
-};
-constexpr std::array<MatrixTypeNames, matrix_type_count> type_names{{
-    {"query", "attention.self.query"},
-    {"key", "attention.self.key"},
-    {"value", "attention.self.value"},
-    {"attention_output", "attention.output.dense"},
-    {"feed_forward_up", "intermediate.dense"},
-    {"feed_forward_down", "output.dense"},
-}};
+constexpr std::array<const char*, matrix_type_count> type_names{"query",
+                                                                "key",
+                                                                "value",
+                                                                "attention_output",
+                                                                "feed_forward_up",
+                                                                "feed_forward_down",
+                                                                "feed_forward_gate"};
 
 template <class T>
 using Maker = std::unique_ptr<Adapter<T>> (*)(const AdapterSettings&, const ModelConfig&,
@@ -46,27 +41,65 @@ const std::map<std::string, Maker<T>>& makers() {
 }  // namespace
 
 std::string matrix_type_name(MatrixType type) {
-  return type_names.at(static_cast<std::size_t>(type)).name;
+  return type_names.at(static_cast<std::size_t>(type));
 }
 
 MatrixType find_matrix_type(const std::string& name) {
   std::string known;
   for (int i = 0; i < matrix_type_count; ++i) {
-    if (name == type_names[static_cast<std::size_t>(i)].name) return static_cast<MatrixType>(i);
-    known += (i ? ", " : "") + std::string(type_names[static_cast<std::size_t>(i)].name);
+    if (name == type_names[static_cast<std::size_t>(i)]) return static_cast<MatrixType>(i);
+    known += (i ? ", " : "") + std::string(type_names[static_cast<std::size_t>(i)]);
   }
   tn::fail("target_modules: expected names out of ", known, "; found \"", name, "\"");
 }
 
-std::string bert_module(MatrixType type) {
-  return type_names.at(static_cast<std::size_t>(type)).bert_module;
+const char* module_of(const Family& family, MatrixType type) {
+  const ModuleNames& names = family.names;
+  switch (type) {
+    case MatrixType::query:
+      return names.query;
+    case MatrixType::key:
+      return names.key;
+    case MatrixType::value:
+      return names.value;
+    case MatrixType::attention_output:
+      return names.attention_output;
+    case MatrixType::feed_forward_up:
+      return names.up;
+    case MatrixType::feed_forward_down:
+      return names.down;
+    case MatrixType::feed_forward_gate:
+      return names.gate;
+  }
+  return nullptr;
+}
+
+std::vector<MatrixType> matrix_types(const Family& family) {
+  std::vector<MatrixType> types;
+  for (int t = 0; t < matrix_type_count; ++t)
+    if (const auto type = static_cast<MatrixType>(t);
+        family.gated || type != MatrixType::feed_forward_gate)
+      types.push_back(type);
+  return types;
 }
 
 MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type) {
   const Index d = config.hidden_size, f = config.intermediate_size;
-  if (type == MatrixType::feed_forward_up) return {d, f};
-  if (type == MatrixType::feed_forward_down) return {f, d};
-  return {d, d};
+  switch (type) {
+    case MatrixType::query:
+      return {d, config.query_width()};
+    case MatrixType::key:
+    case MatrixType::value:
+      return {d, config.key_value_width()};
+    case MatrixType::attention_output:
+      return {config.query_width(), d};
+    case MatrixType::feed_forward_gate:
+    case MatrixType::feed_forward_up:
+      return {d, f};
+    case MatrixType::feed_forward_down:
+      break;
+  }
+  return {f, d};
 }
 
 void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& config) {
@@ -75,7 +108,10 @@ void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& 
                          std::greater_equal<>()) != settings.targets.end())
     tn::fail(
         "target_modules: expected each name once, in the order query, key, value, "
-        "attention_output, feed_forward_up, feed_forward_down");
+        "attention_output, feed_forward_up, feed_forward_down, feed_forward_gate");
+  if (!config.family().gated && settings.targets.back() == MatrixType::feed_forward_gate)
+    tn::fail("target_modules: feed_forward_gate: the family \"", config.model_type,
+             "\" has no gate");
   if (settings.rank < 1 || settings.rank > config.hidden_size)
     tn::fail("rank: expected 1 … ", config.hidden_size, " (the width of the model), found ",
              settings.rank);

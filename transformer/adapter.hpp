@@ -15,16 +15,28 @@
 
 namespace metatt::transformer {
 
-/// The matrices of an encoder layer that an adapter may update, in the order of the type mode.
-enum class MatrixType { query, key, value, attention_output, feed_forward_up, feed_forward_down };
-inline constexpr int matrix_type_count = 6;
+/// The matrices of a layer that an adapter may update, in the order of the type mode.
+enum class MatrixType {
+  query,
+  key,
+  value,
+  attention_output,
+  feed_forward_up,
+  feed_forward_down,
+  feed_forward_gate  ///< where there is one
+};
+inline constexpr int matrix_type_count = 7;
 
 /// "query", "attention_output", …; the names of --target_modules.
 std::string matrix_type_name(MatrixType type);
 /// Throws Error listing the names.
 MatrixType find_matrix_type(const std::string& name);
-/// "attention.self.query", …: the module inside a layer, as Hugging Face's BERT calls it.
-std::string bert_module(MatrixType type);
+/// "attention.self.query", …: the module inside a layer, as the family's files call it; null where
+/// the family does not have it as a matrix of its own.
+const char* module_of(const Family& family, MatrixType type);
+
+/// All that the family has.
+std::vector<MatrixType> matrix_types(const Family& family);
 
 /// Input and output width of a matrix type.
 struct MatrixExtents {

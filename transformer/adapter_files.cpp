@@ -58,16 +58,27 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
   return shapes;
 }
 
+/// The module that PEFT adapts. Throws Error where the family's files join it with others.
+std::string exported_module(const Family& family, MatrixType type) {
+  const char* module = module_of(family, type);
+  if (!module)
+    tn::fail("export: \"", matrix_type_name(type), "\" is no module of its own in the family \"",
+             family.model_type, "\"");
+  return module;
+}
+
 /// The adapted modules for PEFT, which matches the ends of module names. "output.dense" is the end
 /// of "attention.output.dense" too, so where it occurs a regular expression takes the whole name.
-nlohmann::json peft_targets(const AdapterSettings& settings) {
+nlohmann::json peft_targets(const Family& family, const AdapterSettings& settings) {
   std::vector<std::string> modules;
   std::string expression;
   for (const MatrixType type : settings.targets) {
-    modules.push_back(bert_module(type));
+    modules.emplace_back(exported_module(family, type));
     expression += (expression.empty() ? "" : "|") + modules.back();
   }
-  if (settings.targets.back() != MatrixType::feed_forward_down) return modules;
+  if (std::string(family.model_type) == "distilbert" ||
+      settings.targets.back() != MatrixType::feed_forward_down)
+    return modules;
   return ".*\\.layer\\.\\d+\\.(" + expression + ")";
 }
 
@@ -182,14 +193,15 @@ void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& 
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   const auto& settings = model.adapter()->settings();
   const std::string prefix = "base_model.model.";
+  const Family& family = model.config().family();
   std::vector<NamedTensor<T>> tensors;
   Index rank = 0;
   for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer)
     for (const MatrixType type : settings.targets) {
       const auto [A, B] = model.adapter()->lora_factors(layer, type);
       rank = A.extent(0);  // the same at every site
-      const std::string site =
-          prefix + "bert.encoder.layer." + std::to_string(layer) + "." + bert_module(type);
+      const std::string site = prefix + family.names.prefix + family.names.layers +
+                               std::to_string(layer) + "." + exported_module(family, type);
       tensors.push_back({site + ".lora_A.weight", A});
       tensors.push_back({site + ".lora_B.weight", B});
     }
@@ -198,7 +210,7 @@ void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& 
   for (const auto& own : model.own_tensors()) {
     if (own.name.starts_with("classifier.")) tensors.push_back({prefix + own.name, own.tensor});
     if (own.name.starts_with("pooler."))
-      tensors.push_back({prefix + "bert." + own.name, own.tensor});
+      tensors.push_back({prefix + family.names.prefix + own.name, own.tensor});
   }
   check_finite("export", tensors);
   write_safetensors<T>(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
@@ -211,7 +223,7 @@ void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& 
                                               {"bias", "none"},
                                               {"fan_in_fan_out", false},
                                               {"inference_mode", true},
-                                              {"target_modules", peft_targets(settings)},
+                                              {"target_modules", peft_targets(family, settings)},
                                               {"modules_to_save", saved_modules}});
 }
 
@@ -230,10 +242,10 @@ void write_merged_model(const tn::OutputFolder& folder, const ClassifierModel<T>
                         A.extent(1), T(1), weight.mutable_data(), weight.extent(1));
       return weight;
     };
-  auto tensors = encoder_tensors(model.encoder(), add_update);
-  const auto& weights = model.encoder().weights();
+  auto tensors = backbone_tensors(model.backbone(), add_update);
+  const auto& weights = model.backbone().weights();
   for (const auto id : model.classifier().pooler_ids())
-    tensors.push_back({"bert." + weights.name(id), weights.value(id)});
+    tensors.push_back({model.config().family().names.prefix + weights.name(id), weights.value(id)});
   for (const auto id : model.classifier().head_ids())
     tensors.push_back({weights.name(id), weights.value(id)});
   check_finite("merge", tensors);

@@ -13,6 +13,13 @@ autodiff::Indices to_indices(std::span<const std::int32_t> values) {
   return autodiff::Indices::from({static_cast<Index>(values.size())}, values);
 }
 
+autodiff::Indices shifted(const autodiff::Indices& values, Index by) {
+  if (by == 0) return values;
+  std::vector<std::int32_t> result = values.to_vector();
+  for (std::int32_t& value : result) value += static_cast<std::int32_t>(by);
+  return to_indices(result);
+}
+
 Batch Batch::pack(std::span<const EncodedText* const> texts) {
   std::vector<Index> lengths;
   std::vector<std::int32_t> ids, types, positions;

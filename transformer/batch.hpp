@@ -29,6 +29,9 @@ struct Batch {
 /// Token ids or row numbers as one tensor.
 autodiff::Indices to_indices(std::span<const std::int32_t> values);
 
+/// All numbers raised by `by`.
+autodiff::Indices shifted(const autodiff::Indices& values, tn::Index by);
+
 /// Tokenises rows to at most max_length tokens each.
 std::vector<Example> encode_rows(const WordPiece& tokenizer, std::span<const GlueRow> rows,
                                  tn::Index max_length);

@@ -10,9 +10,9 @@ namespace metatt::transformer {
 template <class T>
 Variable<T> Classifier<T>::logits(autodiff::Tape<T>& tape, const Batch& batch,
                                   const Adapter<T>* adapter, const DropoutRates& dropout) const {
-  const auto& weights = encoder_.weights();
+  const auto& weights = backbone_.weights();
   const auto use = [&](Id id) { return weights.use(tape, id); };
-  const Variable<T> hidden = encoder_.forward(tape, batch, adapter, dropout);
+  const Variable<T> hidden = backbone_.forward(tape, batch, adapter, dropout);
   const Variable<T> first = autodiff::gather_rows(tape, hidden, batch.sequences.first_rows());
   const Variable<T> pooled = autodiff::tanh(
       tape, autodiff::linear<T>(tape, first, use(pooler_weight_), use(pooler_bias_)));

@@ -1,7 +1,7 @@
 #pragma once
 /// Sequence classification and regression: an encoder, its pooler and a linear head.
 
-#include <metatt/transformer/encoder.hpp>
+#include <metatt/transformer/backbone.hpp>
 
 namespace metatt::transformer {
 
@@ -13,11 +13,10 @@ class Classifier {
   using Id = typename Weights<T>::Id;
 
   /// Adds pooler and head to the encoder's weights; the values come from initial(name, shape).
-  template <class Initial>
-  Classifier(const Encoder<T>& encoder, Index outputs, Initial&& initial);
+  Classifier(const Backbone<T>& backbone, Index outputs, const InitialWeight<T>& initial);
 
   Index outputs() const { return outputs_; }
-  const Encoder<T>& encoder() const { return encoder_; }
+  const Backbone<T>& backbone() const { return backbone_; }
   std::vector<Id> pooler_ids() const { return {pooler_weight_, pooler_bias_}; }
   std::vector<Id> head_ids() const { return {head_weight_, head_bias_}; }
 
@@ -29,18 +28,18 @@ class Classifier {
                    std::span<const double> labels) const;
 
  private:
-  const Encoder<T>& encoder_;
+  const Backbone<T>& backbone_;
   Index outputs_;
   Id pooler_weight_, pooler_bias_, head_weight_, head_bias_;
 };
 
 template <class T>
-template <class Initial>
-Classifier<T>::Classifier(const Encoder<T>& encoder, Index outputs, Initial&& initial)
-    : encoder_(encoder), outputs_(outputs) {
-  const Index d = encoder.config().hidden_size;
+Classifier<T>::Classifier(const Backbone<T>& backbone, Index outputs,
+                          const InitialWeight<T>& initial)
+    : backbone_(backbone), outputs_(outputs) {
+  const Index d = backbone.config().hidden_size;
   const auto add = [&](const std::string& name, const Shape& shape) {
-    return encoder.weights().add(name, initial(name, shape));
+    return backbone.weights().add(name, initial(name, shape));
   };
   pooler_weight_ = add("pooler.dense.weight", {d, d});
   pooler_bias_ = add("pooler.dense.bias", {d});

@@ -42,16 +42,16 @@ Variable<T> MaskedLanguageModel<T>::loss(Tape<T>& tape, const Batch& batch,
                                          const autodiff::Indices& rows,
                                          const autodiff::Indices& labels,
                                          const DropoutRates& dropout) const {
-  const auto use = [&](Id id) { return encoder_.weights().use(tape, id); };
-  const Variable<T> hidden = encoder_.forward(tape, batch, nullptr, dropout);
+  const auto use = [&](Id id) { return backbone_.weights().use(tape, id); };
+  const Variable<T> hidden = backbone_.forward(tape, batch, nullptr, dropout);
   const Variable<T> picked = autodiff::gather_rows(tape, hidden, rows);
   const Variable<T> dense = autodiff::bias_gelu(
       tape, autodiff::linear<T>(tape, picked, use(dense_weight_), {}), use(dense_bias_));
   const Variable<T> transformed = autodiff::residual_layer_norm(
-      tape, dense, {}, {}, {use(norm_gamma_), use(norm_beta_), encoder_.config().layer_norm_eps},
+      tape, dense, {}, {}, {use(norm_gamma_), use(norm_beta_), backbone_.config().layer_norm_eps},
       0.0);
   const Variable<T> logits =
-      autodiff::linear<T>(tape, transformed, use(encoder_.word_embeddings()), use(output_bias_));
+      autodiff::linear<T>(tape, transformed, use(backbone_.word_embeddings()), use(output_bias_));
   return autodiff::softmax_cross_entropy(tape, logits, labels);
 }
 

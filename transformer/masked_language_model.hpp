@@ -2,7 +2,7 @@
 /// An encoder that predicts hidden tokens (Devlin et al., arXiv:1810.04805,
 /// section 3.1).
 
-#include <metatt/transformer/encoder.hpp>
+#include <metatt/transformer/backbone.hpp>
 #include <metatt/transformer/tokenizers/wordpiece.hpp>
 
 #include <span>
@@ -18,10 +18,9 @@ class MaskedLanguageModel {
   using Id = typename Weights<T>::Id;
 
   /// Adds the head to the encoder's weights; the values come from initial(name, shape).
-  template <class Initial>
-  MaskedLanguageModel(const Encoder<T>& encoder, Initial&& initial);
+  MaskedLanguageModel(const Backbone<T>& backbone, const InitialWeight<T>& initial);
 
-  const Encoder<T>& encoder() const { return encoder_; }
+  const Backbone<T>& backbone() const { return backbone_; }
   /// Weights of the head without the tied matrix.
   std::vector<Id> head_ids() const;
 
@@ -30,24 +29,24 @@ class MaskedLanguageModel {
                    const autodiff::Indices& labels, const DropoutRates& dropout) const;
 
  private:
-  const Encoder<T>& encoder_;
+  const Backbone<T>& backbone_;
   Id dense_weight_, dense_bias_, norm_gamma_, norm_beta_, output_bias_;
 };
 
 template <class T>
-template <class Initial>
-MaskedLanguageModel<T>::MaskedLanguageModel(const Encoder<T>& encoder, Initial&& initial)
-    : encoder_(encoder) {
-  const Index d = encoder.config().hidden_size;
+MaskedLanguageModel<T>::MaskedLanguageModel(const Backbone<T>& backbone,
+                                            const InitialWeight<T>& initial)
+    : backbone_(backbone) {
+  const Index d = backbone.config().hidden_size;
   const std::string head = "cls.predictions.";
   const auto add = [&](const std::string& name, const Shape& shape) {
-    return encoder.weights().add(head + name, initial(head + name, shape));
+    return backbone.weights().add(head + name, initial(head + name, shape));
   };
   dense_weight_ = add("transform.dense.weight", {d, d});
   dense_bias_ = add("transform.dense.bias", {d});
   norm_gamma_ = add("transform.LayerNorm.weight", {d});
   norm_beta_ = add("transform.LayerNorm.bias", {d});
-  output_bias_ = add("bias", {encoder.config().vocab_size});
+  output_bias_ = add("bias", {backbone.config().vocab_size});
 }
 
 /// A batch whose tokens are partly hidden: the rows to predict and what stood there.

@@ -19,12 +19,12 @@ Method Method::named(const std::string& name, const AdapterSettings& settings) {
 }
 
 template <class T>
-void mark_trained(const Method& method, const Encoder<T>& encoder, const Classifier<T>& classifier,
-                  bool pooler) {
-  Weights<T>& weights = encoder.weights();
+void mark_trained(const Method& method, const Backbone<T>& backbone,
+                  const Classifier<T>& classifier, bool pooler) {
+  Weights<T>& weights = backbone.weights();
   const bool full = method.kind == Method::Kind::full;
   if (full)
-    for (const auto id : encoder.ids()) weights.train(id, encoder_group(weights.shape(id)));
+    for (const auto id : backbone.ids()) weights.train(id, backbone_group(weights.shape(id)));
   if (full || pooler)
     for (const auto id : classifier.pooler_ids()) weights.train(id, head_group(weights.shape(id)));
   for (const auto id : classifier.head_ids()) weights.train(id, head_group(weights.shape(id)));
@@ -46,23 +46,23 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
   if (static_cast<Index>(tokenizer_.vocabulary().size()) + 128 <= config_.vocab_size)
     tn::fail((base / "vocab.txt").string(), ": expected the ", config_.vocab_size,
              " entries of config.json's vocab_size, found ", tokenizer_.vocabulary().size());
-  const EncoderReader<T> reader(base / "model.safetensors");
-  const std::string further = "encoder.layer." + std::to_string(config_.num_hidden_layers);
-  if (reader.contains(further + ".attention.self.query.weight"))
+  const BackboneReader<T> reader(base, config_);
+  if (reader.has_further_layers())
     tn::fail((base / "config.json").string(), ": num_hidden_layers is ", config_.num_hidden_layers,
-             ", but model.safetensors has more layers (", further, ")");
-  encoder_ = std::make_unique<Encoder<T>>(config_, weights_, reader);
+             ", but model.safetensors has more layers (", config_.family().names.layers,
+             config_.num_hidden_layers, ")");
+  backbone_ = std::make_unique<Backbone<T>>(config_, weights_, reader);
   const bool new_pooler = source == HeadSource::fresh && !reader.contains("pooler.dense.weight");
   pooler_trained_ = pooler_trained.value_or(new_pooler);
   classifier_ = std::make_unique<Classifier<T>>(
-      *encoder_, outputs, [&](const std::string& name, const Shape& shape) {
+      *backbone_, outputs, [&](const std::string& name, const Shape& shape) {
         const bool pooler = name.starts_with("pooler");
         const bool fresh = pooler ? new_pooler : source == HeadSource::fresh;
         return fresh ? initial_weight<T>(name, shape, seed) : reader(name, shape);
       });
   if (method.kind == Method::Kind::adapter)
     adapter_ = make_adapter(method.adapter, config_, weights_, adapter_shapes);
-  mark_trained(method, *encoder_, *classifier_, pooler_trained_);
+  mark_trained(method, *backbone_, *classifier_, pooler_trained_);
   weights_.build_arena();
 }
 
@@ -118,7 +118,7 @@ std::vector<NamedTensor<T>> ClassifierModel<T>::own_tensors() const {
 
 template class ClassifierModel<float>;
 template class ClassifierModel<double>;
-template void mark_trained(const Method&, const Encoder<float>&, const Classifier<float>&, bool);
-template void mark_trained(const Method&, const Encoder<double>&, const Classifier<double>&, bool);
+template void mark_trained(const Method&, const Backbone<float>&, const Classifier<float>&, bool);
+template void mark_trained(const Method&, const Backbone<double>&, const Classifier<double>&, bool);
 
 }  // namespace metatt::transformer

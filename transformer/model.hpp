@@ -1,8 +1,8 @@
 #pragma once
 /// A sequence classifier put together from a base folder, a method and a seed.
 
+#include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/classifier.hpp>
-#include <metatt/transformer/encoder_files.hpp>
 #include <metatt/transformer/metatt4d.hpp>
 
 #include <filesystem>
@@ -26,8 +26,8 @@ struct Method {
 /// Marks what the method trains: the head, the pooler if `pooler` is set or everything is trained,
 /// and for `full` the encoder. An adapter marks its own tensors.
 template <class T>
-void mark_trained(const Method& method, const Encoder<T>& encoder, const Classifier<T>& classifier,
-                  bool pooler);
+void mark_trained(const Method& method, const Backbone<T>& backbone,
+                  const Classifier<T>& classifier, bool pooler);
 
 /// Where pooler and head come from.
 enum class HeadSource {
@@ -56,7 +56,7 @@ class ClassifierModel {
   const ModelConfig& config() const { return config_; }
   const WordPiece& tokenizer() const { return tokenizer_; }
   Weights<T>& weights() { return weights_; }
-  const Encoder<T>& encoder() const { return *encoder_; }
+  const Backbone<T>& backbone() const { return *backbone_; }
   const Classifier<T>& classifier() const { return *classifier_; }
   const Adapter<T>* adapter() const { return adapter_.get(); }
   /// `wanted`, or where it is 0 the smaller of `otherwise` and the model's positions. Throws Error
@@ -81,7 +81,7 @@ class ClassifierModel {
   ModelConfig config_;
   WordPiece tokenizer_;
   Weights<T> weights_;
-  std::unique_ptr<Encoder<T>> encoder_;
+  std::unique_ptr<Backbone<T>> backbone_;
   std::unique_ptr<Classifier<T>> classifier_;
   std::unique_ptr<Adapter<T>> adapter_;
   bool pooler_trained_ = false;

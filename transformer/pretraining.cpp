@@ -1,6 +1,6 @@
 #include <metatt/transformer/pretraining.hpp>
 
-#include <metatt/transformer/encoder_files.hpp>
+#include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/json.hpp>
 
 #include <nlohmann/json.hpp>
@@ -65,7 +65,7 @@ class Pretraining {
     const Lines texts = next_batch(step);
     Tape<float> tape(weights_.arena(), settings_.seed, static_cast<std::uint64_t>(step));
     const auto loss = model_.loss(tape, texts.masked.batch, texts.masked.rows, texts.masked.labels,
-                                  DropoutRates::of(model_.encoder().config()));
+                                  DropoutRates::of(model_.backbone().config()));
     const double value = loss.value.item();
     if (!std::isfinite(value)) diverge(step, texts, "the loss is " + std::to_string(value));
     constexpr Index steps_between_copies = 50;
@@ -83,9 +83,9 @@ class Pretraining {
 
  private:
   static Weights<float>& with_arena(MaskedLanguageModel<float>& model) {
-    auto& weights = model.encoder().weights();
-    for (const auto& ids : {model.encoder().ids(), model.head_ids()})
-      for (const auto id : ids) weights.train(id, encoder_group(weights.shape(id)));
+    auto& weights = model.backbone().weights();
+    for (const auto& ids : {model.backbone().ids(), model.head_ids()})
+      for (const auto id : ids) weights.train(id, backbone_group(weights.shape(id)));
     weights.build_arena();
     return weights;
   }
@@ -161,11 +161,11 @@ std::vector<std::string> read_corpus(const std::filesystem::path& file) {
 
 void write_pretrained(const tn::OutputFolder& folder, const MaskedLanguageModel<float>& model,
                       const WordPiece& tokenizer) {
-  auto tensors = encoder_tensors(model.encoder());
-  const auto& weights = model.encoder().weights();
+  auto tensors = backbone_tensors(model.backbone());
+  const auto& weights = model.backbone().weights();
   for (const auto id : model.head_ids()) tensors.push_back({weights.name(id), weights.value(id)});
   write_safetensors<float>(folder / "model.safetensors", tensors, {{"format", "pt"}});
-  nlohmann::json json = model_config_json(model.encoder().config());
+  nlohmann::json json = model_config_json(model.backbone().config());
   json["architectures"] = {"BertForMaskedLM"};
   write_json(folder / "config.json", json);
   std::string vocabulary;
@@ -173,7 +173,7 @@ void write_pretrained(const tn::OutputFolder& folder, const MaskedLanguageModel<
   tn::write_file_atomically(folder / "vocab.txt", vocabulary);
   write_json(folder / "tokenizer_config.json",
              {{"do_lower_case", true},
-              {"model_max_length", model.encoder().config().max_position_embeddings}});
+              {"model_max_length", model.backbone().config().max_position_embeddings}});
 }
 
 }  // namespace metatt::transformer

@@ -5,7 +5,7 @@ namespace metatt::transformer {
 using autodiff::ParameterArena;
 using autodiff::ParameterSpec;
 
-WeightGroup encoder_group(const Shape& shape) {
+WeightGroup backbone_group(const Shape& shape) {
   return shape.size() == 1 ? WeightGroup::not_decayed : WeightGroup::decayed;
 }
 

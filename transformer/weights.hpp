@@ -21,7 +21,7 @@ enum class WeightGroup { decayed = 0, not_decayed = 1, head = 2, head_not_decaye
 inline constexpr int weight_groups = 4;
 
 /// The group of an encoder's or a head's weight: vectors (biases, norms) do not decay.
-WeightGroup encoder_group(const Shape& shape);
+WeightGroup backbone_group(const Shape& shape);
 WeightGroup head_group(const Shape& shape);
 
 /// The weights of a model with its head and adapter. Add all, mark those to be trained, then call

@@ -152,8 +152,8 @@ void check_export(const WrittenAdapter<float>& written, Index rank) {
   std::size_t expected = 2;
   for (Index layer = 0; layer < 2; ++layer) {
     for (const MatrixType type : written.method.adapter.targets) {
-      const std::string site =
-          "base_model.model.bert.encoder.layer." + std::to_string(layer) + "." + bert_module(type);
+      const std::string site = "base_model.model.bert.encoder.layer." + std::to_string(layer) +
+                               "." + module_of(ModelConfig().family(), type);
       BOOST_TEST_CONTEXT(site) {
         const auto native =
             dense_update<float>(written.model->adapter()->lora_factors(layer, type));

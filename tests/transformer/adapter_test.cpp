@@ -42,7 +42,7 @@ std::unique_ptr<AssembledModel<T>> with_ranks(const ModelConfig& config,
       config, 2, small_adapter("metatt4d"), random_weight<T>,
       std::map<std::string, Shape>{{"adapter.G1", {widest, ranks[0]}},
                                    {"adapter.G2", {ranks[0], config.num_hidden_layers, ranks[1]}},
-                                   {"adapter.G3", {ranks[1], matrix_type_count, ranks[2]}},
+                                   {"adapter.G3", {ranks[1], 6, ranks[2]}},
                                    {"adapter.G4", {ranks[2], widest}}});
   randomise_adapter(*model->adapter, model->weights);
   return model;
@@ -50,13 +50,13 @@ std::unique_ptr<AssembledModel<T>> with_ranks(const ModelConfig& config,
 
 /// Logits of the bare model after the updates are added to its weights.
 std::vector<double> merged_logits(const AssembledModel<double>& model, const Batch& batch) {
-  const auto& config = model.encoder.config();
+  const auto& config = model.backbone.config();
   const auto initial = [&](const std::string& name, const Shape& shape) {
     return random_weight<double>(name, shape);
   };
   AssembledModel<double> merged(config, 2, Method::named("none", {}), initial);
   for (Index l = 0; l < config.num_hidden_layers; ++l) {
-    const auto& ids = merged.encoder.layers()[static_cast<std::size_t>(l)];
+    const auto& ids = merged.backbone.layers()[static_cast<std::size_t>(l)];
     const auto add = [&](auto id, Index first_row, MatrixType type) {
       const auto update = dense_update<double>(model.adapter->lora_factors(l, type));
       Tensor<double> weight = merged.weights.value(id);
@@ -65,12 +65,12 @@ std::vector<double> merged_logits(const AssembledModel<double>& model, const Bat
       merged.weights.set_value(id, weight);
     };
     const Index d = config.hidden_size;
-    add(ids.qkv_weight, 0, MatrixType::query);
-    add(ids.qkv_weight, d, MatrixType::key);
-    add(ids.qkv_weight, 2 * d, MatrixType::value);
-    add(ids.attention_output_weight, 0, MatrixType::attention_output);
-    add(ids.up_weight, 0, MatrixType::feed_forward_up);
-    add(ids.down_weight, 0, MatrixType::feed_forward_down);
+    add(ids.qkv.weight, 0, MatrixType::query);
+    add(ids.qkv.weight, d, MatrixType::key);
+    add(ids.qkv.weight, 2 * d, MatrixType::value);
+    add(ids.attention_output.weight, 0, MatrixType::attention_output);
+    add(ids.up.weight, 0, MatrixType::feed_forward_up);
+    add(ids.down.weight, 0, MatrixType::feed_forward_down);
   }
   return logits_of(merged, batch);
 }
@@ -203,9 +203,10 @@ BOOST_AUTO_TEST_CASE(export_train_and_forward_pass_agree_for_unequal_ranks) {
                  boost::test_tools::per_element());
       const Tensor<double> dense = train.train().to_dense();  // D_in × L × M × D_out
       for (Index l = 0; l < config.num_hidden_layers; ++l) {
-        for (int t = 0; t < matrix_type_count; ++t) {
-          const auto factors = model->adapter->lora_factors(l, static_cast<MatrixType>(t));
-          const auto [d_in, d_out] = matrix_extents(config, static_cast<MatrixType>(t));
+        for (const MatrixType type : matrix_types(config.family())) {
+          const auto t = static_cast<Index>(type);
+          const auto factors = model->adapter->lora_factors(l, type);
+          const auto [d_in, d_out] = matrix_extents(config, type);
           BOOST_TEST(factors.A.shape() == (Shape{std::min(ranks[0], ranks[2]), d_in}));
           BOOST_TEST(factors.B.shape() == (Shape{d_out, std::min(ranks[0], ranks[2])}));
           const Tensor<double> update = dense_update<double>(factors);

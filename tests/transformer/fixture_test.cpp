@@ -3,7 +3,7 @@
 
 #include "model_testing.hpp"
 
-#include <metatt/transformer/encoder_files.hpp>
+#include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/masked_language_model.hpp>
 
@@ -95,9 +95,10 @@ Tensor<T> golden_adapter(const Fixture& fixture, const std::string& prefix,
   const std::string start = "adapter.layer.";
   const auto dot = name.find('.', start.size());
   const auto type = find_matrix_type(name.substr(dot + 1, name.size() - dot - 3));
-  const std::string golden =
-      prefix + "bert.encoder.layer." + name.substr(start.size(), dot - start.size()) + "." +
-      bert_module(type) + (name.ends_with("U") ? ".lora_A.weight" : ".lora_B.weight");
+  const std::string golden = prefix + "bert.encoder.layer." +
+                             name.substr(start.size(), dot - start.size()) + "." +
+                             module_of(ModelConfig().family(), type) +
+                             (name.ends_with("U") ? ".lora_A.weight" : ".lora_B.weight");
   return tn::permute(fixture.array<T>(golden), std::array<int, 2>{1, 0});
 }
 
@@ -119,7 +120,7 @@ std::unique_ptr<AssembledModel<T>> adapted(const Fixture& fixture, const std::st
   }
   auto model = std::make_unique<AssembledModel<T>>(
       fixture.config, fixture.outputs(), Method::named(facts["adapter"], settings),
-      EncoderReader<T>(fixture.folder / "model.safetensors"), shapes);
+      BackboneReader<T>(fixture.folder, fixture.config), shapes);
   for (const auto id : model->adapter->tensors())
     model->weights.set_value(id, golden_adapter<T>(fixture, name + ".", model->weights.name(id)));
   return model;
@@ -169,7 +170,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(bare_models_agree_with_pytorch, T, Types) {
       const bool full = fixture.arrays.contains("base.gradient.bert.pooler.dense.weight");
       AssembledModel<T> model(fixture.config, fixture.outputs(),
                               Method::named(full ? "full" : "none", {}),
-                              EncoderReader<T>(fixture.folder / "model.safetensors"));
+                              BackboneReader<T>(fixture.folder, fixture.config));
       check_forward(fixture, "base.", model);
       auto& arena = model.weights.arena();
       for (Index p = 0; p < arena.count(); ++p) {
@@ -184,10 +185,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(bare_models_agree_with_pytorch, T, Types) {
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(the_masked_language_model_agrees_with_pytorch, T, Types) {
   const Fixture fixture("bert_masked_lm");
-  const EncoderReader<T> reader(fixture.folder / "model.safetensors");
+  const BackboneReader<T> reader(fixture.folder, fixture.config);
   Weights<T> weights;
-  const Encoder<T> encoder(fixture.config, weights, reader);
-  const MaskedLanguageModel<T> model(encoder, reader);
+  const Backbone<T> backbone(fixture.config, weights, reader);
+  const MaskedLanguageModel<T> model(backbone, reader);
   for (typename Weights<T>::Id id = 0; id < weights.count(); ++id)
     weights.train(id, WeightGroup::decayed);
   weights.build_arena();

@@ -23,8 +23,8 @@ BOOST_AUTO_TEST_CASE(a_model_folder_gives_the_weights_that_were_written) {
   const AssembledModel<float> expected(small_config(), 2, Method::named("none", {}),
                                        random_weight<float>);
   BOOST_TEST((model.config() == small_config()));
-  for (const auto id : expected.encoder.ids()) BOOST_TEST_CONTEXT(expected.weights.name(id)) {
-      const auto& weights = model.encoder().weights();
+  for (const auto id : expected.backbone.ids()) BOOST_TEST_CONTEXT(expected.weights.name(id)) {
+      const auto& weights = model.backbone().weights();
       BOOST_TEST(weights.value(weights.find(expected.weights.name(id))).to_vector() ==
                      expected.weights.value(id).to_vector(),
                  boost::test_tools::per_element());
@@ -44,17 +44,17 @@ BOOST_AUTO_TEST_CASE(what_is_trained_follows_from_the_method) {
   BOOST_TEST((counts("metatt4d") == std::pair(2 * d * 2 + (2 + 2) * 4, head)));
   BOOST_TEST((counts("lora") == std::pair(2 * 2 * 2 * 2 * d, head)));
   // Tables and their norm, then per layer four d × d, two d × f, their biases and two norms.
-  const Index f = 12, encoder = (24 + 16 + 2) * d + 2 * d +
-                                2 * (4 * d * d + 4 * d + 2 * d * f + f + d + 2 * 2 * d);
-  BOOST_TEST((counts("full") == std::pair(encoder, head + pooler)));
+  const Index f = 12, backbone = (24 + 16 + 2) * d + 2 * d +
+                                 2 * (4 * d * d + 4 * d + 2 * d * f + f + d + 2 * 2 * d);
+  BOOST_TEST((counts("full") == std::pair(backbone, head + pooler)));
 }
 
 BOOST_AUTO_TEST_CASE(a_model_without_pooler_gets_a_new_one_that_is_trained) {
   const TemporaryFolder folder;
   write_small_model(folder.path());
   Weights<float> weights;
-  const Encoder<float> encoder(small_config(), weights, random_weight<float>);
-  write_safetensors<float>(folder / "model.safetensors", encoder_tensors(encoder), {});
+  const Backbone<float> backbone(small_config(), weights, random_weight<float>);
+  write_safetensors<float>(folder / "model.safetensors", backbone_tensors(backbone), {});
   const Model model(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
   BOOST_TEST(model.pooler_trained());
   BOOST_TEST(model.trainable_head() == 2 * 8 + 2 + 8 * 8 + 8);
@@ -115,7 +115,7 @@ BOOST_AUTO_TEST_CASE(layer_norms_of_the_first_checkpoints_are_found) {
   const ModelFolder folder;
   const Model before(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
   std::vector<NamedTensor<float>> renamed;
-  for (NamedTensor<float> tensor : encoder_tensors(before.encoder())) {
+  for (NamedTensor<float> tensor : backbone_tensors(before.backbone())) {
     const auto replace = [&](const std::string& now, const std::string& old) {
       if (tensor.name.ends_with(now))
         tensor.name.replace(tensor.name.size() - now.size(), now.size(), old);
@@ -126,11 +126,11 @@ BOOST_AUTO_TEST_CASE(layer_norms_of_the_first_checkpoints_are_found) {
   }
   write_safetensors<float>(folder / "model.safetensors", renamed, {});
   const Model after(folder.path(), 2, Method::named("none", {}), HeadSource::fresh, 1);
-  for (const auto id : before.encoder().ids()) {
-    const std::string& name = before.encoder().weights().name(id);
-    const auto& weights = after.encoder().weights();
+  for (const auto id : before.backbone().ids()) {
+    const std::string& name = before.backbone().weights().name(id);
+    const auto& weights = after.backbone().weights();
     BOOST_TEST(weights.value(weights.find(name)).to_vector() ==
-                   before.encoder().weights().value(id).to_vector(),
+                   before.backbone().weights().value(id).to_vector(),
                boost::test_tools::per_element());
   }
 }
@@ -147,14 +147,14 @@ BOOST_AUTO_TEST_CASE(a_layer_that_the_file_does_not_have_is_named) {
 BOOST_AUTO_TEST_CASE(weights_that_are_not_finite_are_refused) {
   const ModelFolder folder;
   Weights<float> weights;
-  const Encoder<float> encoder(small_config(), weights,
-                               [](const std::string& name, const Shape& shape) {
-                                 Tensor<float> value = random_weight<float>(name, shape);
-                                 if (name == "encoder.layer.1.output.dense.bias")
-                                   value.mutable_data()[3] = std::nanf("");
-                                 return value;
-                               });
-  write_safetensors<float>(folder / "model.safetensors", encoder_tensors(encoder), {});
+  const Backbone<float> backbone(small_config(), weights,
+                                 [](const std::string& name, const Shape& shape) {
+                                   Tensor<float> value = random_weight<float>(name, shape);
+                                   if (name == "encoder.layer.1.output.dense.bias")
+                                     value.mutable_data()[3] = std::nanf("");
+                                   return value;
+                                 });
+  write_safetensors<float>(folder / "model.safetensors", backbone_tensors(backbone), {});
   check_error([&] { folder.open(); },
               {(folder / "model.safetensors").string(), "encoder.layer.1.output.dense.bias", "3"});
 }

@@ -50,13 +50,12 @@ Tensor<T> random_weight(const std::string& name, const Shape& shape) {
 template <class T>
 class AssembledModel {
  public:
-  template <class Initial>
-  AssembledModel(const ModelConfig& config, Index outputs, const Method& method, Initial&& initial,
-                 const std::map<std::string, Shape>& shapes = {})
-      : encoder(config, weights, initial), classifier(encoder, outputs, initial) {
+  AssembledModel(const ModelConfig& config, Index outputs, const Method& method,
+                 const InitialWeight<T>& initial, const std::map<std::string, Shape>& shapes = {})
+      : backbone(config, weights, initial), classifier(backbone, outputs, initial) {
     if (method.kind == Method::Kind::adapter)
       adapter = make_adapter(method.adapter, config, weights, shapes);
-    mark_trained(method, encoder, classifier, /*pooler=*/false);
+    mark_trained(method, backbone, classifier, /*pooler=*/false);
     weights.build_arena();
   }
 
@@ -77,7 +76,7 @@ class AssembledModel {
   }
 
   Weights<T> weights;
-  Encoder<T> encoder;
+  Backbone<T> backbone;
   Classifier<T> classifier;
   std::unique_ptr<Adapter<T>> adapter;
 };
@@ -126,8 +125,8 @@ inline void write_small_model(const std::filesystem::path& folder,
                               const ModelConfig& config = small_config()) {
   std::filesystem::create_directories(folder);
   Weights<float> weights;
-  const Encoder<float> encoder(config, weights, random_weight<float>);
-  auto tensors = encoder_tensors(encoder);
+  const Backbone<float> backbone(config, weights, random_weight<float>);
+  auto tensors = backbone_tensors(backbone);
   const Index d = config.hidden_size;
   for (const auto& [name, shape] : {std::pair<std::string, Shape>{"pooler.dense.weight", {d, d}},
                                     std::pair<std::string, Shape>{"pooler.dense.bias", {d}}})
@@ -144,9 +143,7 @@ inline Method small_adapter(const std::string& kind) {
   AdapterSettings settings;
   settings.rank = 3;
   settings.alpha = 0.7;
-  settings.targets.clear();
-  for (int t = 0; t < matrix_type_count; ++t)
-    settings.targets.push_back(static_cast<MatrixType>(t));
+  settings.targets = matrix_types(ModelConfig().family());
   return Method::named(kind, settings);
 }
 

@@ -71,8 +71,8 @@ struct SmallPretraining {
   std::vector<std::string> lines;
   PretrainSettings settings;
   Weights<float> weights;
-  Encoder<float> encoder{small_config(), weights, initial};
-  MaskedLanguageModel<float> model{encoder, initial};
+  Backbone<float> backbone{small_config(), weights, initial};
+  MaskedLanguageModel<float> model{backbone, initial};
 };
 
 BOOST_AUTO_TEST_SUITE(pretraining)

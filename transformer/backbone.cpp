@@ -1,0 +1,236 @@
+#include <metatt/autodiff/ops_activation.hpp>
+#include <metatt/transformer/backbone.hpp>
+
+namespace metatt::transformer {
+
+using autodiff::LowRankUpdate;
+using autodiff::Tape;
+
+namespace {
+
+/// Adds the weights of modules that a family has.
+template <class T>
+class ModuleBuilder {
+ public:
+  using Id = typename Weights<T>::Id;
+  ModuleBuilder(const Family& family, Weights<T>& weights, const InitialWeight<T>& initial)
+      : family_(family), weights_(weights), initial_(initial) {}
+
+  Id add(const std::string& name, const Shape& shape) const {
+    return weights_.add(name, initial_(name, shape));
+  }
+  Id table(const char* module, Index rows, Index width) const {
+    return module ? add(std::string(module) + ".weight", {rows, width}) : Backbone<T>::none;
+  }
+  typename Backbone<T>::Linear linear(const std::string& module, Index out, Index in,
+                                      bool bias) const {
+    typename Backbone<T>::Linear ids;
+    ids.weight = add(module + ".weight", {out, in});
+    if (bias) ids.bias = add(module + ".bias", {out});
+    return ids;
+  }
+  typename Backbone<T>::Norm norm(const std::string& module, Index width) const {
+    typename Backbone<T>::Norm ids;
+    ids.gamma = add(module + ".weight", {width});
+    if (!family_.rms_norm) ids.beta = add(module + ".bias", {width});
+    return ids;
+  }
+
+ private:
+  const Family& family_;
+  Weights<T>& weights_;
+  const InitialWeight<T>& initial_;
+};
+
+}  // namespace
+
+template <class T>
+Backbone<T>::Backbone(const ModelConfig& config, Weights<T>& weights,
+                      const InitialWeight<T>& initial)
+    : config_(config), family_(config_.family()), weights_(weights), first_(weights.count()) {
+  const ModuleNames& names = family_.names;
+  const ModuleBuilder<T> make(family_, weights, initial);
+  const Index d = config.hidden_size, f = config.intermediate_size, q = config.query_width();
+  word_embeddings_ = make.table(names.word_embeddings, config.vocab_size, d);
+  position_embeddings_ = make.table(names.position_embeddings, config.max_position_embeddings, d);
+  type_embeddings_ = make.table(names.type_embeddings, config.type_vocab_size, d);
+  if (names.embedding_norm) embedding_norm_ = make.norm(names.embedding_norm, d);
+  for (Index l = 0; l < config.num_hidden_layers; ++l) {
+    const std::string layer = names.layers + std::to_string(l) + ".";
+    Layer ids;
+    ids.qkv = make.linear(layer + names.joined, q + 2 * config.key_value_width(), d,
+                          family_.biases || config.query_key_value_bias);
+    ids.attention_output = make.linear(layer + names.attention_output, d, q,
+                                       family_.biases || config.attention_output_bias);
+    ids.attention_norm = make.norm(layer + names.attention_norm, d);
+    ids.up = make.linear(layer + (family_.gated ? names.gate_and_up : names.up),
+                         family_.gated ? 2 * f : f, d, family_.biases);
+    ids.down = make.linear(layer + names.down, d, f, family_.biases);
+    ids.feed_forward_norm = make.norm(layer + names.feed_forward_norm, d);
+    layers_.push_back(ids);
+  }
+  if (names.final_norm) final_norm_ = make.norm(names.final_norm, d);
+  end_ = weights.count();
+  if (family_.rotary)
+    rotary_table_ = autodiff::rotary_table<T>(config.max_position_embeddings, config.head_size(),
+                                              config.rope_theta);
+}
+
+template <class T>
+std::vector<typename Backbone<T>::Id> Backbone<T>::ids() const {
+  std::vector<Id> all;
+  for (Id id = first_; id < end_; ++id) all.push_back(id);
+  return all;
+}
+
+template <class T>
+Variable<T> Backbone<T>::use(Tape<T>& tape, Id id) const {
+  return id == none ? Variable<T>{} : weights_.use(tape, id);
+}
+
+template <class T>
+autodiff::LayerNormParameters<T> Backbone<T>::parameters(Tape<T>& tape, const Norm& ids) const {
+  return {use(tape, ids.gamma), use(tape, ids.beta), config_.layer_norm_eps};
+}
+
+template <class T>
+Variable<T> Backbone<T>::norm(Tape<T>& tape, const Norm& ids, const Variable<T>& x) const {
+  if (family_.rms_norm)
+    return autodiff::rms_norm(tape, x, use(tape, ids.gamma), config_.layer_norm_eps);
+  return autodiff::residual_layer_norm(tape, x, {}, {}, parameters(tape, ids), 0.0);
+}
+
+template <class T>
+autodiff::AttentionShape Backbone<T>::attention_shape() const {
+  return {config_.num_attention_heads, config_.key_value_heads(), config_.head_size(),
+          family_.causal};
+}
+
+template <class T>
+void Backbone<T>::check_batch(const Batch& batch) const {
+  if (batch.sequences.longest() > config_.longest_sequence())
+    tn::fail("Backbone: a sequence of ", batch.sequences.longest(),
+             " tokens, but the model has only ", config_.longest_sequence(), " positions");
+  if (batch.largest_id >= config_.vocab_size)
+    tn::fail("Backbone: token ", batch.largest_id, ", but the model knows ", config_.vocab_size,
+             " tokens");
+  if (batch.largest_type_id >= std::max<Index>(1, config_.type_vocab_size))
+    tn::fail("Backbone: a token of type ", batch.largest_type_id, ", but the model knows ",
+             config_.type_vocab_size, " types");
+}
+
+template <class T>
+Variable<T> Backbone<T>::embed(Tape<T>& tape, const Batch& batch,
+                               const DropoutRates& dropout) const {
+  check_batch(batch);
+  std::vector<autodiff::EmbeddingLookup<T>> lookups{{use(tape, word_embeddings_), batch.ids}};
+  if (position_embeddings_ != none)
+    lookups.push_back(
+        {use(tape, position_embeddings_), shifted(batch.positions, config_.first_position())});
+  if (type_embeddings_ != none) lookups.push_back({use(tape, type_embeddings_), batch.type_ids});
+  const Variable<T> sum =
+      autodiff::embedding<T>(tape, std::span<const autodiff::EmbeddingLookup<T>>(lookups));
+  return autodiff::dropout(tape,
+                           embedding_norm_.gamma == none ? sum : norm(tape, embedding_norm_, sum),
+                           dropout.embedding);
+}
+
+template <class T>
+Variable<T> Backbone<T>::product(const Pass& pass, const Variable<T>& x, const Linear& linear,
+                                 bool with_bias, Index layer,
+                                 std::initializer_list<MatrixType> types) const {
+  std::vector<LowRankUpdate<T>> picked;
+  Index column = 0;
+  for (const MatrixType type : types) {
+    if (const auto* update = pass.updates.find(layer, type)) {
+      picked.push_back(*update);
+      picked.back().first_column = column;
+    }
+    column += matrix_extents(config_, type).d_out;
+  }
+  return autodiff::linear<T>(pass.tape, x, use(pass.tape, linear.weight),
+                             with_bias ? use(pass.tape, linear.bias) : Variable<T>{}, picked);
+}
+
+template <class T>
+Variable<T> Backbone<T>::attention(const Pass& pass, Index index, const Variable<T>& x) const {
+  const Layer& layer = layers_[static_cast<std::size_t>(index)];
+  Variable<T> qkv = product(pass, x, layer.qkv, true, index,
+                            {MatrixType::query, MatrixType::key, MatrixType::value});
+  if (family_.rotary)
+    qkv = autodiff::rotary(pass.tape, qkv, pass.batch.positions, rotary_table_, attention_shape());
+  const Variable<T> context = autodiff::attention(pass.tape, qkv, pass.batch.sequences,
+                                                  attention_shape(), pass.dropout.attention);
+  return product(pass, context, layer.attention_output, family_.norm_first, index,
+                 {MatrixType::attention_output});
+}
+
+template <class T>
+Variable<T> Backbone<T>::feed_forward(const Pass& pass, Index index, const Variable<T>& x) const {
+  const Layer& layer = layers_[static_cast<std::size_t>(index)];
+  if (family_.gated) {
+    const Variable<T> joined =
+        product(pass, x, layer.up, true, index,
+                {MatrixType::feed_forward_gate, MatrixType::feed_forward_up});
+    return product(pass, autodiff::swiglu(pass.tape, joined), layer.down, true, index,
+                   {MatrixType::feed_forward_down});
+  }
+  const auto gelu = config_.hidden_act == "gelu" ? autodiff::Gelu::exact : autodiff::Gelu::tanh;
+  const Variable<T> up = product(pass, x, layer.up, false, index, {MatrixType::feed_forward_up});
+  const Variable<T> activated =
+      autodiff::bias_gelu(pass.tape, up, use(pass.tape, layer.up.bias), gelu);
+  return product(pass, activated, layer.down, family_.norm_first, index,
+                 {MatrixType::feed_forward_down});
+}
+
+template <class T>
+Variable<T> Backbone<T>::block(const Pass& pass, Index index, const Variable<T>& x) const {
+  const Layer& layer = layers_[static_cast<std::size_t>(index)];
+  Tape<T>& tape = pass.tape;
+  if (family_.norm_first) {
+    const Variable<T> attended = autodiff::residual_add(
+        tape, attention(pass, index, norm(tape, layer.attention_norm, x)), x, pass.dropout.hidden);
+    return autodiff::residual_add(
+        tape, feed_forward(pass, index, norm(tape, layer.feed_forward_norm, attended)), attended,
+        pass.dropout.hidden);
+  }
+  // The biases of both outputs are added inside the norms that follow.
+  const Variable<T> attended = autodiff::residual_layer_norm(
+      tape, attention(pass, index, x), use(tape, layer.attention_output.bias), x,
+      parameters(tape, layer.attention_norm), pass.dropout.hidden);
+  return autodiff::residual_layer_norm(
+      tape, feed_forward(pass, index, attended), use(tape, layer.down.bias), attended,
+      parameters(tape, layer.feed_forward_norm), pass.dropout.hidden);
+}
+
+template <class T>
+Variable<T> Backbone<T>::forward(Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
+                                 const DropoutRates& dropout) const {
+  const UpdateTable<T> updates = adapter ? adapter->updates(tape) : UpdateTable<T>();
+  const Pass pass{tape, batch, updates, dropout};
+  Variable<T> x = embed(tape, batch, dropout);
+  for (Index l = 0; l < config_.num_hidden_layers; ++l) x = block(pass, l, x);
+  return final_norm_.gamma == none ? x : norm(tape, final_norm_, x);
+}
+
+template <class T>
+Tensor<T> initial_weight(const std::string& name, const Shape& shape, std::uint64_t seed) {
+  if (name.ends_with("bias")) return Tensor<T>::zeros(shape);
+  if (shape.size() == 1) {
+    Tensor<T> ones(shape);
+    tn::backend::fill(tn::backend::queue(), ones.size(), T(1), ones.mutable_data());
+    return ones;
+  }
+  std::uint64_t stream = 14695981039346656037ULL;  // FNV-1a of the name
+  for (const char c : name) stream = (stream ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+  Tensor<T> normal = tn::random_normal<T>(shape, seed, stream);
+  tn::backend::scale(tn::backend::queue(), normal.size(), T(0.02), normal.mutable_data());
+  return normal;
+}
+
+template class Backbone<float>;
+template class Backbone<double>;
+template Tensor<float> initial_weight(const std::string&, const Shape&, std::uint64_t);
+template Tensor<double> initial_weight(const std::string&, const Shape&, std::uint64_t);
+
+}  // namespace metatt::transformer

@@ -1,0 +1,43 @@
+#pragma once
+/// Backbones to and from Hugging Face's model folders.
+
+#include <metatt/transformer/backbone.hpp>
+#include <metatt/transformer/weight_files.hpp>
+
+#include <filesystem>
+#include <functional>
+
+namespace metatt::transformer {
+
+/// Gives weights from the files of a model under our names: queries, keys and values joined, gate
+/// and up too, matrices (out × in). Accepts the file's names with or without the family's prefix.
+/// Its errors name file, tensor, expected and found.
+template <class T>
+class BackboneReader {
+ public:
+  BackboneReader(const std::filesystem::path& folder, const ModelConfig& config);
+  /// An InitialWeight.
+  Tensor<T> operator()(const std::string& name, const Shape& shape) const;
+  /// Whether the files have a tensor of this name (with prefix or without).
+  bool contains(const std::string& name) const;
+  /// Whether the files have more layers than the config.
+  bool has_further_layers() const;
+
+ private:
+  std::string stored_name(const std::string& name) const;
+  Tensor<T> stored(const std::string& name, const Shape& shape) const;
+
+  std::shared_ptr<const WeightFiles> files_;
+  ModelConfig config_;
+};
+
+/// The backbone's weights under Hugging Face's names, the family's prefix before each, what we join
+/// apart. `change(layer, type, weight)` may alter a matrix (out × in) on its way (merging an
+/// adapter); may be empty.
+template <class T>
+using MatrixChange = std::function<Tensor<T>(Index layer, MatrixType type, Tensor<T> weight)>;
+template <class T>
+std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>& backbone,
+                                             const MatrixChange<T>& change = {});
+
+}  // namespace metatt::transformer

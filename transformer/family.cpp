@@ -1,0 +1,200 @@
+#include <metatt/tn/error.hpp>
+#include <metatt/transformer/family.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace metatt::transformer {
+
+namespace {
+
+constexpr ModuleNames bert_names(const char* prefix) {
+  return {.prefix = prefix,
+          .word_embeddings = "embeddings.word_embeddings",
+          .position_embeddings = "embeddings.position_embeddings",
+          .type_embeddings = "embeddings.token_type_embeddings",
+          .embedding_norm = "embeddings.LayerNorm",
+          .layers = "encoder.layer.",
+          .attention_norm = "attention.output.LayerNorm",
+          .query = "attention.self.query",
+          .key = "attention.self.key",
+          .value = "attention.self.value",
+          .joined = "attention.self.qkv",
+          .attention_output = "attention.output.dense",
+          .feed_forward_norm = "output.LayerNorm",
+          .gate = nullptr,
+          .up = "intermediate.dense",
+          .gate_and_up = nullptr,
+          .down = "output.dense",
+          .final_norm = nullptr};
+}
+
+constexpr ConfigFields bert_fields{.hidden_size = "hidden_size",
+                                   .num_hidden_layers = "num_hidden_layers",
+                                   .num_attention_heads = "num_attention_heads",
+                                   .num_key_value_heads = nullptr,
+                                   .intermediate_size = "intermediate_size",
+                                   .hidden_act = "hidden_act",
+                                   .hidden_dropout = "hidden_dropout_prob",
+                                   .embedding_dropout = nullptr,
+                                   .attention_dropout = "attention_probs_dropout_prob",
+                                   .classifier_dropout = "classifier_dropout",
+                                   .max_position_embeddings = "max_position_embeddings",
+                                   .type_vocab_size = "type_vocab_size",
+                                   .norm_epsilon = "layer_norm_eps"};
+
+const std::vector<std::string> gelus{"gelu", "gelu_new", "gelu_pytorch_tanh"};
+
+Family bert() {
+  return {.model_type = "bert",
+          .activations = gelus,
+          .names = bert_names("bert."),
+          .fields = bert_fields};
+}
+
+/// Liu et al., arXiv:1907.11692.
+Family roberta() {
+  return {.model_type = "roberta",
+          .positions_after_padding = true,
+          .activations = gelus,
+          .names = bert_names("roberta."),
+          .fields = bert_fields};
+}
+
+/// Sanh et al., arXiv:1910.01108.
+Family distilbert() {
+  ModuleNames names = bert_names("distilbert.");
+  names.type_embeddings = nullptr;
+  names.layers = "transformer.layer.";
+  names.attention_norm = "sa_layer_norm";
+  names.query = "attention.q_lin";
+  names.key = "attention.k_lin";
+  names.value = "attention.v_lin";
+  names.joined = "attention.qkv_lin";
+  names.attention_output = "attention.out_lin";
+  names.feed_forward_norm = "output_layer_norm";
+  names.up = "ffn.lin1";
+  names.down = "ffn.lin2";
+  return {.model_type = "distilbert",
+          .activations = gelus,
+          .classifier_dropout = 0.2,
+          .names = names,
+          .fields = {.hidden_size = "dim",
+                     .num_hidden_layers = "n_layers",
+                     .num_attention_heads = "n_heads",
+                     .num_key_value_heads = nullptr,
+                     .intermediate_size = "hidden_dim",
+                     .hidden_act = "activation",
+                     .hidden_dropout = "dropout",
+                     .embedding_dropout = nullptr,
+                     .attention_dropout = "attention_dropout",
+                     .classifier_dropout = "seq_classif_dropout",
+                     .max_position_embeddings = "max_position_embeddings",
+                     .type_vocab_size = nullptr,
+                     .norm_epsilon = nullptr}};
+}
+
+/// Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
+Family gpt2() {
+  return {.model_type = "gpt2",
+          .causal = true,
+          .norm_first = true,
+          .joined_in_file = true,
+          .transposed_in_file = true,
+          .activations = {"gelu_new", "gelu_pytorch_tanh", "gelu"},
+          .norm_epsilon = 1e-5,
+          .names = {.prefix = "transformer.",
+                    .word_embeddings = "wte",
+                    .position_embeddings = "wpe",
+                    .type_embeddings = nullptr,
+                    .embedding_norm = nullptr,
+                    .layers = "h.",
+                    .attention_norm = "ln_1",
+                    .query = nullptr,
+                    .key = nullptr,
+                    .value = nullptr,
+                    .joined = "attn.c_attn",
+                    .attention_output = "attn.c_proj",
+                    .feed_forward_norm = "ln_2",
+                    .gate = nullptr,
+                    .up = "mlp.c_fc",
+                    .gate_and_up = nullptr,
+                    .down = "mlp.c_proj",
+                    .final_norm = "ln_f"},
+          .fields = {.hidden_size = "n_embd",
+                     .num_hidden_layers = "n_layer",
+                     .num_attention_heads = "n_head",
+                     .num_key_value_heads = nullptr,
+                     .intermediate_size = "n_inner",
+                     .hidden_act = "activation_function",
+                     .hidden_dropout = "resid_pdrop",
+                     .embedding_dropout = "embd_pdrop",
+                     .attention_dropout = "attn_pdrop",
+                     .classifier_dropout = nullptr,
+                     .max_position_embeddings = "n_positions",
+                     .type_vocab_size = nullptr,
+                     .norm_epsilon = "layer_norm_epsilon"}};
+}
+
+/// Touvron et al., arXiv:2302.13971; grouped queries since arXiv:2307.09288.
+Family llama(const char* model_type) {
+  return {.model_type = model_type,
+          .causal = true,
+          .norm_first = true,
+          .rms_norm = true,
+          .gated = true,
+          .rotary = true,
+          .biases = false,
+          .activations = {"silu"},
+          .norm_epsilon = 1e-6,
+          .dropout = 0,
+          .tied = false,
+          .names = {.prefix = "model.",
+                    .word_embeddings = "embed_tokens",
+                    .position_embeddings = nullptr,
+                    .type_embeddings = nullptr,
+                    .embedding_norm = nullptr,
+                    .layers = "layers.",
+                    .attention_norm = "input_layernorm",
+                    .query = "self_attn.q_proj",
+                    .key = "self_attn.k_proj",
+                    .value = "self_attn.v_proj",
+                    .joined = "self_attn.qkv_proj",
+                    .attention_output = "self_attn.o_proj",
+                    .feed_forward_norm = "post_attention_layernorm",
+                    .gate = "mlp.gate_proj",
+                    .up = "mlp.up_proj",
+                    .gate_and_up = "mlp.gate_up_proj",
+                    .down = "mlp.down_proj",
+                    .final_norm = "norm"},
+          .fields = {.hidden_size = "hidden_size",
+                     .num_hidden_layers = "num_hidden_layers",
+                     .num_attention_heads = "num_attention_heads",
+                     .num_key_value_heads = "num_key_value_heads",
+                     .intermediate_size = "intermediate_size",
+                     .hidden_act = "hidden_act",
+                     .hidden_dropout = nullptr,
+                     .embedding_dropout = nullptr,
+                     .attention_dropout = "attention_dropout",
+                     .classifier_dropout = nullptr,
+                     .max_position_embeddings = "max_position_embeddings",
+                     .type_vocab_size = nullptr,
+                     .norm_epsilon = "rms_norm_eps"}};
+}
+
+}  // namespace
+
+const Family& find_family(const std::string& model_type, const std::string& source_name) {
+  static const std::array families{bert(),         roberta(),      distilbert(),    gpt2(),
+                                   llama("llama"), llama("qwen2"), llama("mistral")};
+  const auto found = std::ranges::find(families, model_type,
+                                       [](const Family& f) { return std::string(f.model_type); });
+  if (found != families.end()) return *found;
+  std::string known;
+  for (const Family& f : families)
+    known.append(known.empty() ? "" : ", ").append("\"").append(f.model_type).append("\"");
+  tn::fail(source_name, ": field \"model_type\": expected one of ", known, ", found \"", model_type,
+           "\"");
+}
+
+}  // namespace metatt::transformer
