@@ -71,6 +71,22 @@ Variable<T> attention(Tape<T>& tape, const Variable<T>& qkv, const Sequences& se
 }
 
 template <class T>
+Tensor<T> attention_step(const Tensor<T>& qkv, const Tensor<T>& keys, const Tensor<T>& values,
+                         Index count, const AttentionShape& shape) {
+  check_joined("attention_step", autodiff::constant(qkv), 1, shape);
+  const Index width = shape.key_value_heads * shape.head_width;
+  for (const Tensor<T>* cache : {&keys, &values})
+    if (cache->order() != 2 || cache->extent(1) != width || count < 1 || cache->extent(0) < count)
+      tn::fail("attention_step: expected a cache of at least ", count, " rows of ", width,
+               " numbers, found ", tn::shape_text(cache->shape()));
+  const T scale = static_cast<T>(1 / std::sqrt(static_cast<double>(shape.head_width)));
+  Tensor<T> out({1, shape.width()});
+  backend::attention_step(tn::backend::queue(), shape, scale, count, qkv.data(), keys.data(),
+                          values.data(), out.mutable_data());
+  return out;
+}
+
+template <class T>
 Tensor<T> rotary_table(Index positions, Index head_width, double base) {
   if (positions < 1 || head_width < 2 || head_width % 2 != 0 || !(base > 0))
     tn::fail("rotary_table: expected positions, an even head width and a positive base, found ",
@@ -110,11 +126,13 @@ Variable<T> rotary(Tape<T>& tape, const Variable<T>& qkv, const Tensor<std::int3
                      });
 }
 
-#define METATT_INSTANTIATE(T)                                                            \
-  template Variable<T> attention(Tape<T>&, const Variable<T>&, const Sequences&,         \
-                                 const AttentionShape&, double);                         \
-  template Tensor<T> rotary_table(Index, Index, double);                                 \
-  template Variable<T> rotary(Tape<T>&, const Variable<T>&, const Tensor<std::int32_t>&, \
+#define METATT_INSTANTIATE(T)                                                                    \
+  template Variable<T> attention(Tape<T>&, const Variable<T>&, const Sequences&,                 \
+                                 const AttentionShape&, double);                                 \
+  template Tensor<T> attention_step(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, Index, \
+                                    const AttentionShape&);                                      \
+  template Tensor<T> rotary_table(Index, Index, double);                                         \
+  template Variable<T> rotary(Tape<T>&, const Variable<T>&, const Tensor<std::int32_t>&,         \
                               const Tensor<T>&, const AttentionShape&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

@@ -33,6 +33,13 @@ template <class T>
 Variable<T> attention(Tape<T>& tape, const Variable<T>& qkv, const Sequences& sequences,
                       const AttentionShape& shape, double dropout);
 
+/// The attention of one token (qkv 1 × shape.joined_width()) over the keys and values of a cache,
+/// whose first `count` rows (key_value_heads·head_width numbers each) it sees, its own among them;
+/// result 1 × shape.width(). For inference: it has no derivative.
+template <class T>
+Tensor<T> attention_step(const Tensor<T>& qkv, const Tensor<T>& keys, const Tensor<T>& values,
+                         Index count, const AttentionShape& shape);
+
 /// Cosine and sine of position / base^(2i / head_width) at [position][i][0 and 1]: positions ×
 /// head_width. (Su et al., arXiv:2104.09864)
 template <class T>

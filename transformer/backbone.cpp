@@ -159,10 +159,30 @@ Variable<T> Backbone<T>::attention(const Pass& pass, Index index, const Variable
                             {MatrixType::query, MatrixType::key, MatrixType::value});
   if (family_.rotary)
     qkv = autodiff::rotary(pass.tape, qkv, pass.batch.positions, rotary_table_, attention_shape());
-  const Variable<T> context = autodiff::attention(pass.tape, qkv, pass.batch.sequences,
-                                                  attention_shape(), pass.dropout.attention);
-  return product(pass, context, layer.attention_output, family_.norm_first, index,
+  return product(pass, context(pass, index, qkv), layer.attention_output, family_.norm_first, index,
                  {MatrixType::attention_output});
+}
+
+template <class T>
+Variable<T> Backbone<T>::context(const Pass& pass, Index index, const Variable<T>& qkv) const {
+  const autodiff::AttentionShape shape = attention_shape();
+  if (pass.cache) {
+    // The new rows of the cache are the last columns of qkv.
+    auto& queue = tn::backend::queue();
+    const Index rows = qkv.value.extent(0), width = config_.key_value_width();
+    const Index begin = pass.cache->length;
+    auto& keys = pass.cache->keys[static_cast<std::size_t>(index)];
+    auto& values = pass.cache->values[static_cast<std::size_t>(index)];
+    for (Index row = 0; row < rows; ++row) {
+      const T* key = qkv.value.data() + row * shape.joined_width() + shape.width();
+      tn::backend::copy(queue, width, key, keys.mutable_data() + (begin + row) * width);
+      tn::backend::copy(queue, width, key + width, values.mutable_data() + (begin + row) * width);
+    }
+    if (begin > 0)
+      return autodiff::constant(
+          autodiff::attention_step(qkv.value, keys, values, begin + rows, shape));
+  }
+  return autodiff::attention(pass.tape, qkv, pass.batch.sequences, shape, pass.dropout.attention);
 }
 
 template <class T>
@@ -207,10 +227,49 @@ template <class T>
 Variable<T> Backbone<T>::forward(Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
                                  const DropoutRates& dropout) const {
   const UpdateTable<T> updates = adapter ? adapter->updates(tape) : UpdateTable<T>();
-  const Pass pass{tape, batch, updates, dropout};
-  Variable<T> x = embed(tape, batch, dropout);
+  return run({tape, batch, updates, dropout});
+}
+
+template <class T>
+Variable<T> Backbone<T>::run(const Pass& pass) const {
+  Variable<T> x = embed(pass.tape, pass.batch, pass.dropout);
   for (Index l = 0; l < config_.num_hidden_layers; ++l) x = block(pass, l, x);
-  return final_norm_.gamma == none ? x : norm(tape, final_norm_, x);
+  return final_norm_.gamma == none ? x : norm(pass.tape, final_norm_, x);
+}
+
+template <class T>
+KeyValueCache<T> Backbone<T>::cache(Index capacity) const {
+  if (!family_.causal)
+    tn::fail("Backbone: the family \"", family_.model_type,
+             "\" has no next token; its tokens see those behind them");
+  if (capacity < 1 || capacity > config_.longest_sequence())
+    tn::fail("Backbone: expected a cache for 1 … ", config_.longest_sequence(),
+             " tokens (the positions of the model), found ", capacity);
+  KeyValueCache<T> result;
+  for (Index l = 0; l < config_.num_hidden_layers; ++l)
+    for (auto* part : {&result.keys, &result.values})
+      part->push_back(Tensor<T>({capacity, config_.key_value_width()}));
+  return result;
+}
+
+template <class T>
+Variable<T> Backbone<T>::forward_next(std::span<const std::int32_t> ids, KeyValueCache<T>& cache,
+                                      const Adapter<T>* adapter) const {
+  const auto count = static_cast<Index>(ids.size());
+  if (count < 1 || (cache.length > 0 && count > 1))
+    tn::fail("Backbone: expected one next token behind ", cache.length, ", found ", count);
+  if (cache.length + count > cache.keys.front().extent(0))
+    tn::fail("Backbone: ", cache.length + count, " tokens in a cache for ",
+             cache.keys.front().extent(0));
+  const EncodedText text{{ids.begin(), ids.end()}, std::vector<std::int32_t>(ids.size(), 0)};
+  Batch batch = Batch::pack(std::array{&text});
+  batch.positions = shifted(batch.positions, cache.length);
+  Tape<T> tape;
+  const UpdateTable<T> updates = adapter ? adapter->updates(tape) : UpdateTable<T>();
+  const DropoutRates none_dropped;
+  const Variable<T> hidden = run({tape, batch, updates, none_dropped, &cache});
+  cache.length += count;
+  return hidden;
 }
 
 template <class T>

@@ -24,6 +24,14 @@ struct DropoutRates {
   }
 };
 
+/// Keys and values of the tokens so far, by layer, so that a next token costs no more than its own
+/// row. For one sequence; made by Backbone::cache().
+template <class T>
+struct KeyValueCache {
+  std::vector<Tensor<T>> keys, values;  ///< capacity × key-value width
+  Index length = 0;                     ///< rows that hold tokens
+};
+
 /// A weight's value at the start, from its name and shape.
 template <class T>
 using InitialWeight = std::function<Tensor<T>(const std::string& name, const Shape& shape)>;
@@ -65,6 +73,14 @@ class Backbone {
   Variable<T> forward(autodiff::Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
                       const DropoutRates& dropout) const;
 
+  /// An empty cache for so many tokens. Throws Error if tokens see others behind them, or if the
+  /// model has fewer positions.
+  KeyValueCache<T> cache(Index capacity) const;
+  /// Hidden states of the sequence's next tokens, of which there may be several in an empty cache
+  /// and one later; the cache takes them up. Outside training.
+  Variable<T> forward_next(std::span<const std::int32_t> ids, KeyValueCache<T>& cache,
+                           const Adapter<T>* adapter) const;
+
  private:
   /// What a block needs besides its input.
   struct Pass {
@@ -72,12 +88,15 @@ class Backbone {
     const Batch& batch;
     const UpdateTable<T>& updates;
     const DropoutRates& dropout;
+    KeyValueCache<T>* cache = nullptr;
   };
   Variable<T> embed(autodiff::Tape<T>& tape, const Batch& batch, const DropoutRates& dropout) const;
   void check_batch(const Batch& batch) const;
+  Variable<T> run(const Pass& pass) const;
   Variable<T> block(const Pass& pass, Index index, const Variable<T>& x) const;
   /// The first half of a block without its output's bias, and the second one.
   Variable<T> attention(const Pass& pass, Index index, const Variable<T>& x) const;
+  Variable<T> context(const Pass& pass, Index index, const Variable<T>& qkv) const;
   Variable<T> feed_forward(const Pass& pass, Index index, const Variable<T>& x) const;
   Variable<T> product(const Pass& pass, const Variable<T>& x, const Linear& linear, bool with_bias,
                       Index layer, std::initializer_list<MatrixType> types) const;

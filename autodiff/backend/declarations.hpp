@@ -113,6 +113,13 @@ void attention_backward(Queue& queue, const Packing& packing, const AttentionSha
                         const Dropout& dropout, const T* qkv, const T* log_sum_exp, const T* dout,
                         T* dqkv);
 
+/// attention_forward for one new token: its query heads (shape.width() numbers) over the `count`
+/// keys and values that a cache holds (count × key_value_heads·head_width each, the token's own
+/// last), out shape.width(). Counts 4·width·count in queue.work.attention_flops.
+template <class T>
+void attention_step(Queue& queue, const AttentionShape& shape, T scale, Index count, const T* query,
+                    const T* keys, const T* values, T* out);
+
 /// Rotary positions (Su et al., arXiv:2104.09864): turns, in place, the first `heads` heads of
 /// every row of x (tokens × ld) as Llama does: elements i and i + head_width/2 of a head by the
 /// angle of (position, i), whose cosine and sine are at table[position · head_width + 2·i]. `back`

@@ -153,6 +153,22 @@ BOOST_AUTO_TEST_CASE(attention_counts_four_products_forward_and_ten_backward) {
   BOOST_TEST(queue.work.attention_flops == 4 * 2 * 4 * (6 + 15));
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(one_new_token_sees_the_keys_of_a_cache, T, Types) {
+  Random random(306);
+  for (const AttentionShape& shape :
+       {AttentionShape{1, 1, 8, true}, {4, 2, 20, true}, {12, 12, 64, true}, {6, 1, 5, true}})
+    for (const Index count : {1, 7, 64, 1000}) {
+      const Index ld = shape.key_value_heads * shape.head_width;
+      Operand<T> query = random.operand<T>(shape.width(), -2, 2);
+      Operand<T> keys = random.operand<T>(count * ld, -2, 2),
+                 values = random.operand<T>(count * ld);
+      Operand<T> out = unwritten<T>(shape.width());
+      METATT_RUN_ON_BOTH(attention_step<T>, shape, T(0.3), count, at(query), at(keys), at(values),
+                         at(out));
+      check_close(out, count + shape.head_width);
+    }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(heads_turn_by_their_positions_and_back, T, Types) {
   Random random(305);
   for (const auto& [heads, head_width, ld] :

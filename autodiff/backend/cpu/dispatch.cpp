@@ -145,6 +145,13 @@ void attention_backward(Queue& queue, const Packing& packing, const AttentionSha
 }
 
 template <class T>
+void attention_step(Queue& queue, const AttentionShape& shape, T scale, Index count, const T* query,
+                    const T* keys, const T* values, T* out) {
+  select(avx512::attention_step<T>, avx2::attention_step<T>, baseline::attention_step<T>)(
+      queue, shape, scale, count, query, keys, values, out);
+}
+
+template <class T>
 void rotate_heads(Queue& queue, Index tokens, Index heads, Index head_width, Index ld,
                   const std::int32_t* positions, const T* table, bool back, T* x) {
   select(avx512::rotate_heads<T>, avx2::rotate_heads<T>, baseline::rotate_heads<T>)(
@@ -249,6 +256,8 @@ void adamw(Queue& queue, Index count, const AdamWStep& step, T* values, const T*
                                   const Dropout&, const T*, T*, T*);                               \
   template void attention_backward(Queue&, const Packing&, const AttentionShape&, T,               \
                                    const Dropout&, const T*, const T*, const T*, T*);              \
+  template void attention_step(Queue&, const AttentionShape&, T, Index, const T*, const T*,        \
+                               const T*, T*);                                                      \
   template void rotate_heads(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*,    \
                              bool, T*);                                                            \
   template void low_rank_project(Queue&, Index, Index, Index, T, const T*, Index, tn::Transpose,   \

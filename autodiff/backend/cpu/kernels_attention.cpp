@@ -265,6 +265,36 @@ void attention_backward(Queue& queue, const Packing& packing, const AttentionSha
 }
 
 template <class T>
+void attention_step(Queue& queue, const AttentionShape& shape, T scale, Index count, const T* query,
+                    const T* keys, const T* values, T* out) {
+  queue.work.attention_flops += 4 * shape.width() * count;
+  const Index head_width = shape.head_width, ld = shape.key_value_heads * head_width;
+  const Scratch<T> scratch(shape.heads * count);
+#pragma omp parallel for schedule(static) if (shape.heads * head_width * count > parallel_threshold)
+  for (Index head = 0; head < shape.heads; ++head) {
+    const Index column = head / shape.group() * head_width;
+    const T* q = query + head * head_width;
+    T* scores = scratch.data() + head * count;
+    for (Index j = 0; j < count; ++j) {
+      const T* key = keys + j * ld + column;
+      T sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (Index k = 0; k < head_width; ++k) sum += q[k] * key[k];
+      scores[j] = scale * sum;
+    }
+    const T inverse = exponentials(count, scores).inverse;
+    T* o = out + head * head_width;
+    for (Index k = 0; k < head_width; ++k) o[k] = 0;
+    for (Index j = 0; j < count; ++j) {
+      const T* value = values + j * ld + column;
+      const T weight = scores[j] * inverse;
+#pragma omp simd
+      for (Index k = 0; k < head_width; ++k) o[k] += weight * value[k];
+    }
+  }
+}
+
+template <class T>
 void rotate_heads(Queue&, Index tokens, Index heads, Index head_width, Index ld,
                   const std::int32_t* positions, const T* table, bool back, T* x) {
   const Index half = head_width / 2;
@@ -290,6 +320,8 @@ void rotate_heads(Queue&, Index tokens, Index heads, Index head_width, Index ld,
                                   const Dropout&, const T*, T*, T*);                            \
   template void attention_backward(Queue&, const Packing&, const AttentionShape&, T,            \
                                    const Dropout&, const T*, const T*, const T*, T*);           \
+  template void attention_step(Queue&, const AttentionShape&, T, Index, const T*, const T*,     \
+                               const T*, T*);                                                   \
   template void rotate_heads(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*, \
                              bool, T*);
 METATT_INSTANTIATE(float)

@@ -83,7 +83,59 @@ __global__ void __launch_bounds__(cuda::kThreads)
   }
 }
 
+/// One block for a head: two passes over the keys, the first for the softmax of the scores.
+template <class T>
+__global__ void step_kernel(Index heads, Index key_value_heads, Index head_width, T scale,
+                            Index count, const T* query, const T* keys, const T* values, T* scores,
+                            T* out) {
+  __shared__ T shared_largest;
+  const Index head = blockIdx.x, ld = key_value_heads * head_width;
+  const Index column = head * key_value_heads / heads * head_width;
+  const T* q = query + head * head_width;
+  T* mine = scores + head * count;
+  for (Index j = threadIdx.x; j < count; j += cuda::kThreads) {
+    T sum = 0;
+    for (Index k = 0; k < head_width; ++k) sum += q[k] * keys[j * ld + column + k];
+    mine[j] = scale * sum;
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    T largest = mine[0];
+    for (Index j = 1; j < count; ++j) largest = max(largest, mine[j]);
+    shared_largest = largest;
+  }
+  __syncthreads();
+  T part = 0;
+  for (Index j = threadIdx.x; j < count; j += cuda::kThreads) {
+    mine[j] = exp(mine[j] - shared_largest);
+    part += mine[j];
+  }
+  const T total = cuda::block_sum(part);
+  __syncthreads();
+  for (Index k = threadIdx.x; k < head_width; k += cuda::kThreads) {
+    T sum = 0;
+    for (Index j = 0; j < count; ++j) sum += mine[j] * values[j * ld + column + k];
+    out[head * head_width + k] = sum / total;
+  }
+}
+
 }  // namespace
+
+template <class T>
+void attention_step(Queue& queue, const AttentionShape& shape, T scale, Index count, const T* query,
+                    const T* keys, const T* values, T* out) {
+  queue.work.attention_flops += 4 * shape.width() * count;
+  const cuda::Scratch<T> scores(shape.heads * count);
+  step_kernel<<<static_cast<unsigned>(shape.heads), cuda::kThreads>>>(
+      shape.heads, shape.key_value_heads, shape.head_width, scale, count, query, keys, values,
+      scores.data(), out);
+  cuda::check_launch("attention_step");
+}
+
+template void attention_step(Queue&, const AttentionShape&, float, Index, const float*,
+                             const float*, const float*, float*);
+template void attention_step(Queue&, const AttentionShape&, double, Index, const double*,
+                             const double*, const double*, double*);
 
 template <class T>
 void attention_forward(Queue& queue, const Packing& packing, const AttentionShape& shape, T scale,

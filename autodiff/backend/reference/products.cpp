@@ -127,6 +127,28 @@ void attention_backward(Queue& queue, const Packing& packing, const AttentionSha
 }
 
 template <class T>
+void attention_step(Queue& queue, const AttentionShape& shape, T scale, Index count, const T* query,
+                    const T* keys, const T* values, T* out) {
+  const Index head_width = shape.head_width, ld = shape.key_value_heads * head_width;
+  for (Index head = 0; head < shape.heads; ++head) {
+    const Index column = head / shape.group() * head_width;
+    std::vector<double> P;
+    for (Index j = 0; j < count; ++j)
+      P.push_back(double(scale) *
+                  dot(head_width, query + head * head_width, keys + j * ld + column));
+    const double largest = *std::max_element(P.begin(), P.end());
+    double sum = 0;
+    for (double& p : P) sum += p = std::exp(p - largest);
+    for (Index c = 0; c < head_width; ++c) {
+      double value = 0;
+      for (Index j = 0; j < count; ++j) value += P[j] / sum * double(values[j * ld + column + c]);
+      out[head * head_width + c] = static_cast<T>(value);
+    }
+  }
+  queue.work.attention_flops += 4 * shape.width() * count;
+}
+
+template <class T>
 void rotate_heads(Queue&, Index tokens, Index heads, Index head_width, Index ld,
                   const std::int32_t* positions, const T* table, bool back, T* x) {
   for (Index t = 0; t < tokens; ++t) {
@@ -199,6 +221,7 @@ void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alph
 
 METATT_INSTANTIATE(attention_forward)
 METATT_INSTANTIATE(attention_backward)
+METATT_INSTANTIATE(attention_step)
 METATT_INSTANTIATE(rotate_heads)
 METATT_INSTANTIATE(low_rank_project)
 METATT_INSTANTIATE(low_rank_expand)

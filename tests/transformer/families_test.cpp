@@ -1,0 +1,262 @@
+/// Every family against transformers and PyTorch, which wrote fixtures/families (README.md there),
+/// and what must hold of each.
+
+#include "model_testing.hpp"
+
+#include <metatt/autodiff/ops_loss.hpp>
+#include <metatt/transformer/backbone_files.hpp>
+#include <metatt/transformer/causal_language_model.hpp>
+
+#include <tuple>
+
+using namespace metatt;
+using namespace metatt::testing;
+
+namespace {
+
+using Types = std::tuple<float, double>;
+const std::filesystem::path families = std::filesystem::path(METATT_FIXTURES) / "families";
+constexpr std::array names{"bert_tanh", "roberta",    "distilbert", "gpt2", "gpt2_untied",
+                           "llama",     "llama_bias", "mistral",    "qwen2"};
+
+/// A model of the folder with its language-model head, if the family is causal; all trainable.
+template <class T>
+struct FamilyModel {
+  explicit FamilyModel(const std::filesystem::path& folder)
+      : config(read_model_config(folder / "config.json")),
+        reader(folder, config),
+        backbone(config, weights, reader) {
+    if (config.family().causal) head.emplace(backbone, reader);
+    for (typename Weights<T>::Id id = 0; id < weights.count(); ++id)
+      weights.train(id, WeightGroup::decayed);
+    weights.build_arena();
+  }
+
+  Variable<T> hidden(Tape<T>& tape, const std::vector<Example>& examples) const {
+    return backbone.forward(tape, pack(examples), nullptr, {});
+  }
+
+  ModelConfig config;
+  BackboneReader<T> reader;
+  Weights<T> weights;
+  Backbone<T> backbone;
+  std::optional<CausalLanguageModel<T>> head;
+};
+
+/// What PyTorch computed.
+struct Golden {
+  explicit Golden(const std::string& name)
+      : folder(families / name),
+        facts(parse_json(tn::read_file(folder / "fixture.json"), name)),
+        arrays(folder / "fixture.safetensors") {
+    const auto ids = facts["input_ids"].get<std::vector<std::int32_t>>();
+    auto begin = ids.begin();
+    for (const auto length : facts["lengths"].get<std::vector<std::ptrdiff_t>>()) {
+      const std::vector<std::int32_t> text(begin, begin + length);
+      examples.push_back({{text, std::vector<std::int32_t>(text.size(), 0)}, 0});
+      begin += length;
+    }
+  }
+  template <class T>
+  Tensor<T> array(const std::string& name) const {
+    return arrays.read<T>(name, arrays.entry(name).shape);
+  }
+
+  std::filesystem::path folder;
+  nlohmann::json facts;
+  SafetensorsFile arrays;
+  std::vector<Example> examples;
+};
+
+/// transformers makes the angles of rotary positions in single precision.
+template <class T>
+double tolerance(const ModelConfig& config) {
+  return sizeof(T) == 4 || config.family().rotary ? 2e-5 : 1e-10;
+}
+
+template <class T>
+void check_close(const std::vector<T>& golden, const std::vector<T>& found, double allowed) {
+  // Gradients of key biases are zero but for rounding.
+  const auto largest =
+      std::abs(*std::ranges::max_element(golden, {}, [](T x) { return std::abs(x); }));
+  BOOST_TEST(relative_error(golden, found) * std::min<double>(1, largest) < allowed);
+}
+
+BOOST_AUTO_TEST_SUITE(all_families)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(hidden_states_logits_and_gradients_are_those_of_transformers, T,
+                              Types) {
+  for (const char* name : names) BOOST_TEST_CONTEXT(name) {
+      const Golden golden(name);
+      const FamilyModel<T> model(golden.folder);
+      const double allowed = tolerance<T>(model.config);
+      Tape<T> tape(model.weights.arena(), 0, 0);
+      const Variable<T> hidden = model.hidden(tape, golden.examples);
+      check_close(golden.array<T>("hidden").to_vector(), hidden.value.to_vector(), allowed);
+      Variable<T> loss;
+      if (model.head) {
+        const Variable<T> logits = model.head->logits(tape, hidden);
+        check_close(golden.array<T>("logits").to_vector(), logits.value.to_vector(), allowed);
+        std::vector<std::int32_t> rows;
+        for (Index i = 0; i < hidden.value.extent(0); ++i)
+          rows.push_back(static_cast<std::int32_t>(i));
+        loss = model.head->loss(tape, pack(golden.examples), to_indices(rows),
+                                to_indices(golden.facts["labels"].get<std::vector<std::int32_t>>()),
+                                nullptr, {});
+      } else {
+        loss = autodiff::mean_squared_error(tape, hidden, golden.array<T>("target"));
+      }
+      check_close(golden.array<T>("loss").to_vector(), {loss.value.item()}, allowed);
+      model.weights.arena().clear_gradients();
+      tape.backward(loss);
+      // Gradients under the names and in the layout of files, as weights are written.
+      Weights<T> gradients;
+      const Backbone<T> carrier(
+          model.config, gradients, [&](const std::string& weight, const Shape&) {
+            return model.weights.arena().gradient(model.weights.arena().find(weight));
+          });
+      for (const auto& [stored, gradient] : backbone_tensors(carrier)) BOOST_TEST_CONTEXT(stored) {
+          const std::string prefix = model.config.family().names.prefix;
+          const bool bare = golden.arrays.contains("gradient." + stored);
+          check_close(golden.array<T>("gradient." + (bare ? stored : stored.substr(prefix.size())))
+                          .to_vector(),
+                      gradient.to_vector(), 10 * allowed);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_written_model_reads_back_the_same_under_the_names_of_its_file) {
+  for (const char* name : names) BOOST_TEST_CONTEXT(name) {
+      const Golden golden(name);
+      const FamilyModel<float> model(golden.folder);
+      auto tensors = backbone_tensors(model.backbone);
+      if (model.head)
+        for (const auto id : model.head->head_ids())
+          tensors.push_back({model.weights.name(id), model.weights.value(id)});
+      const TemporaryFolder folder;
+      write_safetensors<float>(folder / "model.safetensors", tensors, {{"format", "pt"}});
+      write_json(folder / "config.json", model_config_json(model.config));
+      const FamilyModel<float> again(folder.path());
+      BOOST_TEST((again.config == model.config));
+      Tape<float> first, second;
+      BOOST_TEST((model.hidden(first, golden.examples).value.to_vector() ==
+                  again.hidden(second, golden.examples).value.to_vector()));
+      // Base models are stored without the prefix that we write.
+      const SafetensorsFile written(folder / "model.safetensors"),
+          original(golden.folder / "model.safetensors");
+      const std::string prefix = model.config.family().names.prefix;
+      for (const std::string& stored : original.names()) {
+        const bool pooler = stored.starts_with("pooler.");
+        BOOST_TEST((pooler || written.contains(stored) || written.contains(prefix + stored)),
+                   stored);
+      }
+    }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_text_gets_the_same_alone_and_in_company, T, Types) {
+  for (const char* name : names) BOOST_TEST_CONTEXT(name) {
+      const Golden golden(name);
+      const FamilyModel<T> model(golden.folder);
+      std::vector<T> alone;
+      for (const Example& example : golden.examples) {
+        Tape<T> tape;
+        const auto hidden = model.hidden(tape, {example}).value.to_vector();
+        alone.insert(alone.end(), hidden.begin(), hidden.end());
+      }
+      Tape<T> tape;
+      BOOST_TEST(relative_error(alone, model.hidden(tape, golden.examples).value.to_vector()) <
+                 (sizeof(T) == 4 ? 1e-5 : 1e-13));
+    }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(tokens_one_by_one_are_those_of_the_whole_text, T, Types) {
+  for (const char* name : names) BOOST_TEST_CONTEXT(name) {
+      const Golden golden(name);
+      const FamilyModel<T> model(golden.folder);
+      if (!model.config.family().causal) {
+        check_error([&] { model.backbone.cache(4); },
+                    {name == std::string("bert_tanh") ? "bert" : name});
+        continue;
+      }
+      const Example& text = golden.examples[2];
+      const std::span<const std::int32_t> ids = text.text.ids;
+      auto cache = model.backbone.cache(static_cast<Index>(ids.size()));
+      auto hidden = model.backbone.forward_next(ids.first(5), cache, nullptr).value.to_vector();
+      for (std::size_t i = 5; i < ids.size(); ++i) {
+        const auto next = model.backbone.forward_next(ids.subspan(i, 1), cache, nullptr);
+        const auto row = next.value.to_vector();
+        hidden.insert(hidden.end(), row.begin(), row.end());
+      }
+      Tape<T> tape;
+      BOOST_TEST(relative_error(model.hidden(tape, {text}).value.to_vector(), hidden) <
+                 (sizeof(T) == 4 ? 1e-5 : 1e-13));
+      check_error([&] { model.backbone.forward_next(ids.first(1), cache, nullptr); },
+                  {"13 tokens in a cache for 12"});
+      check_error([&] { model.backbone.cache(21); }, {"1 … 20", "found 21"});
+    }
+}
+
+BOOST_AUTO_TEST_CASE(weights_in_several_files_are_those_in_one) {
+  const Golden golden("llama");
+  const FamilyModel<float> model(golden.folder);
+  const SafetensorsFile whole(golden.folder / "model.safetensors");
+  const TemporaryFolder folder;
+  std::vector<NamedTensor<float>> halves[2];
+  nlohmann::json map;
+  int i = 0;
+  for (const std::string& name : whole.names()) {
+    const int half = i++ % 2;
+    halves[half].push_back({name, whole.read<float>(name, whole.entry(name).shape)});
+    map[name] = "part" + std::to_string(half) + ".safetensors";
+  }
+  for (int half = 0; half < 2; ++half)
+    write_safetensors<float>(folder / ("part" + std::to_string(half) + ".safetensors"),
+                             halves[half], {});
+  const auto index = folder / "model.safetensors.index.json";
+  write_json(index, {{"weight_map", map}});
+  write_json(folder / "config.json", model_config_json(model.config));
+  const FamilyModel<float> parts(folder.path());
+  Tape<float> first, second;
+  BOOST_TEST((model.hidden(first, golden.examples).value.to_vector() ==
+              parts.hidden(second, golden.examples).value.to_vector()));
+
+  const auto refuse = [&](const nlohmann::json& changed, const char* fragment) {
+    write_json(index, changed);
+    check_error([&] { WeightFiles files(folder.path()); }, {index.string(), fragment});
+  };
+  refuse({{"weight_map", 3}}, "weight_map");
+  map["model.norm.weight"] = "../part0.safetensors";
+  refuse({{"weight_map", map}}, "same folder");
+  map["model.norm.weight"] = 7;
+  refuse({{"weight_map", map}}, "model.norm.weight");
+  map["model.norm.weight"] = "part0.safetensors";
+  map["absent"] = "part0.safetensors";
+  refuse({{"weight_map", map}}, "absent");
+}
+
+BOOST_AUTO_TEST_CASE(variants_that_would_give_other_results_are_refused_by_name) {
+  const auto refuse = [](const char* name, const char* field, const nlohmann::json& value) {
+    auto fields = parse_json(tn::read_file(families / name / "config.json"), name);
+    fields[field] = value;
+    const TemporaryFolder folder;
+    write_json(folder / "config.json", fields);
+    check_error([&] { read_model_config(folder / "config.json"); }, {"config.json", field});
+  };
+  refuse("llama", "rope_scaling", {{"type", "linear"}, {"factor", 2.0}});
+  refuse("llama", "mlp_bias", true);
+  refuse("llama", "hidden_act", "gelu");
+  refuse("llama", "num_key_value_heads", 3);
+  refuse("llama", "head_dim", 5);
+  refuse("mistral", "sliding_window", 8);
+  refuse("gpt2", "scale_attn_weights", false);
+  refuse("gpt2", "scale_attn_by_inverse_layer_idx", true);
+  refuse("gpt2", "add_cross_attention", true);
+  refuse("gpt2", "activation_function", "relu");
+  refuse("roberta", "position_embedding_type", "relative_key");
+  refuse("roberta", "max_position_embeddings", 2);
+  refuse("distilbert", "dim", 7);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
