@@ -41,7 +41,7 @@ class StepBench {
     mark_trained(method, backbone_, classifier_, /*pooler=*/false);
     weights_.build_arena();
     optimiser_ = std::make_unique<AdamW<float>>(weights_, AdamWSettings{},
-                                                LinearSchedule{0, Index{1} << 40});
+                                                LearningRateSchedule{0, Index{1} << 40});
     std::vector<EncodedText> texts(static_cast<std::size_t>(o.batch));
     std::vector<const EncodedText*> pointers;
     for (std::size_t b = 0; b < texts.size(); ++b) {

@@ -13,6 +13,7 @@ void add_dmrg(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_export(CLI::App& program);  ///< export and merge
 void add_finetune(CLI::App& program);
+void add_generate(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_pretrain(CLI::App& program);
 void add_report(CLI::App& program);

@@ -71,6 +71,7 @@ int run_program(int argc, char** argv) {
   add_finetune(program);
   add_eval(program);
   add_export(program);
+  add_generate(program);
   add_inspect(program);
   add_pretrain(program);
   add_suite(program);

@@ -97,6 +97,7 @@ Family distilbert() {
 /// Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
 Family gpt2() {
   return {.model_type = "gpt2",
+          .causal_architecture = "GPT2LMHeadModel",
           .causal = true,
           .norm_first = true,
           .joined_in_file = true,
@@ -137,8 +138,9 @@ Family gpt2() {
 }
 
 /// Touvron et al., arXiv:2302.13971; grouped queries since arXiv:2307.09288.
-Family llama(const char* model_type) {
+Family llama(const char* model_type, const char* architecture) {
   return {.model_type = model_type,
+          .causal_architecture = architecture,
           .causal = true,
           .norm_first = true,
           .rms_norm = true,
@@ -185,8 +187,13 @@ Family llama(const char* model_type) {
 }  // namespace
 
 const Family& find_family(const std::string& model_type, const std::string& source_name) {
-  static const std::array families{bert(),         roberta(),      distilbert(),    gpt2(),
-                                   llama("llama"), llama("qwen2"), llama("mistral")};
+  static const std::array families{bert(),
+                                   roberta(),
+                                   distilbert(),
+                                   gpt2(),
+                                   llama("llama", "LlamaForCausalLM"),
+                                   llama("qwen2", "Qwen2ForCausalLM"),
+                                   llama("mistral", "MistralForCausalLM")};
   const auto found = std::ranges::find(families, model_type,
                                        [](const Family& f) { return std::string(f.model_type); });
   if (found != families.end()) return *found;

@@ -37,8 +37,9 @@ struct ConfigFields {
 
 /// One line of the table of families. A new one is a line there, if its blocks are those of others.
 struct Family {
-  const char* model_type;   ///< of config.json
-  bool causal = false;      ///< tokens see what stands before them only
+  const char* model_type;                     ///< of config.json
+  const char* causal_architecture = nullptr;  ///< what transformers calls the language model
+  bool causal = false;                        ///< tokens see what stands before them only
   bool norm_first = false;  ///< norms before attention and feed-forward, and one behind the layers
   bool rms_norm = false;
   bool gated = false;   ///< SwiGLU with a gate matrix

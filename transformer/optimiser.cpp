@@ -2,19 +2,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace metatt::transformer {
 
-LinearSchedule LinearSchedule::with_warmup(Index total_steps, double warmup_ratio) {
+LearningRateSchedule LearningRateSchedule::with_warmup(Index total_steps, double warmup_ratio,
+                                                       ScheduleShape shape) {
   return {static_cast<Index>(std::ceil(warmup_ratio * static_cast<double>(total_steps))),
-          total_steps};
+          total_steps, shape};
 }
 
-double LinearSchedule::at(Index step) const {
+double LearningRateSchedule::at(Index step) const {
   if (step < warmup_steps)
     return static_cast<double>(step) / static_cast<double>(std::max<Index>(1, warmup_steps));
-  return std::max(0.0, static_cast<double>(total_steps - step) /
-                           static_cast<double>(std::max<Index>(1, total_steps - warmup_steps)));
+  if (shape == ScheduleShape::constant) return 1;
+  const double left =
+      std::max(0.0, static_cast<double>(total_steps - step) /
+                        static_cast<double>(std::max<Index>(1, total_steps - warmup_steps)));
+  return shape == ScheduleShape::linear ? left : 0.5 * (1 - std::cos(std::numbers::pi * left));
 }
 
 std::string counted_from_one(std::span<const Index> positions) {
@@ -24,7 +29,8 @@ std::string counted_from_one(std::span<const Index> positions) {
 }
 
 template <class T>
-AdamW<T>::AdamW(Weights<T>& weights, const AdamWSettings& settings, const LinearSchedule& schedule)
+AdamW<T>::AdamW(Weights<T>& weights, const AdamWSettings& settings,
+                const LearningRateSchedule& schedule)
     : weights_(weights), settings_(settings), schedule_(schedule) {
   if (!weights.has_arena()) tn::fail("AdamW: there is no trainable parameter");
 }

@@ -1,5 +1,5 @@
 #pragma once
-/// AdamW over the arena, with gradient clipping and a linear schedule.
+/// AdamW over the arena, with gradient clipping and a schedule.
 
 #include <metatt/transformer/weights.hpp>
 
@@ -7,13 +7,18 @@
 
 namespace metatt::transformer {
 
-/// Rises linearly to 1 over the warm-up, then falls linearly to 0 at the last step, as Hugging
-/// Face's "linear" schedule.
-struct LinearSchedule {
+/// How the learning rate falls behind the warm-up: along a line or half a cosine to 0 at the last
+/// step, or not at all. Hugging Face's schedules of these names.
+enum class ScheduleShape { linear, cosine, constant };
+
+/// Rises linearly to 1 over the warm-up, then goes on as the shape says.
+struct LearningRateSchedule {
   Index warmup_steps = 0;
   Index total_steps = 1;
+  ScheduleShape shape = ScheduleShape::linear;
   /// A warm-up over that share of the steps, rounded up as Hugging Face does.
-  static LinearSchedule with_warmup(Index total_steps, double warmup_ratio);
+  static LearningRateSchedule with_warmup(Index total_steps, double warmup_ratio,
+                                          ScheduleShape shape = ScheduleShape::linear);
   /// The factor for step 0, 1, ….
   double at(Index step) const;
 };
@@ -42,7 +47,7 @@ std::string counted_from_one(std::span<const Index> positions);
 template <class T>
 class AdamW {
  public:
-  AdamW(Weights<T>& weights, const AdamWSettings& settings, const LinearSchedule& schedule);
+  AdamW(Weights<T>& weights, const AdamWSettings& settings, const LearningRateSchedule& schedule);
 
   /// One update from the gradients in the arena. Returns their norm before clipping. Throws Error,
   /// and changes nothing, if a trainable weight received no gradient or the norm is not finite.
@@ -57,7 +62,7 @@ class AdamW {
  private:
   Weights<T>& weights_;
   AdamWSettings settings_;
-  LinearSchedule schedule_;
+  LearningRateSchedule schedule_;
   Index steps_ = 0;
   std::array<Index, weight_groups> averaged_{};
 };

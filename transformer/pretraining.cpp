@@ -57,7 +57,7 @@ class Pretraining {
         settings_(settings),
         weights_(with_arena(model)),
         optimiser_(weights_, settings.optimiser,
-                   LinearSchedule::with_warmup(settings.steps, settings.warmup_ratio)),
+                   LearningRateSchedule::with_warmup(settings.steps, settings.warmup_ratio)),
         order_(lines.size(), settings.seed) {}
 
   /// One update; `step` counts from 0.

@@ -213,7 +213,7 @@ TrainPlan plan_training(const TrainSettings& settings, Index examples) {
   plan.steps_per_epoch = (examples + settings.batch_size - 1) / settings.batch_size;
   Index steps = settings.epochs * plan.steps_per_epoch;
   if (settings.max_steps > 0) steps = std::min(steps, settings.max_steps);
-  plan.schedule = LinearSchedule::with_warmup(steps, settings.warmup_ratio);
+  plan.schedule = LearningRateSchedule::with_warmup(steps, settings.warmup_ratio);
   check_rank_schedule(settings, plan);
   return plan;
 }

@@ -30,7 +30,7 @@ struct TrainSettings {
 /// How many steps a run has.
 struct TrainPlan {
   Index steps_per_epoch = 0;
-  LinearSchedule schedule;
+  LearningRateSchedule schedule;
 };
 
 /// Checks the settings and counts the steps for so many training examples. Throws Error naming the

@@ -181,14 +181,14 @@ BOOST_AUTO_TEST_CASE(an_optimiser_needs_a_trainable_weight) {
 }
 
 BOOST_AUTO_TEST_CASE(the_linear_schedule_rises_over_the_warm_up_and_falls_to_zero) {
-  const LinearSchedule schedule{4, 12};
+  const LearningRateSchedule schedule{4, 12};
   BOOST_TEST(schedule.at(0) == 0);
   BOOST_TEST(schedule.at(1) == 0.25);
   BOOST_TEST(schedule.at(4) == 1);
   BOOST_TEST(schedule.at(8) == 0.5);
   BOOST_TEST(schedule.at(12) == 0);
   BOOST_TEST(schedule.at(13) == 0);
-  BOOST_TEST((LinearSchedule{0, 2}.at(0)) == 1);
+  BOOST_TEST((LearningRateSchedule{0, 2}.at(0)) == 1);
 }
 
 BOOST_AUTO_TEST_CASE(kept_values_come_back_also_after_a_change_of_shape) {
@@ -211,10 +211,10 @@ BOOST_AUTO_TEST_CASE(kept_values_come_back_also_after_a_change_of_shape) {
 }
 
 BOOST_AUTO_TEST_CASE(a_warm_up_is_rounded_up_to_whole_steps) {
-  const LinearSchedule schedule = LinearSchedule::with_warmup(50, 0.07);
+  const LearningRateSchedule schedule = LearningRateSchedule::with_warmup(50, 0.07);
   BOOST_TEST(schedule.warmup_steps == 4);
   BOOST_TEST(schedule.total_steps == 50);
-  BOOST_TEST(LinearSchedule::with_warmup(50, 0).warmup_steps == 0);
+  BOOST_TEST(LearningRateSchedule::with_warmup(50, 0).warmup_steps == 0);
 }
 
 BOOST_AUTO_TEST_CASE(biases_do_not_decay) {

@@ -104,4 +104,18 @@ std::string ByteLevelTokenizer::text_of(std::span<const TokenId> ids) const {
   return text;
 }
 
+std::unique_ptr<ByteLevelTokenizer> byte_tokenizer() {
+  std::vector<std::string> entries;
+  for (const char32_t character : byte_characters()) {
+    entries.emplace_back();
+    append_utf8(character, entries.back());
+  }
+  entries.emplace_back("<|endoftext|>");
+  TokenizerParts parts{Vocabulary(std::move(entries), "byte_tokenizer"),
+                       {{.content = "<|endoftext|>", .id = 256}},
+                       {}};
+  return std::make_unique<ByteLevelTokenizer>(std::move(parts), std::span<const MergedEntries>(),
+                                              ByteLevelOptions());
+}
+
 }  // namespace metatt::transformer

@@ -6,6 +6,7 @@
 #include <metatt/transformer/tokenizers/tokenizer.hpp>
 
 #include <array>
+#include <memory>
 
 namespace metatt::transformer {
 
@@ -38,5 +39,9 @@ class ByteLevelTokenizer : public Tokenizer {
   /// Words that are one id, most of a text, which then need no merges. They point into bytes_.
   std::unordered_map<std::string_view, TokenId> whole_words_;
 };
+
+/// 256 entries, one for each byte, and <|endoftext|>: what a model that reads characters needs. No
+/// merges.
+std::unique_ptr<ByteLevelTokenizer> byte_tokenizer();
 
 }  // namespace metatt::transformer

@@ -341,4 +341,48 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder) {
   tn::fail(folder.string(), ": expected tokenizer.json, vocab.json or vocab.txt, found none");
 }
 
+void write_byte_tokenizer(const std::filesystem::path& folder) {
+  const auto tokenizer = byte_tokenizer();
+  json vocabulary = json::object();
+  const auto& entries = tokenizer->vocabulary().entries();
+  for (std::size_t id = 0; id < entries.size(); ++id) vocabulary[entries[id]] = id;
+  const AddedToken& end = tokenizer->added_tokens().front();
+  const json byte_level = {{"type", "ByteLevel"},
+                           {"add_prefix_space", false},
+                           {"trim_offsets", true},
+                           {"use_regex", true}};
+  write_json(folder / "tokenizer.json", {{"version", "1.0"},
+                                         {"truncation", nullptr},
+                                         {"padding", nullptr},
+                                         {"added_tokens",
+                                          {{{"id", end.id},
+                                            {"content", end.content},
+                                            {"single_word", false},
+                                            {"lstrip", false},
+                                            {"rstrip", false},
+                                            {"normalized", false},
+                                            {"special", true}}}},
+                                         {"normalizer", nullptr},
+                                         {"pre_tokenizer", byte_level},
+                                         {"post_processor", nullptr},
+                                         {"decoder", byte_level},
+                                         {"model",
+                                          {{"type", "BPE"},
+                                           {"dropout", nullptr},
+                                           {"unk_token", nullptr},
+                                           {"continuing_subword_prefix", nullptr},
+                                           {"end_of_word_suffix", nullptr},
+                                           {"fuse_unk", false},
+                                           {"byte_fallback", false},
+                                           {"vocab", vocabulary},
+                                           {"merges", json::array()}}}});
+}
+
+void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to) {
+  for (const char* name :
+       {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer_config.json"})
+    if (std::filesystem::exists(from / name))
+      tn::write_file_atomically(to / name, tn::read_file(from / name));
+}
+
 }  // namespace metatt::transformer

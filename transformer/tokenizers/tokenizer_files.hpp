@@ -15,4 +15,11 @@ namespace metatt::transformer {
 /// damaged, and on ids that are there twice.
 std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder);
 
+/// The tokenizer.json of byte_tokenizer(), which Hugging Face's tokenizers read too.
+void write_byte_tokenizer(const std::filesystem::path& folder);
+
+/// Copies the files of a folder that read_tokenizer() reads, and tokenizer_config.json if there is
+/// one.
+void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to);
+
 }  // namespace metatt::transformer

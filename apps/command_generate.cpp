@@ -1,0 +1,132 @@
+/// metatt generate: text from a causal language model, as it comes.
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/apps/console.hpp>
+#include <metatt/apps/validators.hpp>
+#include <metatt/tn/files/file.hpp>
+#include <metatt/transformer/causal_model_files.hpp>
+#include <metatt/transformer/generation.hpp>
+
+#include <chrono>
+#include <iostream>
+
+namespace metatt::apps {
+
+namespace {
+
+using namespace transformer;
+
+struct GenerateOptions {
+  std::string model, prompt, prompt_file;
+  SamplingSettings sampling;
+};
+
+/// Turns tokens into text as they come. A character may need several tokens, and how a token reads
+/// may depend on the one before, so text is only handed on behind a point where both are settled.
+class TextStream {
+ public:
+  explicit TextStream(const Tokenizer& tokenizer, std::vector<TokenId> prompt)
+      : tokenizer_(tokenizer), ids_(std::move(prompt)), settled_(ids_.size()) {}
+
+  /// The text that the token completes; may be empty.
+  std::string add(TokenId id) {
+    ids_.push_back(id);
+    const std::string before = text(settled_), now = text(ids_.size());
+    const std::string unfinished = "\xEF\xBF\xBD";  // U+FFFD: the rest of a character is to come
+    if (now.size() <= before.size() || now.ends_with(unfinished)) return "";
+    return settle(before, now);
+  }
+  /// What has not been handed on.
+  std::string rest() { return settle(text(settled_), text(ids_.size())); }
+
+ private:
+  std::string text(std::size_t end) const {
+    return tokenizer_.decode(std::span(ids_).subspan(begin_, end - begin_));
+  }
+  std::string settle(const std::string& before, const std::string& now) {
+    begin_ = settled_;
+    settled_ = ids_.size();
+    return now.size() > before.size() ? now.substr(before.size()) : "";
+  }
+
+  const Tokenizer& tokenizer_;
+  std::vector<TokenId> ids_;
+  std::size_t begin_ = 0, settled_;
+};
+
+/// The prompt with the tokens that the tokenizer puts before a text, not those behind it.
+std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelConfig& config,
+                                   const std::string& prompt) {
+  std::vector<TokenId> ids =
+      tokenizer.encode_pair(prompt, std::nullopt, std::numeric_limits<std::int32_t>::max()).ids;
+  if (ids.size() > 1 && config.eos_token_id && ids.back() == *config.eos_token_id) ids.pop_back();
+  if (ids.empty() && config.bos_token_id) ids.push_back(static_cast<TokenId>(*config.bos_token_id));
+  return ids;
+}
+
+const char* reason(GenerationEnd end) {
+  if (end == GenerationEnd::end_token) return "the model ended the text";
+  return end == GenerationEnd::positions ? "all positions of the model are used"
+                                         : "max_new_tokens reached";
+}
+
+void run_generate(const GenerateOptions& o) {
+  check_sampling(o.sampling);
+  const CausalModelFolder<float> folder(o.model);
+  const std::string prompt = o.prompt_file.empty() ? o.prompt : tn::read_file(o.prompt_file);
+  const auto ids = encode_prompt(folder.tokenizer(), folder.config(), prompt);
+  std::vector<TokenId> ends;
+  if (folder.config().eos_token_id)
+    ends.push_back(static_cast<TokenId>(*folder.config().eos_token_id));
+  TextStream text(folder.tokenizer(), ids);
+  Index tokens = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  const GenerationEnd end =
+      generate(folder.model(), nullptr, ids, ends, o.sampling, [&](TokenId token) {
+        ++tokens;
+        std::cout << text.add(token) << std::flush;
+        return static_cast<bool>(std::cout);
+      });
+  std::cout << text.rest() << std::endl;
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  std::cerr << "metatt: " << tokens << " tokens, "
+            << fixed(static_cast<double>(tokens) / seconds, 1) << " tokens/s, " << reason(end)
+            << std::endl;
+}
+
+}  // namespace
+
+void add_generate(CLI::App& program) {
+  auto o = std::make_shared<GenerateOptions>();
+  CLI::App* command =
+      add_command(program, "generate", "Continue a text with a causal language model");
+  command
+      ->add_option("--model", o->model,
+                   "A folder with config.json, the weights and the tokenizer of a decoder")
+      ->check(not_empty("a folder"))
+      ->required();
+  CLI::Option* prompt = command->add_option("--prompt", o->prompt, "The text to continue");
+  command->add_option("--prompt_file", o->prompt_file, "A file with that text")
+      ->check(not_empty("a file"))
+      ->excludes(prompt);
+  command
+      ->add_option("--max_new_tokens", o->sampling.max_new_tokens,
+                   "At most so many tokens; the model's positions may end the text sooner")
+      ->transform(whole_number(1));
+  command
+      ->add_option("--temperature", o->sampling.temperature,
+                   "Divides the logits; 0: always the likeliest token")
+      ->check(number_between(0, 1e6));
+  command->add_option("--top_k", o->sampling.top_k, "Only the likeliest so many; 0: all")
+      ->transform(whole_number(0));
+  command
+      ->add_option("--top_p", o->sampling.top_p,
+                   "Only the likeliest that together have this probability")
+      ->check(number_between(1e-9, 1));
+  command->add_option("--seed", o->sampling.seed, "The same seed gives the same text")
+      ->transform(seed_number());
+  command->callback([o] { run_generate(*o); });
+}
+
+}  // namespace metatt::apps
