@@ -10,8 +10,10 @@ namespace {
 /// for Digital Computers" (1955), sheet 43 (Abramowitz & Stegun 7.1.26), error below 1.5e-7, which
 /// shares its exponential with the density. double: the library's erf.
 inline void normal(float x, float& distribution, float& density) {
-  const float e = exponential(-0.5f * x * x);
-  const float t = 1.0f / (1.0f + 0.3275911f * 0.70710678118654752f * __builtin_fabsf(x));
+  // Behind 12 both are below 1e-31, and further out they would be no normal numbers.
+  const float size = __builtin_fabsf(x) < 12.0f ? __builtin_fabsf(x) : 12.0f;
+  const float e = exponential(-0.5f * size * size);
+  const float t = 1.0f / (1.0f + 0.3275911f * 0.70710678118654752f * size);
   float p = 1.061405429f;
   p = p * t - 1.453152027f;
   p = p * t + 1.421413741f;
@@ -26,20 +28,33 @@ inline void normal(double x, double& distribution, double& density) {
   density = 0.39894228040143267794 * __builtin_exp(-0.5 * x * x);
 }
 
+/// 1 / (1 + e) for e = e^−x, at least 1e-30: products with it are then normal numbers, where others
+/// take a hundred times as long. The compiler computes the bounds of `exponential` for every element.
 template <class T>
-inline T logistic(T x) {
-  return 1 / (1 + exponential(-x));
+inline T logistic_of(T e) {
+  const T share = 1 / (1 + e);
+  return share < T(1e-30) ? T(1e-30) : share;
 }
 
-/// What the tanh form of GELU keeps of x, (1 + tanh(u))/2 = σ(2u), and its derivative.
 template <class T>
-inline void logistic_share(T x, T& kept, T& slope) {
-  constexpr T a = T(1.5957691216057308), b = T(0.044715);  // 2·√(2/π)
-  const T e = exponential(-a * x * (1 + b * x * x));
-  kept = 1 / (1 + e);
+inline T logistic(T x) {
+  return logistic_of(exponential(-x));
+}
+
+/// 2u for the tanh(u) in the approximation of GELU, (1 + tanh(u))/2 = σ(2u).
+template <class T>
+inline T tanh_argument(T x) {
+  return T(1.5957691216057308) * x * (1 + T(0.044715) * x * x);  // 2·√(2/π)
+}
+
+/// σ(2u) and its derivative.
+template <class T>
+inline void tanh_share(T x, T& kept, T& slope) {
+  const T e = exponential(-tanh_argument(x));
+  kept = logistic_of(e);
   // 1 − kept, without the digits that cancel where it is small.
   const T rest = e < 1 ? e * kept : 1 - kept;
-  slope = kept * rest * a * (1 + 3 * b * x * x);
+  slope = kept * rest * T(1.5957691216057308) * (1 + T(3 * 0.044715) * x * x);
 }
 
 }  // namespace
@@ -68,48 +83,54 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
 template <class T>
 void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                        T* y) {
-  const auto apply = [&](const auto& share) {
+  const bool exact = kind == Gelu::exact;
 #pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
-    for (Index i = 0; i < rows; ++i) {
-      const T* in = x + i * width;
-      T* out = y + i * width;
+  for (Index i = 0; i < rows; ++i) {
+    const T* in = x + i * width;
+    T* out = y + i * width;
+#pragma omp simd
+    for (Index j = 0; j < width; ++j) out[j] = bias ? in[j] + bias[j] : in[j];
+    if (exact) {
 #pragma omp simd
       for (Index j = 0; j < width; ++j) {
-        const T t = bias ? in[j] + bias[j] : in[j];
-        T kept, slope;
-        share(t, kept, slope);
-        out[j] = t * kept;
+        T distribution, density;
+        normal(out[j], distribution, density);
+        out[j] *= distribution;
       }
+    } else {
+#pragma omp simd
+      for (Index j = 0; j < width; ++j) out[j] *= logistic(tanh_argument(out[j]));
     }
-  };
-  if (kind == Gelu::exact)
-    apply([](T t, T& kept, T& slope) { normal(t, kept, slope); });
-  else
-    apply([](T t, T& kept, T& slope) { logistic_share(t, kept, slope); });
+  }
 }
 
 template <class T>
 void bias_gelu_backward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                         const T* dy, T* dx) {
-  const auto apply = [&](const auto& share) {
+  const bool exact = kind == Gelu::exact;
 #pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
-    for (Index i = 0; i < rows; ++i) {
-      const T* in = x + i * width;
-      const T* above = dy + i * width;
-      T* out = dx + i * width;
+  for (Index i = 0; i < rows; ++i) {
+    const T* in = x + i * width;
+    const T* above = dy + i * width;
+    T* out = dx + i * width;
+    if (exact) {
+#pragma omp simd
+      for (Index j = 0; j < width; ++j) {
+        const T t = bias ? in[j] + bias[j] : in[j];
+        T distribution, density;
+        normal(t, distribution, density);
+        out[j] = above[j] * (distribution + t * density);
+      }
+    } else {
 #pragma omp simd
       for (Index j = 0; j < width; ++j) {
         const T t = bias ? in[j] + bias[j] : in[j];
         T kept, slope;
-        share(t, kept, slope);
+        tanh_share(t, kept, slope);
         out[j] = above[j] * (kept + t * slope);
       }
     }
-  };
-  if (kind == Gelu::exact)
-    apply([](T t, T& kept, T& slope) { normal(t, kept, slope); });
-  else
-    apply([](T t, T& kept, T& slope) { logistic_share(t, kept, slope); });
+  }
 }
 
 template <class T>
