@@ -6,6 +6,7 @@
 #include <metatt/tn/chain/matrix_product_state.hpp>
 #include <metatt/tn/chain/measurement.hpp>
 #include <metatt/tn/chain/tebd.hpp>
+#include <metatt/tn/files/model_file.hpp>
 
 #include <algorithm>
 #include <array>
@@ -132,6 +133,56 @@ BOOST_AUTO_TEST_CASE(two_holes_move_among_the_spins_of_a_square) {
 
 BOOST_AUTO_TEST_CASE(two_holes_to_all_digits, *boost::unit_test::precondition(on_demand)) {
   BOOST_TEST(std::abs(two_holes(1400, 12).energy - -9.029868687) < 1e-9);
+}
+
+BOOST_AUTO_TEST_CASE(chains_have_their_closed_forms_and_exact_energies,
+                     *boost::unit_test::precondition(without_sanitizers)) {
+  struct Case {
+    const char* model;
+    const char* site;
+    Index n;
+    double parameter;  // h or U
+    double energy;
+  };
+  // Bethe ansatz (heisenberg, hubbard), free fermions (tfim, xx, hubbard without U), exact
+  // diagonalisation (larger spins).
+  for (const Case& c : {Case{"heisenberg", "spin 1/2", 4, 0, -1.616025403784438647},
+                        Case{"heisenberg", "spin 1/2", 6, 0, -2.49357713388793},
+                        Case{"heisenberg", "spin 1/2", 8, 0, -3.374932598687890170},
+                        Case{"heisenberg", "spin 1/2", 12, 0, -5.142090632840530527},
+                        Case{"heisenberg", "spin 1/2", 16, 0, -6.911737145575102547},
+                        Case{"heisenberg", "spin 1/2", 24, 0, -10.45378576040958095},
+                        Case{"heisenberg", "spin 1/2", 32, 0, -13.99731561822432729},
+                        Case{"heisenberg", "spin 1", 4, 0, -4.6457513110646},
+                        Case{"heisenberg", "spin 1", 6, 0, -7.3702749694246},
+                        Case{"heisenberg", "spin 1", 8, 0, -10.1246372223589},
+                        Case{"heisenberg", "spin 3/2", 4, 0, -9.1811810027716},
+                        Case{"heisenberg", "spin 3/2", 6, 0, -14.7570769608596},
+                        Case{"tfim", "", 10, 0.5, -9.7655039579272},
+                        Case{"tfim", "", 20, 1, -25.107797111623787},
+                        Case{"tfim", "", 32, 1.5, -53.3176314120253},
+                        Case{"tfim", "", 50, 2, -106.2228719126719},
+                        Case{"xx", "", 10, 0, -3.0133370916661352},
+                        Case{"xx", "", 20, 0, -6.1907449998273768},
+                        Case{"xx", "", 32, 0, -10.00819395024257},
+                        Case{"hubbard", "", 4, 2, -2.8759428090051},
+                        Case{"hubbard", "", 4, 4, -1.9531453086846},
+                        Case{"hubbard", "", 8, 0, -9.5175409662872671},
+                        Case{"hubbard", "", 8, 2, -6.2256341446813},
+                        Case{"hubbard", "", 8, 4, -4.2358069991297},
+                        Case{"hubbard", "", 8, 8, -2.4208314000375},
+                        Case{"hubbard", "", 10, 8, -3.0743889829060}})
+    BOOST_TEST_CONTEXT(c.model << " " << c.site << " " << c.n << " " << c.parameter) {
+      ModelChoices choices;
+      choices.length = c.n;
+      if (*c.site) choices.site = c.site;
+      if (std::string(c.model) == "tfim") choices.parameters = {{"h", c.parameter}};
+      if (std::string(c.model) == "hubbard") choices.parameters = {{"U", c.parameter}};
+      const ChainModel chain = read_model(find_model(c.model).text, c.model, choices);
+      const double energy =
+          ground_state(chain.hamiltonian, chain.sites, chain.start, 256, 8).energy;
+      BOOST_TEST(std::abs(energy - c.energy) < 1e-10 * std::max(1.0, std::abs(c.energy)));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(long_chains_to_more_digits, *boost::unit_test::precondition(on_demand)) {

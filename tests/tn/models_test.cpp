@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(built_in_models_are_the_sums_that_they_name) {
 BOOST_AUTO_TEST_CASE(every_built_in_model_runs_as_it_is,
                      *boost::unit_test::precondition(without_sanitizers)) {
   for (const BuiltInModel& model : built_in_models()) BOOST_TEST_CONTEXT(model.name) {
-      const ChainModel chain = built_in(model.name, 4);
+      const ChainModel chain = built_in(model.name, 6);
       BOOST_TEST(is_real(chain.hamiltonian, chain.sites));
       const auto mpo = matrix_product_operator<double>(chain.hamiltonian, chain.sites);
       const auto start = product_state<double>(chain.sites, chain.start);
