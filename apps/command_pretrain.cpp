@@ -71,6 +71,7 @@ void run_masked(PretrainOptions o) {
   const auto initial = initial_weights(o);
   const Backbone<float> backbone(o.config, weights, initial);
   MaskedLanguageModel<float> model(backbone, initial);
+  print_backend();
   const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   print_model("encoder", o.config, weights);
   std::cout << "corpus: " << lines.size() << " lines" << std::endl;
@@ -145,6 +146,7 @@ void run_causal(PretrainOptions o) {
   const auto initial = initial_weights(o);
   const Backbone<float> backbone(o.config, weights, initial);
   CausalLanguageModel<float> model(backbone, initial);
+  print_backend();
   const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   print_model("decoder", o.config, weights);
   std::cout << "corpus: " << stream.training << " tokens, " << stream.validation().size()
@@ -209,7 +211,6 @@ void check_flags(const CLI::App& command, const PretrainOptions& o) {
 
 void run_pretrain(PretrainOptions o) {
   check_results_folder(o.output, Results::model, {});
-  print_backend();
   if (o.objective == "masked") {
     o.config.model_type = "bert";
     run_masked(std::move(o));

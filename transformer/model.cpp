@@ -30,6 +30,20 @@ void mark_trained(const Method& method, const Backbone<T>& backbone,
   for (const auto id : classifier.head_ids()) weights.train(id, head_group(weights.shape(id)));
 }
 
+namespace {
+
+/// Other families have heads of their own.
+ModelConfig read_classifier_config(const std::filesystem::path& path) {
+  const ModelConfig config = read_model_config(path);
+  if (config.model_type != "bert")
+    tn::fail(path.string(),
+             ": field \"model_type\": classifiers are of the family \"bert\" only, found \"",
+             config.model_type, "\"");
+  return config;
+}
+
+}  // namespace
+
 template <class T>
 ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index outputs,
                                     const Method& method, HeadSource source, std::uint64_t seed,
@@ -37,7 +51,7 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
                                     std::optional<bool> pooler_trained)
     : base_(base),
       method_(method),
-      config_(read_model_config(base / "config.json")),
+      config_(read_classifier_config(base / "config.json")),
       tokenizer_(WordPiece::from_folder(base)) {
   if (static_cast<Index>(tokenizer_.vocabulary().size()) > config_.vocab_size)
     tn::fail((base / "vocab.txt").string(), ": ", tokenizer_.vocabulary().size(),

@@ -326,4 +326,54 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_before_anything_is_written) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_decoder_is_pretrained_and_tells_texts) {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "the cat sat. ";
+  const std::string corpus = folder.write("corpus.txt", text).string();
+  const std::string model = (folder / "model").string();
+  const std::string small =
+      " --hidden_size 16 --num_hidden_layers 1 --num_attention_heads 2"
+      " --intermediate_size 32 --max_seq_length 16";
+  const std::string pretrain =
+      "pretrain --objective causal --corpus " + corpus + small + " --output_dir ";
+  const Run trained = run(pretrain + model + " --tokenizer bytes --max_steps 6 --eval_steps 3");
+  BOOST_REQUIRE_MESSAGE(trained.exit_code == 0, trained.output);
+  BOOST_TEST(trained.has("corpus: 2340 tokens, 260 to validate"));
+  BOOST_TEST(trained.has("step 3: validation loss 5."));
+  BOOST_TEST(trained.has(", validation loss 5."));
+
+  const std::string generate = "generate --model " + model + " --prompt 'the c' ";
+  const Run told = run(generate + "--max_new_tokens 5 --temperature 0");
+  BOOST_TEST(told.exit_code == 0);
+  BOOST_TEST(told.has("metatt: 5 tokens"));
+  BOOST_TEST(run(generate + "--max_new_tokens 100").has("all positions of the model are used"));
+  const auto text_of_seed = [&](const char* seed) {
+    const std::string output = run(generate + "--seed " + seed).output;
+    return output.substr(0, output.find("metatt: "));
+  };
+  BOOST_TEST(text_of_seed("7") == text_of_seed("7"));
+  BOOST_TEST(text_of_seed("7") != text_of_seed("8"));
+  BOOST_TEST(run("generate --model " + model).exit_code == 0);  // from the token of the beginning
+  // On with its tokenizer, as a Llama with shared keys.
+  const Run again = run(pretrain + (folder / "llama").string() + " --tokenizer " + model +
+                        " --model_type llama --num_key_value_heads 1 --max_steps 2");
+  BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
+  BOOST_TEST(run("generate --model " + (folder / "llama").string() + " --prompt a").exit_code == 0);
+
+  check_refused(pretrain + model + "2", "--tokenizer: needed for --objective causal");
+  check_refused(pretrain + model + "2 --tokenizer bytes --mlm_probability 0.2",
+                "--mlm_probability: has no meaning for --objective causal");
+  check_refused(pretrain + model + "2 --tokenizer bytes --model_type bert", "--model_type");
+  check_refused("pretrain --corpus " + corpus + " --vocab v --eval_steps 3 --output_dir o",
+                "--eval_steps: has no meaning for --objective masked");
+  check_refused("pretrain --objective causal --tokenizer bytes --output_dir " + model +
+                    "2 --corpus " + folder.write("short.txt", "abc").string(),
+                "at least 65 tokens");
+  check_refused("generate --model " + model + " --prompt 0123456789abcdef", "16 positions");
+  check_refused(generate + "--top_p 2", "--top_p");
+  check_refused(generate + "--prompt_file x", "--prompt");
+  check_refused("generate --model " + folder.path().string() + " --prompt a", "config.json");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(ground_states_and_the_levels_above) {
     const auto random = [&](std::uint64_t seed) {
       return random_state<T>(sites, 12, seed, kind.start_states(charged));
     };
-    const auto exact = lowest_pairs(SparseOperator(H, sites), as_vector(random(3)), 3);
+    const auto exact = lowest_pairs(SparseOperator(H, sites), as_vector(random(3)), 2);
     const auto mpo = matrix_product_operator<T>(H, sites);
     const auto ground = dmrg(mpo, random(3), sweeps(40, 256));
     BOOST_TEST(std::abs(ground.energy - exact.values[0]) < 1e-10);
@@ -112,12 +112,6 @@ BOOST_AUTO_TEST_CASE(ground_states_and_the_levels_above) {
     const auto next = excited_state<T>(mpo, lower, random(4), settings);
     BOOST_TEST(std::abs(next.energy - exact.values[1]) < 1e-10);
     BOOST_TEST(1 - std::abs(dot(exact.vectors.column(1), as_vector(next.state))) < 1e-9);
-    settings = sweeps(40, 256);
-    settings.targets = 3;
-    const auto several = dmrg(mpo, random(5), settings);
-    BOOST_TEST_REQUIRE(several.further.size() == 2U);
-    for (std::size_t i = 0; i < 2; ++i)
-      BOOST_TEST(std::abs(several.further[i].energy - exact.values[i + 1]) < 1e-10);
   });
 }
 
@@ -128,7 +122,7 @@ BOOST_AUTO_TEST_CASE(the_other_ways_to_the_lowest_levels) {
       const auto random = [&](std::uint64_t seed) {
         return random_state<double>(sites, 12, seed, kind.start_states(false));
       };
-      const auto exact = lowest_pairs(SparseOperator(H, sites), as_vector(random(3)), 2);
+      const auto exact = lowest_pairs(SparseOperator(H, sites), as_vector(random(3)), 3);
       const auto mpo = matrix_product_operator<double>(H, sites);
       DmrgSettings settings = sweeps(40, 256);
       settings.solver = EigenSolver::davidson;
@@ -144,6 +138,12 @@ BOOST_AUTO_TEST_CASE(the_other_ways_to_the_lowest_levels) {
       settings.penalty = 10;
       BOOST_TEST(std::abs(excited_state<double>(mpo, lower, random(4), settings).energy -
                           exact.values[1]) < 1e-10);
+      settings = sweeps(40, 256);
+      settings.targets = 3;
+      const auto several = dmrg(mpo, random(5), settings);
+      BOOST_TEST_REQUIRE(several.further.size() == 2U);
+      for (std::size_t i = 0; i < 2; ++i)
+        BOOST_TEST(std::abs(several.further[i].energy - exact.values[i + 1]) < 1e-10);
     }
 }
 
@@ -180,8 +180,10 @@ BOOST_AUTO_TEST_CASE(real_and_imaginary_time) {
         for (const auto& each : operators) state = apply(each, state, {.cutoff = 1e-22}).state;
       return distance(std::move(state));
     };
-    BOOST_TEST(std::abs(std::log2(by_operators(1, 16) / by_operators(1, 32)) - 1) < 0.3);
-    if constexpr (!std::is_same_v<T, double>)  // complex steps make the second order
+    // Complex steps make the second order.
+    if constexpr (std::is_same_v<T, double>)
+      BOOST_TEST(std::abs(std::log2(by_operators(1, 16) / by_operators(1, 32)) - 1) < 0.3);
+    else
       BOOST_TEST(std::abs(std::log2(by_operators(2, 4) / by_operators(2, 8)) - 2) < 0.2);
   });
 }

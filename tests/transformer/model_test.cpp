@@ -191,6 +191,24 @@ BOOST_AUTO_TEST_CASE(the_linear_schedule_rises_over_the_warm_up_and_falls_to_zer
   BOOST_TEST((LearningRateSchedule{0, 2}.at(0)) == 1);
 }
 
+BOOST_AUTO_TEST_CASE(classifiers_of_other_families_are_refused) {
+  const std::filesystem::path folder = METATT_FIXTURES "/families/distilbert";
+  check_error([&] { ClassifierModel<float>(folder, 2, {}, HeadSource::fresh, 1); },
+              {"config.json", "model_type", "distilbert"});
+}
+
+BOOST_AUTO_TEST_CASE(the_cosine_schedule_falls_along_half_a_period_and_the_constant_one_not) {
+  const LearningRateSchedule cosine{4, 12, ScheduleShape::cosine};
+  BOOST_TEST(cosine.at(2) == 0.5);
+  BOOST_TEST(cosine.at(4) == 1);
+  BOOST_TEST(std::abs(cosine.at(6) - 0.5 * (1 + std::sqrt(0.5))) < 1e-15);
+  BOOST_TEST(std::abs(cosine.at(8) - 0.5) < 1e-15);
+  BOOST_TEST(cosine.at(12) == 0);
+  const LearningRateSchedule constant{4, 12, ScheduleShape::constant};
+  BOOST_TEST(constant.at(1) == 0.25);
+  BOOST_TEST(constant.at(12) == 1);
+}
+
 BOOST_AUTO_TEST_CASE(kept_values_come_back_also_after_a_change_of_shape) {
   Weights<float> weights;
   const auto a = weights.add("a", Tensor<float>::from({2, 2}, {1, 2, 3, 4}));

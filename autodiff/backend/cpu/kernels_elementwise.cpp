@@ -29,7 +29,8 @@ inline void normal(double x, double& distribution, double& density) {
 }
 
 /// 1 / (1 + e) for e = e^−x, at least 1e-30: products with it are then normal numbers, where others
-/// take a hundred times as long. The compiler computes the bounds of `exponential` for every element.
+/// take a hundred times as long. The compiler computes the bounds of `exponential` for every
+/// element.
 template <class T>
 inline T logistic_of(T e) {
   const T share = 1 / (1 + e);

@@ -260,8 +260,7 @@ void for_chunks_of(const char* function, Index head_width, const Launch& launch)
 /// One block for each tile of the longest sequence, sequence and head.
 template <class T>
 dim3 attention_grid(const AttentionArguments<T>& arguments, Index sequences, Index heads) {
-  return dim3(static_cast<unsigned>(arguments.tiles * sequences),
-              static_cast<unsigned>(heads));
+  return dim3(static_cast<unsigned>(arguments.tiles * sequences), static_cast<unsigned>(heads));
 }
 
 }  // namespace metatt::autodiff::backend

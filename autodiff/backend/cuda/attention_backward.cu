@@ -57,9 +57,8 @@ __device__ void probability_tiles(const BackwardArguments<T>& b, const Place<T>&
   multiply_rows(b.dout_rows(place), query0, place.rows(a, 2), key0, a.shape.head_width, shared, dp);
   for (int i = 0; i < kMicro<T>; ++i) {
     for (int j = 0; j < kMicro<T>; ++j) {
-      const bool inside =
-          query0 + tile_row<T>(i) < place.length &&
-          place.sees(a, query0 + tile_row<T>(i), key0 + tile_column(j));
+      const bool inside = query0 + tile_row<T>(i) < place.length &&
+                          place.sees(a, query0 + tile_row<T>(i), key0 + tile_column(j));
       p[i][j] = inside ? exp(a.scale * p[i][j] - log_sum_exp[i]) : T(0);
       dp[i][j] = is_kept(a, shared, i, j) ? a.keep_scale * dp[i][j] : T(0);
     }
@@ -137,10 +136,12 @@ __global__ void __launch_bounds__(cuda::kThreads) key_kernel(BackwardArguments<T
       probability_tiles(b, place, query0, key0, log_sum_exp, shared, p, dp);
       for (int i = 0; i < kMicro<T>; ++i) {
         for (int j = 0; j < kMicro<T>; ++j) {
-          shared.weights[tile_row<T>(i)][tile_column(j)] = is_kept(a, shared, i, j) ? p[i][j] : T(0);
+          shared.weights[tile_row<T>(i)][tile_column(j)] =
+              is_kept(a, shared, i, j) ? p[i][j] : T(0);
         }
       }
-      add_weighted_rows<true, T, chunks>(b.dout_rows(place), query0, a.shape.head_width, shared, dv);
+      add_weighted_rows<true, T, chunks>(b.dout_rows(place), query0, a.shape.head_width, shared,
+                                         dv);
       __syncthreads();
       store_score_gradient(p, dp, row_product, shared);
       add_weighted_rows<true, T, chunks>(place.rows(a, 0), query0, a.shape.head_width, shared, dk);
@@ -148,8 +149,8 @@ __global__ void __launch_bounds__(cuda::kThreads) key_kernel(BackwardArguments<T
   }
   place.head = first_head;
   store_sums<T, chunks>(
-      dk, key0, place.length, a.shape.head_width, [&](int) { return a.scale; }, b.gradient_rows(place, 1),
-      b.gradient_stride());
+      dk, key0, place.length, a.shape.head_width, [&](int) { return a.scale; },
+      b.gradient_rows(place, 1), b.gradient_stride());
   store_sums<T, chunks>(
       dv, key0, place.length, a.shape.head_width, [&](int) { return a.keep_scale; },
       b.gradient_rows(place, 2), b.gradient_stride());
@@ -165,9 +166,8 @@ void attention_backward(Queue& queue, const Packing& packing, const AttentionSha
   if (packing.tokens <= 0 || shape.heads <= 0) return;
   queue.work.attention_flops += 10 * shape.width() * shape.seen(packing);
   const cuda::Scratch<T> row_products(shape.heads * packing.tokens);
-  const BackwardArguments<T> arguments{
-      attention_arguments(packing, shape, scale, dropout, qkv), log_sum_exp, dout,
-      row_products.data(), dqkv};
+  const BackwardArguments<T> arguments{attention_arguments(packing, shape, scale, dropout, qkv),
+                                       log_sum_exp, dout, row_products.data(), dqkv};
   const dim3 queries = attention_grid(arguments.forward, packing.sequences, shape.heads);
   const dim3 keys = attention_grid(arguments.forward, packing.sequences, shape.key_value_heads);
   for_chunks_of(function, shape.head_width, [&](auto chunks) {
@@ -178,8 +178,9 @@ void attention_backward(Queue& queue, const Packing& packing, const AttentionSha
   });
 }
 
-template void attention_backward<float>(Queue&, const Packing&, const AttentionShape&, float, const Dropout&,
-                                        const float*, const float*, const float*, float*);
+template void attention_backward<float>(Queue&, const Packing&, const AttentionShape&, float,
+                                        const Dropout&, const float*, const float*, const float*,
+                                        float*);
 template void attention_backward<double>(Queue&, const Packing&, const AttentionShape&, double,
                                          const Dropout&, const double*, const double*,
                                          const double*, double*);

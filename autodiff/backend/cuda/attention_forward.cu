@@ -54,7 +54,8 @@ __global__ void __launch_bounds__(cuda::kThreads)
     for (int i = 0; i < kMicro<T>; ++i) {
       for (int j = 0; j < kMicro<T>; ++j) {
         const Index query = place.row0 + tile_row<T>(i);
-        scores[i][j] = place.sees(a, query, key0 + tile_column(j)) ? a.scale * scores[i][j] : T(-INFINITY);
+        scores[i][j] =
+            place.sees(a, query, key0 + tile_column(j)) ? a.scale * scores[i][j] : T(-INFINITY);
       }
       const T correction = softmax.add(i, scores[i]);
 #pragma unroll
@@ -146,14 +147,14 @@ void attention_forward(Queue& queue, const Packing& packing, const AttentionShap
   const auto arguments = attention_arguments(packing, shape, scale, dropout, qkv);
   for_chunks_of(function, shape.head_width, [&](auto chunks) {
     forward_kernel<T, chunks.value>
-        <<<attention_grid(arguments, packing.sequences, shape.heads), cuda::kThreads>>>(arguments, out,
-                                                                           log_sum_exp);
+        <<<attention_grid(arguments, packing.sequences, shape.heads), cuda::kThreads>>>(
+            arguments, out, log_sum_exp);
   });
   cuda::check_launch(function);
 }
 
-template void attention_forward<float>(Queue&, const Packing&, const AttentionShape&, float, const Dropout&,
-                                       const float*, float*, float*);
+template void attention_forward<float>(Queue&, const Packing&, const AttentionShape&, float,
+                                       const Dropout&, const float*, float*, float*);
 template void attention_forward<double>(Queue&, const Packing&, const AttentionShape&, double,
                                         const Dropout&, const double*, double*, double*);
 

@@ -54,7 +54,8 @@ void broadcast_bias(Queue&, Index rows, Index width, const T* bias, T* y, Index 
 }
 
 template <class T>
-void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias, T* y) {
+void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                       T* y) {
   cuda::for_each_element("bias_gelu_forward", rows, width, [=] __device__(Index i, Index j) {
     const T t = x[i * width + j] + (bias ? bias[j] : T(0));
     y[i * width + j] = t * gelu_share(kind, t);
@@ -62,8 +63,8 @@ void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, c
 }
 
 template <class T>
-void bias_gelu_backward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias, const T* dy,
-                        T* dx) {
+void bias_gelu_backward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
+                        const T* dy, T* dx) {
   cuda::for_each_element("bias_gelu_backward", rows, width, [=] __device__(Index i, Index j) {
     const T t = x[i * width + j] + (bias ? bias[j] : T(0));
     dx[i * width + j] = gelu_slope(kind, t) * dy[i * width + j];
@@ -162,17 +163,19 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
   });
 }
 
-#define METATT_ELEMENTWISE(T)                                                                  \
-  template void broadcast_bias<T>(Queue&, Index, Index, const T*, T*, Index);                  \
-  template void bias_gelu_forward<T>(Queue&, Gelu, Index, Index, const T*, const T*, T*);            \
-  template void bias_gelu_backward<T>(Queue&, Gelu, Index, Index, const T*, const T*, const T*, T*); \
-  template void swiglu_forward<T>(Queue&, Index, Index, const T*, T*);            \
-  template void swiglu_backward<T>(Queue&, Index, Index, const T*, const T*, T*); \
-  template void rotate_heads<T>(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*, bool, T*); \
-  template void tanh_forward<T>(Queue&, Index, const T*, T*);                                  \
-  template void tanh_backward<T>(Queue&, Index, const T*, const T*, T*);                       \
-  template void scale_by<T>(Queue&, Index, const T*, T*);                                      \
-  template void dropout<T>(Queue&, Index, const Dropout&, const T*, T, T*);                    \
+#define METATT_ELEMENTWISE(T)                                                                      \
+  template void broadcast_bias<T>(Queue&, Index, Index, const T*, T*, Index);                      \
+  template void bias_gelu_forward<T>(Queue&, Gelu, Index, Index, const T*, const T*, T*);          \
+  template void bias_gelu_backward<T>(Queue&, Gelu, Index, Index, const T*, const T*, const T*,    \
+                                      T*);                                                         \
+  template void swiglu_forward<T>(Queue&, Index, Index, const T*, T*);                             \
+  template void swiglu_backward<T>(Queue&, Index, Index, const T*, const T*, T*);                  \
+  template void rotate_heads<T>(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*, \
+                                bool, T*);                                                         \
+  template void tanh_forward<T>(Queue&, Index, const T*, T*);                                      \
+  template void tanh_backward<T>(Queue&, Index, const T*, const T*, T*);                           \
+  template void scale_by<T>(Queue&, Index, const T*, T*);                                          \
+  template void dropout<T>(Queue&, Index, const Dropout&, const T*, T, T*);                        \
   template void adamw<T>(Queue&, Index, const AdamWStep&, T*, const T*, T*, T*);
 
 METATT_ELEMENTWISE(float)

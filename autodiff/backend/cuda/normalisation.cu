@@ -80,7 +80,8 @@ __global__ void rms_forward_kernel(Index rows, Index width, const T* x, const T*
     T squares = 0;
     for (Index j = threadIdx.x; j < width; j += kThreads) squares += x[start + j] * x[start + j];
     const T factor = T(1) / sqrt(block_sum(squares) / static_cast<T>(width) + epsilon);
-    for (Index j = threadIdx.x; j < width; j += kThreads) y[start + j] = x[start + j] * factor * gamma[j];
+    for (Index j = threadIdx.x; j < width; j += kThreads)
+      y[start + j] = x[start + j] * factor * gamma[j];
     if (inverse_root && threadIdx.x == 0) inverse_root[row] = factor;
   }
 }
@@ -92,11 +93,13 @@ __global__ void rms_backward_kernel(Index rows, Index width, const T* dy, const 
   for (Index row = blockIdx.x; row < rows; row += gridDim.x) {
     const Index start = row * width;
     T product = 0;
-    for (Index j = threadIdx.x; j < width; j += kThreads) product += dy[start + j] * gamma[j] * x[start + j];
+    for (Index j = threadIdx.x; j < width; j += kThreads)
+      product += dy[start + j] * gamma[j] * x[start + j];
     const T factor = inverse_root[row];
     const T slope = block_sum(product) * factor * factor * factor / static_cast<T>(width);
     for (Index j = threadIdx.x; j < width; j += kThreads) {
-      accumulate_into(dx[start + j], beta_dx, factor * dy[start + j] * gamma[j] - slope * x[start + j]);
+      accumulate_into(dx[start + j], beta_dx,
+                      factor * dy[start + j] * gamma[j] - slope * x[start + j]);
     }
   }
 }
@@ -228,8 +231,10 @@ void rms_norm_parameter_gradient(Queue&, Index rows, Index width, const T* dy, c
   template void layer_norm_parameter_gradients<T>(Queue&, Index, Index, const T*, const T*, T, T*, \
                                                   T, T*);                                          \
   template void rms_norm_forward<T>(Queue&, Index, Index, const T*, const T*, T, T*, T*);          \
-  template void rms_norm_backward<T>(Queue&, Index, Index, const T*, const T*, const T*, const T*, T, T*); \
-  template void rms_norm_parameter_gradient<T>(Queue&, Index, Index, const T*, const T*, const T*, T, T*); \
+  template void rms_norm_backward<T>(Queue&, Index, Index, const T*, const T*, const T*, const T*, \
+                                     T, T*);                                                       \
+  template void rms_norm_parameter_gradient<T>(Queue&, Index, Index, const T*, const T*, const T*, \
+                                               T, T*);                                             \
   template void column_sums<T>(Queue&, Index, Index, const T*, T, T*);
 
 METATT_NORMALISATION(float)
