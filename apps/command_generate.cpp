@@ -7,6 +7,7 @@
 #include <metatt/transformer/causal_model_files.hpp>
 #include <metatt/transformer/generation.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 
@@ -54,18 +55,24 @@ class TextStream {
   std::size_t begin_ = 0, settled_;
 };
 
-/// The prompt with the tokens that the tokenizer puts before a text, not those behind it.
+/// The prompt with the tokens that the tokenizer puts before every text, not those behind it.
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelConfig& config,
                                    const std::string& prompt) {
-  std::vector<TokenId> ids =
-      tokenizer.encode_pair(prompt, std::nullopt, std::numeric_limits<std::int32_t>::max()).ids;
-  if (ids.size() > 1 && config.eos_token_id && ids.back() == *config.eos_token_id) ids.pop_back();
+  const auto encode = [&](const std::string& text) {
+    return tokenizer.encode_pair(text, std::nullopt, std::numeric_limits<std::int32_t>::max()).ids;
+  };
+  std::vector<TokenId> ids = encode(prompt);
+  const std::vector<TokenId> around = encode("");
+  if (!around.empty() &&
+      std::ranges::find(config.eos_token_id, around.back()) != config.eos_token_id.end())
+    ids.pop_back();
   if (ids.empty() && config.bos_token_id) ids.push_back(static_cast<TokenId>(*config.bos_token_id));
   return ids;
 }
 
 const char* reason(GenerationEnd end) {
   if (end == GenerationEnd::end_token) return "the model ended the text";
+  if (end == GenerationEnd::stopped) return "the text could not be written";
   return end == GenerationEnd::positions ? "all positions of the model are used"
                                          : "max_new_tokens reached";
 }
@@ -76,8 +83,8 @@ void run_generate(const GenerateOptions& o) {
   const std::string prompt = o.prompt_file.empty() ? o.prompt : tn::read_file(o.prompt_file);
   const auto ids = encode_prompt(folder.tokenizer(), folder.config(), prompt);
   std::vector<TokenId> ends;
-  if (folder.config().eos_token_id)
-    ends.push_back(static_cast<TokenId>(*folder.config().eos_token_id));
+  for (const std::int64_t id : folder.config().eos_token_id)
+    ends.push_back(static_cast<TokenId>(id));
   TextStream text(folder.tokenizer(), ids);
   Index tokens = 0;
   const auto begin = std::chrono::steady_clock::now();

@@ -10,7 +10,9 @@
 #include <metatt/transformer/pretraining.hpp>
 #include <metatt/transformer/tokenizers/byte_level.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
+#include <metatt/transformer/tokenizers/unicode.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 
@@ -100,7 +102,11 @@ struct Stream {
 };
 
 Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer) {
-  Stream stream{tokenizer.encode(tn::read_file(o.corpus))};
+  const std::string text = tn::read_file(o.corpus), valid = valid_utf8(text);
+  if (valid != text)
+    tn::fail(o.corpus, ": expected UTF-8, found something else at byte ",
+             std::ranges::mismatch(valid, text).in2 - text.begin());
+  Stream stream{tokenizer.encode(text)};
   const double share = o.validation_percentage / 100;
   stream.training =
       static_cast<std::size_t>(std::floor(static_cast<double>(stream.tokens.size()) * (1 - share)));
@@ -110,6 +116,14 @@ Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer) {
              "train on", share > 0 ? ", and as many to validate on" : "", ", found ",
              stream.training, " and ", stream.tokens.size() - stream.training);
   return stream;
+}
+
+/// The id of the first of these entries that there is.
+std::optional<std::int64_t> first_entry(const Tokenizer& tokenizer,
+                                        std::initializer_list<const char*> entries) {
+  for (const char* entry : entries)
+    if (const auto id = tokenizer.vocabulary().find(entry)) return *id;
+  return std::nullopt;
 }
 
 /// The rest of a decoder's config from its family.
@@ -124,10 +138,12 @@ void complete_config(ModelConfig& config, const Tokenizer& tokenizer, Index posi
   config.layer_norm_eps = family.norm_epsilon;
   config.type_vocab_size = 0;
   config.pad_token_id.reset();
-  config.query_key_value_bias = family.biases || config.model_type == "qwen2";
-  config.attention_output_bias = family.biases;
-  if (const auto end = tokenizer.vocabulary().find("<|endoftext|>"))
-    config.bos_token_id = config.eos_token_id = *end;
+  config.query_key_value_bias = config.model_type == "qwen2";
+  if (!family.fields.hidden_dropout && config.hidden_dropout_prob > 0)
+    tn::fail("--dropout: the family \"", config.model_type, "\" has none of hidden states");
+  config.bos_token_id = first_entry(tokenizer, {"<s>", "<|begin_of_text|>", "<|endoftext|>"});
+  if (const auto end = first_entry(tokenizer, {"</s>", "<|end_of_text|>", "<|endoftext|>"}))
+    config.eos_token_id = {*end};
   check_model_config(config, "pretrain");
 }
 
@@ -272,7 +288,7 @@ void add_pretrain(CLI::App& program) {
       ->transform(whole_number(1));
   command
       ->add_option("--dropout", o->config.hidden_dropout_prob,
-                   "Of hidden states; also written to config.json")
+                   "Of hidden states (not llama, qwen2, mistral); also written to config.json")
       ->check(number_between(0, 0.99));
   command->add_option("--mlm_probability", o->settings.mask_share, "Share of tokens to predict")
       ->check(number_between(0.01, 0.99));

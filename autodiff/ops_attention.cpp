@@ -88,15 +88,22 @@ Tensor<T> attention_step(const Tensor<T>& qkv, const Tensor<T>& keys, const Tens
 
 template <class T>
 Tensor<T> rotary_table(Index positions, Index head_width, double base) {
-  if (positions < 1 || head_width < 2 || head_width % 2 != 0 || !(base > 0))
-    tn::fail("rotary_table: expected positions, an even head width and a positive base, found ",
-             positions, ", ", head_width, " and ", base);
+  constexpr Index most = Index{1} << 28;  // two gigabytes of doubles
+  if (positions < 1 || head_width < 2 || head_width % 2 != 0 || !(base > 0) ||
+      positions > most / head_width)
+    tn::fail(
+        "rotary_table: expected positions, an even head width, at most 2^28 of their product "
+        "and a positive base, found ",
+        positions, ", ", head_width, " and ", base);
+  std::vector<double> frequencies;
+  for (Index i = 0; i < head_width / 2; ++i)
+    frequencies.push_back(
+        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_width)));
   std::vector<T> values;
   values.reserve(static_cast<std::size_t>(positions * head_width));
   for (Index position = 0; position < positions; ++position)
-    for (Index i = 0; i < head_width / 2; ++i) {
-      const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(head_width);
-      const double angle = static_cast<double>(position) * std::pow(base, exponent);
+    for (const double frequency : frequencies) {
+      const double angle = static_cast<double>(position) * frequency;
       values.push_back(static_cast<T>(std::cos(angle)));
       values.push_back(static_cast<T>(std::sin(angle)));
     }

@@ -134,14 +134,21 @@ Variable<T> residual_add(Tape<T>& tape, const Variable<T>& x, const Variable<T>&
   const Index size = x.value.size();
   Tensor<T> sum(x.value.shape());
   tn::backend::copy(tn::backend::queue(), size, residual.value.data(), sum.mutable_data());
-  backend::dropout(tn::backend::queue(), size, mask, x.value.data(), T(1), sum.mutable_data());
+  if (mask.active())
+    backend::dropout(tn::backend::queue(), size, mask, x.value.data(), T(1), sum.mutable_data());
+  else
+    tn::backend::add_scaled(tn::backend::queue(), size, T(1), x.value.data(), sum.mutable_data());
   const Variable<T> from_x{{}, x.node}, from_residual{{}, residual.node};
   return tape.record("residual_add", std::move(sum), {&x, &residual},
                      [=](Gradients<T>& gradients, Tensor<T>& gradient) {
-                       gradients.into(from_x, [&](T* dx, T beta) {
-                         backend::dropout(tn::backend::queue(), size, mask, gradient.data(), beta,
-                                          dx);
-                       });
+                       // Without dropout both gradients are the same numbers: one tensor for both.
+                       if (!mask.active())
+                         gradients.give(from_x, gradient);
+                       else
+                         gradients.into(from_x, [&](T* dx, T beta) {
+                           backend::dropout(tn::backend::queue(), size, mask, gradient.data(), beta,
+                                            dx);
+                         });
                        gradients.give(from_residual, std::move(gradient));
                      });
 }

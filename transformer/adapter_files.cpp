@@ -58,27 +58,16 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
   return shapes;
 }
 
-/// The module that PEFT adapts. Throws Error where the family's files join it with others.
-std::string exported_module(const Family& family, MatrixType type) {
-  const char* module = module_of(family, type);
-  if (!module)
-    tn::fail("export: \"", matrix_type_name(type), "\" is no module of its own in the family \"",
-             family.model_type, "\"");
-  return module;
-}
-
 /// The adapted modules for PEFT, which matches the ends of module names. "output.dense" is the end
 /// of "attention.output.dense" too, so where it occurs a regular expression takes the whole name.
 nlohmann::json peft_targets(const Family& family, const AdapterSettings& settings) {
   std::vector<std::string> modules;
   std::string expression;
   for (const MatrixType type : settings.targets) {
-    modules.emplace_back(exported_module(family, type));
+    modules.emplace_back(module_of(family, type));
     expression += (expression.empty() ? "" : "|") + modules.back();
   }
-  if (std::string(family.model_type) == "distilbert" ||
-      settings.targets.back() != MatrixType::feed_forward_down)
-    return modules;
+  if (settings.targets.back() != MatrixType::feed_forward_down) return modules;
   return ".*\\.layer\\.\\d+\\.(" + expression + ")";
 }
 
@@ -201,7 +190,7 @@ void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& 
       const auto [A, B] = model.adapter()->lora_factors(layer, type);
       rank = A.extent(0);  // the same at every site
       const std::string site = prefix + family.names.prefix + family.names.layers +
-                               std::to_string(layer) + "." + exported_module(family, type);
+                               std::to_string(layer) + "." + module_of(family, type);
       tensors.push_back({site + ".lora_A.weight", A});
       tensors.push_back({site + ".lora_B.weight", B});
     }

@@ -111,10 +111,11 @@ void Backbone<T>::check_batch(const Batch& batch) const {
   if (batch.sequences.longest() > config_.longest_sequence())
     tn::fail("Backbone: a sequence of ", batch.sequences.longest(),
              " tokens, but the model has only ", config_.longest_sequence(), " positions");
-  if (batch.largest_id >= config_.vocab_size)
-    tn::fail("Backbone: token ", batch.largest_id, ", but the model knows ", config_.vocab_size,
-             " tokens");
-  if (batch.largest_type_id >= std::max<Index>(1, config_.type_vocab_size))
+  if (batch.smallest_id < 0 || batch.largest_id >= config_.vocab_size)
+    tn::fail("Backbone: token ", batch.smallest_id < 0 ? batch.smallest_id : batch.largest_id,
+             ", but the model knows ", config_.vocab_size, " tokens");
+  // A family without token types has no use for those of a tokenizer.
+  if (config_.type_vocab_size > 0 && batch.largest_type_id >= config_.type_vocab_size)
     tn::fail("Backbone: a token of type ", batch.largest_type_id, ", but the model knows ",
              config_.type_vocab_size, " types");
 }
@@ -195,10 +196,9 @@ Variable<T> Backbone<T>::feed_forward(const Pass& pass, Index index, const Varia
     return product(pass, autodiff::swiglu(pass.tape, joined), layer.down, true, index,
                    {MatrixType::feed_forward_down});
   }
-  const auto gelu = config_.hidden_act == "gelu" ? autodiff::Gelu::exact : autodiff::Gelu::tanh;
   const Variable<T> up = product(pass, x, layer.up, false, index, {MatrixType::feed_forward_up});
   const Variable<T> activated =
-      autodiff::bias_gelu(pass.tape, up, use(pass.tape, layer.up.bias), gelu);
+      autodiff::bias_gelu(pass.tape, up, use(pass.tape, layer.up.bias), gelu_of(config_));
   return product(pass, activated, layer.down, family_.norm_first, index,
                  {MatrixType::feed_forward_down});
 }
@@ -217,7 +217,8 @@ Variable<T> Backbone<T>::block(const Pass& pass, Index index, const Variable<T>&
   // The biases of both outputs are added inside the norms that follow.
   const Variable<T> attended = autodiff::residual_layer_norm(
       tape, attention(pass, index, x), use(tape, layer.attention_output.bias), x,
-      parameters(tape, layer.attention_norm), pass.dropout.hidden);
+      parameters(tape, layer.attention_norm),
+      family_.attention_output_dropout ? pass.dropout.hidden : 0.0);
   return autodiff::residual_layer_norm(
       tape, feed_forward(pass, index, attended), use(tape, layer.down.bias), attended,
       parameters(tape, layer.feed_forward_norm), pass.dropout.hidden);
@@ -270,6 +271,10 @@ Variable<T> Backbone<T>::forward_next(std::span<const std::int32_t> ids, KeyValu
   const Variable<T> hidden = run({tape, batch, updates, none_dropped, &cache});
   cache.length += count;
   return hidden;
+}
+
+autodiff::Gelu gelu_of(const ModelConfig& config) {
+  return config.hidden_act == "gelu" ? autodiff::Gelu::exact : autodiff::Gelu::tanh;
 }
 
 template <class T>

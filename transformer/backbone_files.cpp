@@ -96,9 +96,11 @@ std::string BackboneReader<T>::stored_name(const std::string& name) const {
   for (const std::string& known : {name, older_name(name)})
     for (const std::string& full : {prefix + known, known})
       if (files_->contains(full)) return full;
+  const bool head = name.starts_with("lm_head.") || name.starts_with("cls.") ||
+                    name.starts_with("classifier.");  // never has the prefix
   const bool prefixed = std::ranges::any_of(
       files_->names(), [&](const std::string& other) { return other.starts_with(prefix); });
-  return prefixed ? prefix + name : name;
+  return prefixed && !head ? prefix + name : name;
 }
 
 template <class T>
@@ -124,6 +126,26 @@ Tensor<T> BackboneReader<T>::operator()(const std::string& name, const Shape& sh
   return all;
 }
 
+namespace {
+
+/// Queries, keys and values in one matrix, each changed by itself.
+template <class T>
+Tensor<T> changed_rows(const ModelConfig& config, Index layer, const Tensor<T>& joined,
+                       const MatrixChange<T>& change) {
+  Tensor<T> result(joined.shape());
+  Index row = 0;
+  for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
+    const Index rows = matrix_extents(config, type).d_out, width = joined.extent(1);
+    const Tensor<T> part = change(layer, type, joined.slice(row, row + rows));
+    tn::backend::copy(tn::backend::queue(), part.size(), part.data(),
+                      result.mutable_data() + row * width);
+    row += rows;
+  }
+  return result;
+}
+
+}  // namespace
+
 template <class T>
 std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>& backbone,
                                              const MatrixChange<T>& change) {
@@ -133,8 +155,11 @@ std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>& backbone,
   const auto add = [&](const std::string& name, MatrixType type, Tensor<T> value) {
     const WeightName parts = split_name(family, name);
     const char* module = module_of(family, type);
-    if (change && parts.layer >= 0 && parts.kind == "weight" && module && parts.module == module)
+    const bool matrix = change && parts.layer >= 0 && parts.kind == "weight";
+    if (matrix && module && parts.module == module)
       value = change(parts.layer, type, std::move(value));
+    if (matrix && family.joined_in_file && parts.module == family.names.joined)
+      value = changed_rows(backbone.config(), parts.layer, value, change);
     if (transposed(family, name, value.shape())) value = tn::permute<T>(value, swapped);
     tensors.push_back({family.names.prefix + name, std::move(value)});
   };

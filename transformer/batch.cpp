@@ -34,6 +34,7 @@ Batch Batch::pack(std::span<const EncodedText* const> texts) {
           to_indices(ids),
           to_indices(types),
           to_indices(positions),
+          *std::min_element(ids.begin(), ids.end()),
           *std::max_element(ids.begin(), ids.end()),
           *std::max_element(types.begin(), types.end())};
 }

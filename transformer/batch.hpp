@@ -21,7 +21,8 @@ struct Example {
 struct Batch {
   autodiff::Sequences sequences;
   autodiff::Indices ids, type_ids, positions;
-  std::int32_t largest_id = 0, largest_type_id = 0;  ///< for the encoder's check against its tables
+  /// For the backbone's check against its tables.
+  std::int32_t smallest_id = 0, largest_id = 0, largest_type_id = 0;
 
   static Batch pack(std::span<const EncodedText* const> texts);
 };

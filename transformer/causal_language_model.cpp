@@ -34,8 +34,7 @@ Variable<T> CausalLanguageModel<T>::loss(autodiff::Tape<T>& tape, const Batch& b
                                          const autodiff::Indices& labels, const Adapter<T>* adapter,
                                          const DropoutRates& dropout) const {
   const Variable<T> hidden = backbone_.forward(tape, batch, adapter, dropout);
-  const Variable<T> picked =
-      rows.size() == batch.ids.size() ? hidden : autodiff::gather_rows(tape, hidden, rows);
+  const Variable<T> picked = rows.empty() ? hidden : autodiff::gather_rows(tape, hidden, rows);
   return autodiff::linear_cross_entropy<T>(tape, picked, backbone_.weights().use(tape, head_), {},
                                            labels);
 }

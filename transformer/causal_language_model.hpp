@@ -24,8 +24,8 @@ class CausalLanguageModel {
 
   /// rows × vocabulary from hidden states rows × width.
   Variable<T> logits(autodiff::Tape<T>& tape, const Variable<T>& hidden) const;
-  /// Mean cross-entropy of `labels`, the tokens that come behind the token rows `rows` of the
-  /// batch. `adapter` may be null.
+  /// Mean cross-entropy of `labels` (tokens that the model knows), which come behind the token rows
+  /// `rows` of the batch, no row twice; empty: behind all. `adapter` may be null.
   Variable<T> loss(autodiff::Tape<T>& tape, const Batch& batch, const autodiff::Indices& rows,
                    const autodiff::Indices& labels, const Adapter<T>* adapter,
                    const DropoutRates& dropout) const;

@@ -5,9 +5,22 @@
 
 namespace metatt::transformer {
 
+namespace {
+
+ModelConfig read_causal_config(const std::filesystem::path& path) {
+  ModelConfig config = read_model_config(path);
+  if (!config.family().causal)
+    tn::fail(path.string(),
+             ": field \"model_type\": expected a family that predicts next tokens, found \"",
+             config.model_type, "\"");
+  return config;
+}
+
+}  // namespace
+
 template <class T>
 CausalModelFolder<T>::CausalModelFolder(const std::filesystem::path& folder)
-    : config_(read_model_config(folder / "config.json")), tokenizer_(read_tokenizer(folder)) {
+    : config_(read_causal_config(folder / "config.json")), tokenizer_(read_tokenizer(folder)) {
   check_vocabulary(*tokenizer_, config_, folder);
   const BackboneReader<T> reader(folder, config_);
   if (reader.has_further_layers())

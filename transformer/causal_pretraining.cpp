@@ -13,23 +13,22 @@ using autodiff::Tape;
 /// Blocks of a stream as a batch, and the token behind each of their tokens.
 struct Blocks {
   Batch batch;
-  autodiff::Indices rows, labels;
+  autodiff::Indices labels;
 };
 
 Blocks blocks_at(std::span<const std::int32_t> tokens, std::span<const std::size_t> starts,
                  std::size_t block) {
   std::vector<EncodedText> texts;
-  std::vector<std::int32_t> rows, labels;
+  std::vector<std::int32_t> labels;
   for (const std::size_t start : starts) {
     const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(start);
     const auto end = begin + static_cast<std::ptrdiff_t>(block);
     texts.push_back({{begin, end}, std::vector<std::int32_t>(block, 0)});
     labels.insert(labels.end(), begin + 1, end + 1);
   }
-  for (std::size_t i = 0; i < labels.size(); ++i) rows.push_back(static_cast<std::int32_t>(i));
   std::vector<const EncodedText*> pointers;
   for (const auto& text : texts) pointers.push_back(&text);
-  return {Batch::pack(pointers), to_indices(rows), to_indices(labels)};
+  return {Batch::pack(pointers), to_indices(labels)};
 }
 
 /// Random places of the stream where a block and one more token fit.
@@ -47,11 +46,18 @@ std::vector<std::size_t> random_starts(std::size_t tokens, const CausalPretrainS
   return starts;
 }
 
-void check_stream(const char* function, std::size_t tokens, Index block_size) {
+void check_stream(const char* function, const CausalLanguageModel<float>& model,
+                  std::span<const std::int32_t> stream, Index block_size, Index batch_size) {
+  const std::size_t tokens = stream.size();
+  if (batch_size < 1) tn::fail(function, ": batch_size: expected at least 1, found ", batch_size);
   if (block_size < 1) tn::fail(function, ": block_size: expected at least 1, found ", block_size);
   if (static_cast<Index>(tokens) < block_size + 1)
     tn::fail(function, ": expected at least ", block_size + 1,
              " tokens (a block and one more), found ", tokens);
+  const std::int64_t vocabulary = model.backbone().config().vocab_size;
+  for (const std::int32_t token : stream)
+    if (token < 0 || token >= vocabulary)
+      tn::fail(function, ": token ", token, ", but the model knows ", vocabulary, " tokens");
 }
 
 Weights<float>& with_arena(const CausalLanguageModel<float>& model) {
@@ -66,7 +72,7 @@ Weights<float>& with_arena(const CausalLanguageModel<float>& model) {
 
 double causal_loss(const CausalLanguageModel<float>& model, std::span<const std::int32_t> tokens,
                    Index block_size, Index batch_size) {
-  check_stream("causal_loss", tokens.size(), block_size);
+  check_stream("causal_loss", model, tokens, block_size, batch_size);
   const auto block = static_cast<std::size_t>(block_size);
   const std::size_t count = (tokens.size() - 1) / block;
   double sum = 0;
@@ -77,7 +83,7 @@ double causal_loss(const CausalLanguageModel<float>& model, std::span<const std:
       starts.push_back(i * block);
     const Blocks blocks = blocks_at(tokens, starts, block);
     Tape<float> tape;
-    const auto loss = model.loss(tape, blocks.batch, blocks.rows, blocks.labels, nullptr, {});
+    const auto loss = model.loss(tape, blocks.batch, {}, blocks.labels, nullptr, {});
     sum += static_cast<double>(loss.value.item()) * static_cast<double>(starts.size());
   }
   return sum / static_cast<double>(count);
@@ -86,7 +92,7 @@ double causal_loss(const CausalLanguageModel<float>& model, std::span<const std:
 void pretrain_causal(CausalLanguageModel<float>& model, std::span<const std::int32_t> tokens,
                      const CausalPretrainSettings& settings,
                      const std::function<void(const PretrainStep&)>& observer) {
-  check_stream("pretrain", tokens.size(), settings.block_size);
+  check_stream("pretrain", model, tokens, settings.block_size, settings.batch_size);
   Weights<float>& weights = with_arena(model);
   AdamW<float> optimiser(weights, settings.optimiser, settings.schedule);
   const auto rates = DropoutRates::of(model.backbone().config());
@@ -100,7 +106,7 @@ void pretrain_causal(CausalLanguageModel<float>& model, std::span<const std::int
     const Blocks blocks = blocks_at(tokens, random_starts(tokens.size(), settings, step),
                                     static_cast<std::size_t>(settings.block_size));
     Tape<float> tape(weights.arena(), settings.seed, static_cast<std::uint64_t>(step));
-    const auto loss = model.loss(tape, blocks.batch, blocks.rows, blocks.labels, nullptr, rates);
+    const auto loss = model.loss(tape, blocks.batch, {}, blocks.labels, nullptr, rates);
     const double value = loss.value.item();
     if (!std::isfinite(value)) diverge(step, "the loss is " + std::to_string(value));
     constexpr Index steps_between_copies = 50;

@@ -20,7 +20,7 @@ struct CausalPretrainSettings {
 
 /// Mean cross-entropy of every token but the first of each block of `block_size` + 1, block after
 /// block (a last one that is shorter is left out), dropout off. Throws Error if the tokens make no
-/// block.
+/// block or the model does not know one.
 double causal_loss(const CausalLanguageModel<float>& model, std::span<const std::int32_t> tokens,
                    Index block_size, Index batch_size);
 

@@ -76,6 +76,7 @@ Family distilbert() {
   names.up = "ffn.lin1";
   names.down = "ffn.lin2";
   return {.model_type = "distilbert",
+          .attention_output_dropout = false,
           .activations = gelus,
           .classifier_dropout = 0.2,
           .names = names,

@@ -47,6 +47,7 @@ struct Family {
   bool biases = true;   ///< of all matrices; without, config.json may want some in the attention
   bool joined_in_file = false;           ///< queries, keys and values are one matrix in files too
   bool transposed_in_file = false;       ///< matrices of the layers are (in × out) there
+  bool attention_output_dropout = true;  ///< beside those of embeddings and feed-forward
   bool positions_after_padding = false;  ///< the first token has position pad_token_id + 1
   std::vector<std::string> activations;  ///< what hidden_act may be, the usual one first
   double norm_epsilon = 1e-12, dropout = 0.1;               ///< defaults

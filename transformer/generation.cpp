@@ -86,11 +86,11 @@ GenerationEnd generate(const CausalLanguageModel<float>& model, const Adapter<fl
   const auto length = static_cast<Index>(prompt.size());
   const Index positions = backbone.config().longest_sequence();
   if (length < 1) tn::fail("generate: the prompt has no token");
-  if (length >= positions)
-    tn::fail("generate: a prompt of ", length, " tokens leaves none of the model's ", positions,
+  if (length > positions)
+    tn::fail("generate: a prompt of ", length, " tokens, but the model has only ", positions,
              " positions");
   KeyValueCache<float> cache =
-      backbone.cache(std::min(positions, length + settings.max_new_tokens));
+      backbone.cache(length + std::min(positions - length, settings.max_new_tokens));
   std::vector<std::int32_t> next(prompt.begin(), prompt.end());
   for (Index step = 0; step < settings.max_new_tokens; ++step) {
     if (cache.length + static_cast<Index>(next.size()) > positions) return GenerationEnd::positions;

@@ -30,7 +30,7 @@ enum class GenerationEnd { end_token, max_new_tokens, positions, stopped };
 
 /// Continues the prompt (at least one token) until a token of `ends` comes, which is not handed on,
 /// and calls `token` with each new one until it returns false. `adapter` may be null. Throws Error
-/// on an empty prompt, one that fills the model's positions, and a token that the model does not
+/// on an empty prompt, one longer than the model's positions, and a token that the model does not
 /// know.
 GenerationEnd generate(const CausalLanguageModel<float>& model, const Adapter<float>* adapter,
                        std::span<const std::int32_t> prompt, std::span<const std::int32_t> ends,

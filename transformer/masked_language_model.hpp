@@ -17,7 +17,8 @@ class MaskedLanguageModel {
  public:
   using Id = typename Weights<T>::Id;
 
-  /// Adds the head to the encoder's weights; the values come from initial(name, shape).
+  /// Adds the head to the encoder's weights; the values come from initial(name, shape). Throws
+  /// Error for other families than BERT.
   MaskedLanguageModel(const Backbone<T>& backbone, const InitialWeight<T>& initial);
 
   const Backbone<T>& backbone() const { return backbone_; }
@@ -37,6 +38,9 @@ template <class T>
 MaskedLanguageModel<T>::MaskedLanguageModel(const Backbone<T>& backbone,
                                             const InitialWeight<T>& initial)
     : backbone_(backbone) {
+  if (backbone.config().model_type != "bert")
+    tn::fail("MaskedLanguageModel: expected the family \"bert\", whose head it has, found \"",
+             backbone.config().model_type, "\"");
   const Index d = backbone.config().hidden_size;
   const std::string head = "cls.predictions.";
   const auto add = [&](const std::string& name, const Shape& shape) {

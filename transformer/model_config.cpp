@@ -52,9 +52,16 @@ void check_heads(const ModelConfig& config, const ConfigFields& names, const std
         source, names.num_attention_heads,
         std::string("a divisor of ") + names.hidden_size + " " + std::to_string(config.hidden_size),
         heads);
-  if (config.head_dim) check_extent(source, "head_dim", *config.head_dim, max_extent);
+  if (config.head_dim) {
+    check_extent(source, "head_dim", *config.head_dim, max_extent);
+    if (!config.family().rotary)
+      refuse(source, "head_dim", "none in this family", *config.head_dim);
+  }
   if (config.num_key_value_heads) {
     const char* field = or_else(names.num_key_value_heads, "num_key_value_heads");
+    if (!names.num_key_value_heads && *config.num_key_value_heads != heads)
+      refuse(source, field, std::to_string(heads) + ", since each head has keys of its own",
+             *config.num_key_value_heads);
     check_extent(source, field, *config.num_key_value_heads, heads);
     if (heads % *config.num_key_value_heads != 0)
       refuse(source, field, "a divisor of the " + std::to_string(heads) + " heads",
@@ -90,11 +97,11 @@ class FieldReader {
     return optional_or<std::string>(fields_, field, fallback, source_);
   }
 
-  /// One token, or the first of several that may stand for it.
-  std::optional<std::int64_t> token(const char* field) const {
-    if (!given(field) || !fields_[field].is_array()) return optional<std::int64_t>(field);
-    const auto all = required<std::vector<std::int64_t>>(fields_, field, source_);
-    return all.empty() ? std::nullopt : std::optional(all.front());
+  /// No token, one, or several.
+  std::vector<std::int64_t> tokens(const char* field) const {
+    if (!given(field)) return {};
+    if (!fields_[field].is_array()) return {required<std::int64_t>(fields_, field, source_)};
+    return required<std::vector<std::int64_t>>(fields_, field, source_);
   }
 
   /// Refuses a field that would change the model.
@@ -115,22 +122,42 @@ class FieldReader {
   const std::string& source_;
 };
 
-/// Rotary positions that are stretched, and attention to a window, would give other results.
-void check_llama_variants(const FieldReader& read, const json& fields, const std::string& source,
-                          const ModelConfig& config) {
-  for (const char* field : {"rope_scaling", "rope_parameters"})
-    if (read.given(field) && !(fields[field].is_object() && fields[field].size() <= 2 &&
-                               (fields[field].value("rope_type", "") == "default")))
-      refuse(source, field, "null (plain rotary positions)", fields[field].dump());
-  read.expect("mlp_bias", false);
-  if (read.optional<double>("partial_rotary_factor").value_or(1) != 1)
-    refuse(source, "partial_rotary_factor", "1", fields["partial_rotary_factor"].dump());
-  const auto window = read.optional<std::int64_t>("sliding_window");
-  if (window && *window < config.max_position_embeddings &&
-      read.flag("use_sliding_window", config.model_type == "mistral"))
+/// The base of rotary positions: "rope_theta", or in newer files that of "rope_parameters". Throws
+/// Error on positions that are stretched, which would give other results.
+double rotary_base(const json& fields, const std::string& source, double fallback) {
+  double base = optional_or<double>(fields, "rope_theta", fallback, source);
+  for (const char* field : {"rope_scaling", "rope_parameters"}) {
+    if (!fields.contains(field) || fields[field].is_null()) continue;
+    const json& settings = fields[field];
+    bool plain = settings.is_object();
+    for (const auto& [key, value] : settings.items())
+      plain = plain && (key == "rope_theta" ||
+                        ((key == "rope_type" || key == "type") && value == "default"));
+    if (!plain) refuse(source, field, "plain rotary positions (\"default\")", settings.dump());
+    base = optional_or<double>(settings, "rope_theta", base, source);
+  }
+  return base;
+}
+
+/// Attention to a window that is shorter than the positions would give other results.
+void check_window(const FieldReader& read, const json& fields, const std::string& source,
+                  const ModelConfig& config) {
+  auto window = read.optional<std::int64_t>("sliding_window");
+  if (config.model_type == "mistral" && !fields.contains("sliding_window"))
+    window = 4096;  // what transformers takes for Mistral
+  const bool used = config.model_type == "mistral" || read.flag("use_sliding_window", false);
+  if (used && window && *window < config.max_position_embeddings)
     refuse(source, "sliding_window",
            "null, or at least " + std::to_string(config.max_position_embeddings) + " positions",
            *window);
+}
+
+void check_llama_variants(const FieldReader& read, const json& fields, const std::string& source,
+                          const ModelConfig& config) {
+  read.expect("mlp_bias", false);
+  if (read.optional<double>("partial_rotary_factor").value_or(1) != 1)
+    refuse(source, "partial_rotary_factor", "1", fields["partial_rotary_factor"].dump());
+  check_window(read, fields, source, config);
 }
 
 }  // namespace
@@ -159,7 +186,8 @@ void check_model_config(const ModelConfig& config, const std::string& source_nam
            "more than pad_token_id + 1 = " + std::to_string(config.first_position()),
            config.max_position_embeddings);
   check_id(source_name, "bos_token_id", config.bos_token_id, config.vocab_size);
-  check_id(source_name, "eos_token_id", config.eos_token_id, config.vocab_size);
+  for (const std::int64_t id : config.eos_token_id)
+    check_id(source_name, "eos_token_id", id, config.vocab_size);
   check_probability(source_name, or_else(names.hidden_dropout, "hidden_dropout_prob"),
                     config.hidden_dropout_prob);
   check_probability(source_name, or_else(names.attention_dropout, "attention_dropout"),
@@ -205,10 +233,10 @@ ModelConfig read_model_config(const std::filesystem::path& path) {
   config.pad_token_id = read.optional<std::int64_t>("pad_token_id");
   if (!config.pad_token_id && !family.causal)
     config.pad_token_id = family.positions_after_padding ? 1 : 0;
-  config.bos_token_id = read.token("bos_token_id");
-  config.eos_token_id = read.token("eos_token_id");
+  config.bos_token_id = read.optional<std::int64_t>("bos_token_id");
+  config.eos_token_id = read.tokens("eos_token_id");
   if (family.rotary) {
-    config.rope_theta = read.number("rope_theta", config.rope_theta);
+    config.rope_theta = rotary_base(fields, source, config.rope_theta);
     const bool bias = read.flag("attention_bias", false);
     config.query_key_value_bias = bias || config.model_type == "qwen2";
     config.attention_output_bias = bias;
@@ -248,7 +276,8 @@ json model_config_json(const ModelConfig& config) {
   set(names.norm_epsilon, config.layer_norm_eps);
   set_given("pad_token_id", config.pad_token_id);
   set_given("bos_token_id", config.bos_token_id);
-  set_given("eos_token_id", config.eos_token_id);
+  if (config.eos_token_id.size() == 1) fields["eos_token_id"] = config.eos_token_id.front();
+  if (config.eos_token_id.size() > 1) fields["eos_token_id"] = config.eos_token_id;
   if (family.rotary) {
     set_given("head_dim", config.head_dim);
     fields["rope_theta"] = config.rope_theta;

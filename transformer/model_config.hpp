@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace metatt::transformer {
 
@@ -31,9 +32,11 @@ struct ModelConfig {
   std::int64_t type_vocab_size = 2;  ///< 0: no token types
   double layer_norm_eps = 1e-12;     ///< of an RMS norm too
   double rope_theta = 10000;         ///< base of rotary positions
-  bool query_key_value_bias = true, attention_output_bias = true;
+  /// Where the family has none otherwise.
+  bool query_key_value_bias = false, attention_output_bias = false;
   bool tie_word_embeddings = true;
-  std::optional<std::int64_t> pad_token_id = 0, bos_token_id, eos_token_id;
+  std::optional<std::int64_t> pad_token_id = 0, bos_token_id;
+  std::vector<std::int64_t> eos_token_id;  ///< any of them ends a text
 
   const Family& family() const { return find_family(model_type, "ModelConfig"); }
   std::int64_t head_size() const { return head_dim.value_or(hidden_size / num_attention_heads); }

@@ -370,7 +370,20 @@ BOOST_AUTO_TEST_CASE(a_decoder_is_pretrained_and_tells_texts) {
   check_refused("pretrain --objective causal --tokenizer bytes --output_dir " + model +
                     "2 --corpus " + folder.write("short.txt", "abc").string(),
                 "at least 65 tokens");
-  check_refused("generate --model " + model + " --prompt 0123456789abcdef", "16 positions");
+  check_refused("generate --model " + model + " --prompt 0123456789abcdefg", "16 positions");
+  check_refused(pretrain + model + "2 --tokenizer bytes --num_key_value_heads 1",
+                "\"num_key_value_heads\": expected 2");
+  check_refused(pretrain + model + "2 --tokenizer bytes --model_type llama --dropout 0.1",
+                "--dropout: the family \"llama\"");
+  check_refused("pretrain --objective causal --tokenizer bytes --output_dir " + model +
+                    "2 --corpus " + folder.write("latin.txt", "caf\xE9 au lait").string(),
+                "expected UTF-8, found something else at byte 3");
+  const TemporaryFolder encoder;
+  encoder.write("config.json", R"({"model_type": "bert", "vocab_size": 9, "hidden_size": 8,
+      "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+      "max_position_embeddings": 8, "type_vocab_size": 2})");
+  check_refused("generate --prompt a --model " + encoder.path().string(),
+                "\"model_type\": expected a family that predicts next tokens");
   check_refused(generate + "--top_p 2", "--top_p");
   check_refused(generate + "--prompt_file x", "--prompt");
   check_refused("generate --model " + folder.path().string() + " --prompt a", "config.json");

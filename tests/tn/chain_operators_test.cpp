@@ -224,7 +224,26 @@ BOOST_AUTO_TEST_CASE(two_electron_terms_need_bonds_of_order_n_squared) {
   BOOST_TEST(difference(two_electron_terms(5), uniform_chain(5, fermion_site())) < 1e-12);
 }
 
+BOOST_AUTO_TEST_CASE(bonds_do_not_depend_on_units) {
+  const Sites sites = uniform_chain(4, spin_site(1));
+  for (const double weak : {1.0, 1e-3}) {
+    OperatorSum sum = op("Sx", 0) * op("Sx", 1) * op("Sx", 2);
+    sum += weak * op("Sx", 0) * op("Sz", 1);
+    sum += op("Sz", 0) * op("Sx", 1) * op("Sx", 2);
+    for (const char* name : {"Sx", "Sz", "S+", "S-"}) sum += op(name, 3);
+    const auto bonds = matrix_product_operator<Complex>(sum, sites).bonds();
+    for (const double unit : {1e-14, 1e-9, 1e9, 1e14}) {
+      const OperatorSum scaled = unit * sum;
+      BOOST_TEST(matrix_product_operator<Complex>(scaled, sites).bonds() == bonds,
+                 boost::test_tools::per_element());
+      BOOST_TEST(difference(scaled, sites) < 1e-13 * unit);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(terms_that_cancel_leave_nothing) {
+  const OperatorSum raised = op("S+", 1) + op("S-", 1) - 2.0 * op("Sx", 1);
+  BOOST_TEST(difference(raised, uniform_chain(2, spin_site(1))) < 1e-15);
   const Sites sites = uniform_chain(4, spin_site(1));
   OperatorSum sum = heisenberg(4);
   sum -= heisenberg(4);

@@ -196,6 +196,87 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(tokens_one_by_one_are_those_of_the_whole_text, T, 
     }
 }
 
+BOOST_AUTO_TEST_CASE(an_adapter_of_all_matrices_is_what_its_merged_weights_are) {
+  for (const char* name : names)
+    for (const char* kind : {"lora", "metatt4d"}) BOOST_TEST_CONTEXT(name << " " << kind) {
+        const Golden golden(name);
+        const ModelConfig config = read_model_config(golden.folder / "config.json");
+        const BackboneReader<double> reader(golden.folder, config);
+        Weights<double> weights;
+        const Backbone<double> backbone(config, weights, reader);
+        AdapterSettings settings;
+        settings.kind = kind;
+        settings.rank = 2;
+        settings.alpha = 0.7;
+        settings.targets = matrix_types(config.family());
+        const auto adapter = make_adapter(settings, config, weights);
+        randomise_adapter(*adapter, weights);
+        weights.build_arena();
+        Tape<double> tape;
+        const auto hidden =
+            backbone.forward(tape, pack(golden.examples), adapter.get(), {}).value.to_vector();
+
+        const TemporaryFolder folder;
+        const auto merged = backbone_tensors<double>(
+            backbone, [&](Index layer, MatrixType type, Tensor<double> weight) {
+              const auto update = dense_update<double>(adapter->lora_factors(layer, type));
+              BOOST_TEST_REQUIRE((update.shape() == weight.shape()));
+              Tensor<double> sum = weight.slice(0, weight.extent(0));
+              std::vector<double> values = sum.to_vector();
+              const auto added = update.to_vector();
+              for (std::size_t i = 0; i < values.size(); ++i) values[i] += added[i];
+              return Tensor<double>::from(weight.shape(), std::span<const double>(values));
+            });
+        write_safetensors<double>(folder / "model.safetensors", merged, {});
+        Weights<double> merged_weights;
+        const BackboneReader<double> merged_reader(folder.path(), config);
+        const Backbone<double> other(config, merged_weights, merged_reader);
+        Tape<double> second;
+        BOOST_TEST(relative_error(hidden, other.forward(second, pack(golden.examples), nullptr, {})
+                                              .value.to_vector()) < 1e-12);
+        if (!config.family().causal) continue;
+        auto cache = backbone.cache(7);
+        std::vector<double> one_by_one;
+        for (const std::int32_t id : golden.examples[0].text.ids) {
+          const auto row =
+              backbone.forward_next(std::span(&id, 1), cache, adapter.get()).value.to_vector();
+          one_by_one.insert(one_by_one.end(), row.begin(), row.end());
+        }
+        const std::vector<double> first(
+            hidden.begin(), hidden.begin() + static_cast<std::ptrdiff_t>(one_by_one.size()));
+        BOOST_TEST(relative_error(first, one_by_one) < 1e-12);
+      }
+}
+
+BOOST_AUTO_TEST_CASE(newer_and_rarer_fields_are_read) {
+  const auto read = [](const char* name, const nlohmann::json& changes) {
+    auto fields = parse_json(tn::read_file(families / name / "config.json"), name);
+    for (const auto& [field, value] : changes.items())
+      value == "absent" ? static_cast<void>(fields.erase(field))
+                        : static_cast<void>(fields[field] = value);
+    const TemporaryFolder folder;
+    write_json(folder / "config.json", fields);
+    const ModelConfig config = read_model_config(folder / "config.json");
+    write_json(folder / "config.json", model_config_json(config));
+    BOOST_TEST((read_model_config(folder / "config.json") == config));
+    return config;
+  };
+  const nlohmann::json theta = {{"rope_type", "default"}, {"rope_theta", 5e5}};
+  BOOST_TEST(read("llama", {{"rope_theta", "absent"}, {"rope_parameters", theta}}).rope_theta ==
+             5e5);
+  BOOST_TEST(read("llama", {{"rope_theta", "absent"}}).rope_theta == 10000);
+  BOOST_TEST(read("llama", {{"head_dim", 6}}).query_width() == 24);
+  BOOST_TEST(
+      read("llama", {{"eos_token_id", {2, 5}}}).eos_token_id == (std::vector<std::int64_t>{2, 5}),
+      boost::test_tools::per_element());
+  BOOST_TEST(read("llama", {{"eos_token_id", nullptr}}).eos_token_id.empty());
+  BOOST_TEST(read("gpt2", {{"n_inner", nullptr}}).intermediate_size == 32);
+  BOOST_TEST(read("mistral", {{"sliding_window", "absent"}}).max_position_embeddings == 20);
+  BOOST_TEST(read("qwen2", {{"sliding_window", 4}}).query_key_value_bias);
+  BOOST_TEST(DropoutRates::of(read("distilbert", {{"seq_classif_dropout", "absent"}})).classifier ==
+             0.2);
+}
+
 BOOST_AUTO_TEST_CASE(weights_in_several_files_are_those_in_one) {
   const Golden golden("llama");
   const FamilyModel<float> model(golden.folder);
@@ -243,6 +324,11 @@ BOOST_AUTO_TEST_CASE(variants_that_would_give_other_results_are_refused_by_name)
     check_error([&] { read_model_config(folder / "config.json"); }, {"config.json", field});
   };
   refuse("llama", "rope_scaling", {{"type", "linear"}, {"factor", 2.0}});
+  refuse("llama", "rope_scaling", {{"rope_type", 3}});
+  refuse("llama", "rope_parameters", {{"rope_type", "yarn"}});
+  refuse("llama", "rope_parameters", 3);
+  refuse("llama", "partial_rotary_factor", 0.5);
+  refuse("llama", "eos_token_id", {2, 99});
   refuse("llama", "mlp_bias", true);
   refuse("llama", "hidden_act", "gelu");
   refuse("llama", "num_key_value_heads", 3);

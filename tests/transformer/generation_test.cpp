@@ -26,7 +26,6 @@ struct SmallDecoder {
     config.vocab_size = 257;
     config.type_vocab_size = 0;
     config.pad_token_id.reset();
-    config.query_key_value_bias = config.attention_output_bias = config.family().biases;
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0;
     config.embedding_dropout = 0;
     check_model_config(config, "test");
@@ -139,12 +138,22 @@ BOOST_AUTO_TEST_CASE(a_text_ends_at_an_end_token_or_when_it_is_told_to) {
   BOOST_TEST((run({}, {}, 2) == std::pair(GenerationEnd::stopped, 2)));
   BOOST_TEST((run({}, {}, 0) == std::pair(GenerationEnd::positions, 16)));
   check_error([&] { generate(*decoder.model, nullptr, {}, {}, {}, {}); }, {"no token"});
-  check_error([&] { generate(*decoder.model, nullptr, abcd(16), {}, {}, {}); }, {"16 tokens"});
+  check_error([&] { generate(*decoder.model, nullptr, abcd(17), {}, {}, {}); },
+              {"17 tokens", "16"});
+  int last = 0;  // a token needs a position only for the one behind it
+  const auto end = generate(*decoder.model, nullptr, abcd(16), {},
+                            {.max_new_tokens = std::numeric_limits<Index>::max()},
+                            [&](std::int32_t) { return ++last > 0; });
+  BOOST_TEST((end == GenerationEnd::positions));
+  BOOST_TEST(last == 1);
   check_error(
       [&] {
         pretrain_causal(*decoder.model, abcd(8), {5, 4, 8, {}, {}, 1}, {});
       },
       {"at least 9 tokens", "found 8"});
+  check_error([&] { causal_loss(*decoder.model, std::vector<std::int32_t>(20, 257), 8, 4); },
+              {"token 257", "257 tokens"});
+  check_error([&] { causal_loss(*decoder.model, abcd(20), 8, 0); }, {"batch_size"});
 }
 
 BOOST_AUTO_TEST_CASE(a_written_decoder_reads_back_with_its_tokenizer) {

@@ -66,19 +66,19 @@ class MatrixProductOperator {
   double largest_dropped_ = 0;
 };
 
-/// The sum as an MPO of minimal bond dimension. At every bond the terms that cross it form a matrix
-/// of coefficients between what stands left and what stands right of it; an interpolative
-/// decomposition of each connected part of this matrix gives the bond (kept rows; what is at most
-/// `tolerance` of the largest coefficient of the part is left out: with 1e-13 little more than
-/// rounding, with 0 nothing, at the price of bonds for rounding errors; a large one may leave a sum
-/// that is Hermitian no longer so), beside one index for "identities so far" and one for
-/// "identities from here on" where terms begin and end. Operators that depend on each other
-/// linearly count once. So no bond is larger than the rank of the operator across it without its
-/// identities on either side, and these two: a Heisenberg chain has bond dimension 5, exponentially
-/// decaying couplings have 3, and arbitrary density-density couplings of n sites at most n / 2 + 2.
-/// Throws Error naming the term on a wrong site or operator and on a change of a charge which the
-/// sites conserve; also on an empty sum, on complex coefficients where T is real, and on a
-/// tolerance outside [0, 1).
+/// The sum as an MPO whose bonds are minimal beside two channels of identities. At every bond the
+/// terms that cross it form a matrix of coefficients between what stands left and what stands right
+/// of it; an interpolative decomposition of each connected part of this matrix gives the bond (kept
+/// rows; what is at most `tolerance` of the largest coefficient of the part is left out: with 1e-13
+/// little more than rounding, with 0 nothing, at the price of bonds for rounding errors; a large
+/// one may leave a sum that is Hermitian no longer so), beside one index for "identities so far"
+/// and one for "identities from here on" where terms begin and end. Operators that depend on each
+/// other linearly (to 1e-12) count once. So no bond is larger than the rank of the operator across
+/// it without its identities on either side, and these two: a Heisenberg chain has bond dimension
+/// 5, exponentially decaying couplings have 3, and arbitrary density-density couplings of n sites
+/// at most n / 2 + 2. Throws Error naming the term on a wrong site or operator and on a change of a
+/// charge which the sites conserve; also on an empty sum, on complex coefficients where T is real,
+/// and on a tolerance outside [0, 1).
 template <class T>
 MatrixProductOperator<T> matrix_product_operator(const OperatorSum& sum, const Sites& sites,
                                                  double tolerance = 1e-13);

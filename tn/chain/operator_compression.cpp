@@ -135,11 +135,19 @@ using Core = MatrixProductOperator<Complex>::Core;
 /// `channels`, which hand identities on, stay.
 void drop_dependent_rows(Core& before, Core& after, const std::vector<Index>& channels) {
   const Index squared = after.dimension * after.dimension;
+  // What counts as rounding must not depend on units: coefficients stand where terms end, and
+  // weights of order one elsewhere. An expansion does not change if columns are scaled.
+  std::vector<double> largest(static_cast<std::size_t>(after.right_bond));
+  for (const auto& entry : after.entries)
+    for (const Complex value : entry.matrix)
+      largest[static_cast<std::size_t>(entry.right)] =
+          std::max(largest[static_cast<std::size_t>(entry.right)], std::abs(value));
   std::vector<RowBasis::Row> rows(static_cast<std::size_t>(after.left_bond));
   for (const auto& [left, right, matrix] : after.entries)
     for (Index i = 0; i < squared; ++i)
       if (const Complex value = matrix[static_cast<std::size_t>(i)]; value != 0.0)
-        rows[static_cast<std::size_t>(left)][right * squared + i] = value;
+        rows[static_cast<std::size_t>(left)][right * squared + i] =
+            value / largest[static_cast<std::size_t>(right)];
   std::vector<Index> order = channels;  // first come, first kept
   for (Index left = 0; left < after.left_bond; ++left)
     if (std::ranges::find(channels, left) == channels.end()) order.push_back(left);
@@ -166,7 +174,7 @@ void drop_dependent_rows(Core& before, Core& after, const std::vector<Index>& ch
   before.entries.clear();
   for (auto& [place, matrix] : sums)
     before.entries.push_back({place.first, place.second, std::move(matrix)});
-  before.right_bond = after.left_bond = count;
+  before.right_bond = after.left_bond = std::max<Index>(1, count);  // one for a sum that is zero
 }
 
 /// Builds the cores from left to right.

@@ -341,7 +341,15 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder) {
   tn::fail(folder.string(), ": expected tokenizer.json, vocab.json or vocab.txt, found none");
 }
 
+namespace {
+
+constexpr std::array tokenizer_file_names{"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt",
+                                          "tokenizer_config.json"};
+
+}  // namespace
+
 void write_byte_tokenizer(const std::filesystem::path& folder) {
+  for (const char* name : tokenizer_file_names) std::filesystem::remove(folder / name);
   const auto tokenizer = byte_tokenizer();
   json vocabulary = json::object();
   const auto& entries = tokenizer->vocabulary().entries();
@@ -379,10 +387,11 @@ void write_byte_tokenizer(const std::filesystem::path& folder) {
 }
 
 void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to) {
-  for (const char* name :
-       {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer_config.json"})
+  for (const char* name : tokenizer_file_names)
     if (std::filesystem::exists(from / name))
       tn::write_file_atomically(to / name, tn::read_file(from / name));
+    else
+      std::filesystem::remove(to / name);
 }
 
 }  // namespace metatt::transformer

@@ -15,11 +15,12 @@ namespace metatt::transformer {
 /// damaged, and on ids that are there twice.
 std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder);
 
-/// The tokenizer.json of byte_tokenizer(), which Hugging Face's tokenizers read too.
+/// The tokenizer.json of byte_tokenizer(), which Hugging Face's tokenizers read too. Files of
+/// another tokenizer in the folder are removed.
 void write_byte_tokenizer(const std::filesystem::path& folder);
 
 /// Copies the files of a folder that read_tokenizer() reads, and tokenizer_config.json if there is
-/// one.
+/// one. Files of another tokenizer in `to` are removed.
 void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace metatt::transformer

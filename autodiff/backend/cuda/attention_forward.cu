@@ -89,7 +89,6 @@ template <class T>
 __global__ void step_kernel(Index heads, Index key_value_heads, Index head_width, T scale,
                             Index count, const T* query, const T* keys, const T* values, T* scores,
                             T* out) {
-  __shared__ T shared_largest;
   const Index head = blockIdx.x, ld = key_value_heads * head_width;
   const Index column = head * key_value_heads / heads * head_width;
   const T* q = query + head * head_width;
@@ -100,15 +99,12 @@ __global__ void step_kernel(Index heads, Index key_value_heads, Index head_width
     mine[j] = scale * sum;
   }
   __syncthreads();
-  if (threadIdx.x == 0) {
-    T largest = mine[0];
-    for (Index j = 1; j < count; ++j) largest = max(largest, mine[j]);
-    shared_largest = largest;
-  }
-  __syncthreads();
+  T largest = -INFINITY;
+  for (Index j = threadIdx.x; j < count; j += cuda::kThreads) largest = max(largest, mine[j]);
+  largest = cuda::block_max(largest);
   T part = 0;
   for (Index j = threadIdx.x; j < count; j += cuda::kThreads) {
-    mine[j] = exp(mine[j] - shared_largest);
+    mine[j] = exp(mine[j] - largest);
     part += mine[j];
   }
   const T total = cuda::block_sum(part);
