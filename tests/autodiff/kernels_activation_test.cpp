@@ -32,8 +32,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(column_sums_equal_the_reference, T, Types) {
 BOOST_AUTO_TEST_CASE_TEMPLATE(bias_gelu_equals_the_reference_with_and_without_bias, T, Types) {
   Random random(103);
   for_each_shape([&](Index rows, Index width) {
-    for (const auto& [kind, with_bias] :
+    for (const auto& choice :
          {std::pair{Gelu::exact, false}, {Gelu::exact, true}, {Gelu::tanh, true}}) {
+      const Gelu kind = choice.first;
+      const bool with_bias = choice.second;
       Operand<T> x = random.operand<T>(rows * width, -6, 6);
       Operand<T> bias = with_bias ? random.operand<T>(width) : Operand<T>();
       Operand<T> y = unwritten<T>(rows * width);

@@ -171,8 +171,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(one_new_token_sees_the_keys_of_a_cache, T, Types) 
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(heads_turn_by_their_positions_and_back, T, Types) {
   Random random(305);
-  for (const auto& [heads, head_width, ld] :
-       {std::tuple<Index, Index, Index>{1, 2, 2}, {3, 8, 24}, {5, 6, 37}, {4, 64, 300}}) {
+  for (const auto& extents :
+       {std::array<Index, 3>{1, 2, 2}, {3, 8, 24}, {5, 6, 37}, {4, 64, 300}}) {
+    const Index heads = extents[0], head_width = extents[1], ld = extents[2];
     constexpr Index tokens = 33, table_rows = 50;
     Operand<std::int32_t> positions = random.indices(tokens, table_rows);
     Operand<T> table = random.operand<T>(table_rows * head_width);
