@@ -206,6 +206,16 @@ BOOST_AUTO_TEST_CASE(long_chains_to_more_digits, *boost::unit_test::precondition
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_hundred_spins_of_one_to_more_digits,
+                     *boost::unit_test::precondition(on_demand)) {
+  // ITensor, 14 sweeps with a cutoff of 1e-14.
+  const Sites sites = uniform_chain(100, spin_site(2).conserving({"2Sz"}));
+  std::vector<std::string> start;
+  for (Index k = 0; k < 100; ++k) start.push_back(k % 2 == 0 ? "up" : "down");
+  const double energy = ground_state(heisenberg(100), sites, start, 300, 12).energy;
+  BOOST_TEST(std::abs(energy - -138.94008614352) < 1e-10);
+}
+
 BOOST_AUTO_TEST_CASE(neel_s_order_after_five_units_of_time,
                      *boost::unit_test::precondition(without_sanitizers)) {
   // Σ SxSx + SySy as free fermions.
