@@ -19,10 +19,8 @@ Hdf5Handle file_access() {
   return {access, H5Pclose};
 }
 
-/// Groups on the way to a name are made.
-Hdf5Handle with_groups() {
+Hdf5Handle utf8_names() {
   const hid_t creation = H5Pcreate(H5P_LINK_CREATE);
-  H5Pset_create_intermediate_group(creation, 1);
   H5Pset_char_encoding(creation, H5T_CSET_UTF8);
   return {creation, H5Pclose};
 }
@@ -56,6 +54,20 @@ struct Hdf5Writer::State {
     if (!hdf5) fail(path.string(), ": ", name, " written after commit");
   }
 
+  /// Makes the groups on the way to `name`, one by one: those that HDF5 makes by itself carry
+  /// times.
+  void make_groups_above(const std::string& name) const {
+    for (std::size_t end = name.find('/', 1); end != std::string::npos;
+         end = name.find('/', end + 1))
+      make_group(name.substr(0, end));
+  }
+  void make_group(const std::string& name) const {
+    if (H5Lexists(*hdf5, name.c_str(), H5P_DEFAULT) > 0) return;
+    const Hdf5Handle links = utf8_names(), creation = without_times(H5P_GROUP_CREATE);
+    const Hdf5Handle group(H5Gcreate2(*hdf5, name.c_str(), links, creation, H5P_DEFAULT), H5Gclose);
+    if (!group.valid()) fail_writing(name);
+  }
+
   void put(const std::string& name, hid_t type, const Shape& shape, const void* values) const {
     require_open(name);
     const std::vector<hsize_t> extents(shape.begin(), shape.end());
@@ -63,8 +75,9 @@ struct Hdf5Writer::State {
         shape.empty() ? H5Screate(H5S_SCALAR)
                       : H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr),
         H5Sclose);
+    make_groups_above(name);
     // Named, since closing them would take HDF5's message away.
-    const Hdf5Handle links = with_groups(), creation = without_times(H5P_DATASET_CREATE);
+    const Hdf5Handle links = utf8_names(), creation = without_times(H5P_DATASET_CREATE);
     Hdf5Handle dataset(H5Dcreate2(*hdf5, name.c_str(), type, space, links, creation, H5P_DEFAULT),
                        H5Dclose);
     if (!dataset.valid()) fail_writing(name);
@@ -77,8 +90,8 @@ struct Hdf5Writer::State {
 
 Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {
   const Hdf5Scope scope;
-  const Hdf5Handle access = file_access();
-  state_->hdf5.emplace(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
+  const Hdf5Handle access = file_access(), creation = without_times(H5P_FILE_CREATE);
+  state_->hdf5.emplace(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), H5Fclose);
   if (!state_->hdf5->valid()) fail(path.string(), ": cannot be written: ", hdf5_message());
   describe("/", "format", hdf5_format);
   describe("/", "version", hdf5_version);
@@ -129,12 +142,11 @@ void Hdf5Writer::describe(const std::string& group, const std::string& key,
                           const std::string& text) {
   const Hdf5Scope scope;
   state_->require_open(group);
-  const bool there = group == "/" || H5Lexists(*state_->hdf5, group.c_str(), H5P_DEFAULT) > 0;
-  const Hdf5Handle links = with_groups(), creation = without_times(H5P_GROUP_CREATE);
-  const Hdf5Handle owner(
-      there ? H5Gopen2(*state_->hdf5, group.c_str(), H5P_DEFAULT)
-            : H5Gcreate2(*state_->hdf5, group.c_str(), links, creation, H5P_DEFAULT),
-      H5Gclose);
+  if (group != "/") {
+    state_->make_groups_above(group);
+    state_->make_group(group);
+  }
+  const Hdf5Handle owner(H5Gopen2(*state_->hdf5, group.c_str(), H5P_DEFAULT), H5Gclose);
   const std::string bytes = filled_up(text, text.size());
   const Hdf5Handle type = hdf5_text_type(bytes.size()), space(H5Screate(H5S_SCALAR), H5Sclose);
   const Hdf5Handle attribute(
