@@ -57,7 +57,7 @@ class StepBench {
 
   void step(double dropout) {
     autodiff::Tape<float> tape(weights_.arena(), 1,
-                               static_cast<std::uint64_t>(optimiser_->steps()));
+                               static_cast<std::uint64_t>(optimiser_->counts().steps));
     const auto logits = classifier_.logits(tape, batch_, adapter_.get(),
                                            DropoutRates::of(with_dropout(config_, dropout)));
     const auto loss = classifier_.loss(tape, logits, labels_);
@@ -215,6 +215,7 @@ void add_bench(CLI::App& program) {
   command->add_option("--json", o->json, "The same as JSON");
   command->callback([o] { bench_step(*o); });
   add_bench_contractions(*bench);
+  add_bench_decoders(*bench);
   add_bench_trains(*bench);
 }
 

@@ -33,17 +33,22 @@ void add_common(CLI::App& command, ExportOptions& o) {
       ->check(true_or_false());
 }
 
-template <class Write>
-void convert(const ExportOptions& o, Results kind, Write&& write) {
+using Write = void (*)(const tn::OutputFolder&, const AdaptedModel<float>&, const AdapterRecord&);
+
+void convert(const ExportOptions& o, Results kind, Write write) {
   AdapterRecord record = read_adapter_record(o.adapter);
   check_results_folder(o.output, kind, {o.adapter, o.model.empty() ? record.base_model : o.model});
   if (!o.model.empty()) record.base_model = o.model;  // where other programs will look for it
-  const GlueTask& task = find_glue_task(record.task);
-  const auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
+  std::unique_ptr<AdaptedModel<float>> model;
+  if (record.task == causal_task)
+    model = read_adapted_decoder<float>(o.adapter, record, o.model);
+  else
+    model = read_adapted_model<float>(o.adapter, record, o.model,
+                                      find_glue_task(record.task).outputs());
   if (kind == Results::peft_adapter && !model->adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
-  write(folder, *model, record, task);
+  write(folder, *model, record);
   std::cout << "result: written to " << folder.path.string() << std::endl;
 }
 
@@ -55,23 +60,12 @@ void add_export(CLI::App& program) {
       add_command(program, "export", "Write an adapter as PEFT LoRA files (exact, no SVD)");
   add_common(*command, *e);
   command->add_option("--format", e->format, "peft-lora")->check(one_of({"peft-lora"}));
-  command->callback([e] {
-    convert(*e, Results::peft_adapter,
-            [](const tn::OutputFolder& folder, const ClassifierModel<float>& model,
-               const AdapterRecord& record,
-               const GlueTask&) { export_peft_lora(folder, model, record); });
-  });
+  command->callback([e] { convert(*e, Results::peft_adapter, export_peft_lora<float>); });
 
   auto m = std::make_shared<ExportOptions>();
   CLI::App* merge = add_command(program, "merge", "Write base model plus adapter as one model");
   add_common(*merge, *m);
-  merge->callback([m] {
-    convert(*m, Results::model,
-            [](const tn::OutputFolder& folder, const ClassifierModel<float>& model,
-               const AdapterRecord& record, const GlueTask& task) {
-              write_merged_model(folder, model, task, record.max_seq_length);
-            });
-  });
+  merge->callback([m] { convert(*m, Results::model, write_merged_model<float>); });
 }
 
 }  // namespace metatt::apps

@@ -1,14 +1,19 @@
-/// metatt finetune: trains an adapter (or only the head, or everything) on a GLUE task.
+/// metatt finetune: trains an adapter (or only the head, or everything) on a GLUE task, or on
+/// texts.
 
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/finetune_options.hpp>
+#include <metatt/apps/fingerprint.hpp>
 #include <metatt/apps/results_folder.hpp>
-#include <metatt/apps/run_log.hpp>
+#include <metatt/apps/training_log.hpp>
+#include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/adapter_files.hpp>
-#include <metatt/transformer/json.hpp>
+#include <metatt/transformer/classification_objective.hpp>
+#include <metatt/transformer/text_objective.hpp>
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <iostream>
 
 namespace metatt::apps {
@@ -17,7 +22,8 @@ namespace {
 
 using namespace transformer;
 
-void print_model(ClassifierModel<float>& model, std::size_t train, std::size_t development) {
+void print_model(const AdaptedModel<float>& model, const char* kind, std::size_t train,
+                 std::size_t development) {
   const auto& c = model.config();
   const Index trainable = model.weights().trainable_count(), total = model.weights().total_count();
   std::cout << "model " << model.base().string() << ": " << c.num_hidden_layers << " layers, width "
@@ -26,60 +32,29 @@ void print_model(ClassifierModel<float>& model, std::size_t train, std::size_t d
             << " parameters ("
             << fixed(100.0 * static_cast<double>(trainable) / static_cast<double>(total), 3)
             << " %): " << model.trainable_adapter()
-            << (model.method().kind == Method::Kind::full ? " encoder, " : " adapter, ")
+            << (model.method().kind == Method::Kind::full ? " backbone, " : " adapter, ")
             << model.trainable_head() << " head\n"
-            << "data: " << train << " training and " << development << " development examples"
+            << "data: " << train << " training and " << development << " development " << kind
             << std::endl;
 }
 
-/// Writes what the run leaves: adapter (or, for full, the model) and result files.
-void write_results(const tn::OutputFolder& folder, const ClassifierModel<float>& model,
-                   const AdapterRecord& record, const GlueTask& task, const TrainResult* result) {
+/// Writes what the run leaves: the adapter or, for full, the model.
+void write_model(const tn::OutputFolder& folder, const AdaptedModel<float>& model,
+                 const AdapterRecord& record) {
   if (record.method.kind == Method::Kind::full)
-    write_merged_model(folder, model, task, record.max_seq_length);
+    write_merged_model(folder, model, record);
   else
     write_adapter(folder, model, record);
-  if (!result) return;
-  nlohmann::json train{
-      {"train_loss", result->train_loss},
-      {"train_runtime", result->seconds},
-      {"train_steps", result->steps},
-      {"train_tokens_per_second", static_cast<double>(result->tokens) / result->seconds},
-      {"peak_memory_mb", peak_memory_megabytes()}};
-  write_json(folder / "train_results.json", train);
-  write_json(folder / "eval_results.json", evaluation_json(result->evaluation));
 }
 
-TrainObserver make_observer(Progress& progress, RunLog& log, Index logging_steps) {
-  TrainObserver observer;
-  auto tokens = std::make_shared<Index>(0);
-  observer.step = [&progress, &log, tokens, logging_steps](const StepReport& report) {
-    *tokens += report.tokens;
-    progress.update(report.step, "epoch " + std::to_string(report.epoch) + "  loss " +
-                                     fixed(report.loss, 4) + "  " +
-                                     fixed(static_cast<double>(*tokens) / report.seconds, 0) +
-                                     " tokens/s");
-    if (report.step % logging_steps == 0 || report.step == report.total_steps || report.step == 1)
-      log.step(report);
-  };
-  observer.epoch = [&progress, &log](Index epoch, const Evaluation& evaluation) {
-    progress.clear();
-    std::cout << "epoch " << epoch << ": dev loss " << fixed(evaluation.loss, 4) << ", "
-              << metrics_text(evaluation.metrics) << std::endl;
-    log.evaluation(epoch, evaluation);
-  };
-  observer.sweep = [&progress, &log](const transformer::SweepReport& report) {
-    progress.clear();
-    std::cout << "sweep before epoch " << report.epoch << ": ranks";
-    for (std::size_t k = 0; k < report.sweep.bonds.size(); ++k)
-      std::cout << " " << report.sweep.ranks_before[k] << "→" << report.sweep.ranks_after[k]
-                << " (discarded weight " << report.sweep.bonds[k].truncation.discarded_weight
-                << ")";
-    std::cout << ", loss " << fixed(report.loss_before, 4) << " → " << fixed(report.loss_after, 4)
-              << std::endl;
-    log.sweep(report);
-  };
-  return observer;
+AdapterRecord record_of(const FinetuneOptions& o, const AdaptedModel<float>& model,
+                        const std::string& task, Index max_seq_length) {
+  AdapterRecord record;
+  record.base_model = std::filesystem::absolute(o.model).lexically_normal().string();
+  record.task = task;
+  record.max_seq_length = max_seq_length;
+  record.method = model.method();
+  return record;
 }
 
 /// The examples of one split, as far as they are wanted.
@@ -91,109 +66,129 @@ std::vector<Example> read_examples(const FinetuneOptions& o, const ClassifierMod
   return encode_rows(model.tokenizer(), rows, model.sequence_length(o.max_seq_length));
 }
 
-nlohmann::json start_line(const FinetuneOptions& o, const TrainSettings& settings,
-                          const ClassifierModel<float>& model, const GlueTask& task) {
-  const auto about = tn::backend::describe();
-  return {{"event", "start"},
-          {"version", METATT_VERSION},
-          {"model", o.model},
-          {"data", o.data},
-          {"task", task.name},
-          {"method", model.method().name()},
-          {"rank", model.method().adapter.rank},
-          {"alpha", model.method().adapter.alpha},
-          {"target_modules", o.targets},
-          {"initialisation", model.method().adapter.initialisation},
-          {"rank_schedule", o.rank_schedule},
-          {"sweep", o.sweep},
-          {"optimizer_state", o.optimizer_state},
-          {"learning_rate", settings.optimiser.learning_rate},
-          {"head_learning_rate", settings.optimiser.head_learning_rate},
-          {"weight_decay", settings.optimiser.weight_decay},
-          {"max_grad_norm", settings.optimiser.max_gradient_norm},
-          {"warmup_ratio", settings.warmup_ratio},
-          {"num_train_epochs", settings.epochs},
-          {"max_steps", settings.max_steps},
-          {"per_device_train_batch_size", settings.batch_size},
-          {"max_seq_length", model.sequence_length(o.max_seq_length)},
-          {"max_train_samples", o.max_train_samples},
-          {"dropout", settings.dropout},
-          {"seed", settings.seed},
-          {"blas", about.blas},
-          {"core", about.core},
-          {"threads", about.threads},
-          {"trainable_adapter", model.trainable_adapter()},
-          {"trainable_head", model.trainable_head()}};
+/// What decides the result.
+nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train,
+                            const AdaptedModel<float>& model, const AdapterRecord& record,
+                            const Fingerprint& data) {
+  nlohmann::json settings = settings_json(train);
+  settings["fingerprint_of_data"] = data.text();
+  Fingerprint frozen;  // what is trained is in the checkpoints
+  for (Index id = 0; id < model.weights().count(); ++id)
+    if (!model.weights().trainable(id)) {
+      const auto values = model.weights().value(id).to_vector();
+      frozen.add(std::span(values));
+    }
+  settings["fingerprint_of_frozen_weights"] = frozen.text();
+  settings["model"] = o.model;
+  settings["task"] = record.task;
+  settings["data"] = o.data;
+  settings["train_file"] = o.train_file;
+  settings["validation_file"] = o.validation_file;
+  settings["method"] = model.method().name();
+  settings["rank"] = model.method().adapter.rank;
+  settings["alpha"] = model.method().adapter.alpha;
+  settings["target_modules"] = o.targets;
+  settings["initialisation"] = model.method().adapter.initialisation;
+  settings["rank_schedule"] = o.rank_schedule;
+  settings["sweep"] = o.sweep;
+  settings["optimizer_state"] = o.optimizer_state;
+  settings["max_seq_length"] = record.max_seq_length;
+  settings["max_train_samples"] = o.max_train_samples;
+  settings["trainable_adapter"] = model.trainable_adapter();
+  settings["trainable_head"] = model.trainable_head();
+  return settings;
 }
 
-void finish(const tn::OutputFolder& folder, const ClassifierModel<float>& model,
-            const TrainResult& result, RunLog& log) {
-  log.write({{"event", "end"},
-             {"steps", result.steps},
-             {"seconds", result.seconds},
-             {"peak_memory_mb", peak_memory_megabytes()},
-             {"results", evaluation_json(result.evaluation)}});
+/// Trains and says how it ended.
+void run(const FinetuneOptions& o, const TrainSettings& settings, const AdaptedModel<float>& model,
+         const Objective<float>& objective, const AdapterRecord& record, const Fingerprint& data) {
+  const TrainResult result =
+      run_training(objective, settings, o.training, run_settings(o, settings, model, record, data),
+                   [&](const tn::OutputFolder& folder) { write_model(folder, model, record); });
   const bool full = model.method().kind == Method::Kind::full;
   std::cout << "result: method " << model.method().name()
-            << (full ? ", encoder parameters " : ", adapter parameters ")
-            << model.trainable_adapter() << ", head parameters " << model.trainable_head() << ", "
-            << metrics_text(result.evaluation.metrics) << ", " << fixed(result.seconds, 1) << " s, "
-            << fixed(static_cast<double>(result.tokens) / result.seconds, 0)
+            << (full ? ", backbone parameters " : ", adapter parameters ")
+            << model.trainable_adapter() << ", head parameters " << model.trainable_head() << ", ";
+  if (!result.evaluation.metrics.empty())
+    std::cout << metrics_text(result.evaluation.metrics) << ", ";
+  std::cout << fixed(result.state.seconds, 1) << " s, "
+            << fixed(static_cast<double>(result.state.tokens) / result.state.seconds, 0)
             << " tokens/s, peak memory " << fixed(peak_memory_megabytes(), 0) << " MB, output "
-            << folder.path.string() << std::endl;
+            << o.training.output << std::endl;
+}
+
+/// On a task of GLUE.
+void finetune_classifier(const FinetuneOptions& o, const TrainSettings& settings,
+                         const Method& method) {
+  const GlueTask& task = find_glue_task(o.task);
+  ClassifierModel<float> model(o.model, task.outputs(), method, HeadSource::fresh, settings.seed);
+  const auto examples = read_examples(o, model, task, "train", o.max_train_samples);
+  const auto development = read_examples(o, model, task, task.development_splits.front(), 0);
+  if (task.regression()) {
+    if (settings.label_smoothing > 0)
+      tn::fail("--label_smoothing_factor: the scores of ", task.name, " are no classes");
+    std::vector<double> labels;
+    for (const Example& example : examples) labels.push_back(example.label);
+    model.center_regression(labels);
+  }
+  print_model(model, "examples", examples.size(), development.size());
+  AdapterRecord record = record_of(o, model, task.name, model.sequence_length(o.max_seq_length));
+  record.pooler_trained = model.pooler_trained();
+  const ClassificationObjective<float> objective(model, task, settings, examples, development);
+  Fingerprint data;
+  for (const auto* part : {&examples, &development})
+    for (const Example& example : *part) {
+      data.add(std::span(example.text.ids));
+      data.add(std::span(&example.label, 1));
+    }
+  run(o, settings, model, objective, record, data);
+}
+
+/// A decoder on texts.
+void finetune_decoder(const FinetuneOptions& o, const TrainSettings& settings,
+                      const Method& method) {
+  CausalModelFolder<float> model(o.model, method);
+  const Index length = model.sequence_length(o.max_seq_length);
+  const auto read = [&](const std::string& file, Index limit) {
+    if (file.empty()) return TextData();
+    TextData data = read_texts(file, model.tokenizer(), model.config(), length);
+    if (limit > 0 && static_cast<Index>(data.texts.size()) > limit)
+      data.texts.resize(static_cast<std::size_t>(limit));
+    return data;
+  };
+  const TextData train = read(o.train_file, o.max_train_samples);
+  const TextData development = read(o.validation_file, 0);
+  print_model(model, "texts", train.texts.size(), development.texts.size());
+  if (train.cut + development.cut > 0)
+    std::cout << train.cut + development.cut << " texts were longer than " << length
+              << " tokens and lost their end" << std::endl;
+  const TextObjective<float> objective(model, settings, train.texts, development.texts);
+  Fingerprint data;
+  for (const TextData* part : {&train, &development})
+    for (const TokenText& text : part->texts) {
+      data.add(std::span(text.ids));
+      data.add(std::span(&text.given, 1));
+    }
+  run(o, settings, model, objective, record_of(o, model, causal_task, length), data);
 }
 
 void finetune(const FinetuneOptions& o) {
   const TrainSettings settings = train_settings(o);
   const Method method = method_of(o, settings);
-  const GlueTask& task = find_glue_task(o.task);
-  check_results_folder(
-      o.output, method.kind == Method::Kind::full ? Results::model : Results::adapter, {o.model});
+  check_results_folder(o.training.output,
+                       method.kind == Method::Kind::full ? Results::model : Results::adapter,
+                       {o.model});
+  check_output(o.training);
   print_backend();
-  ClassifierModel<float> model(o.model, task.outputs(), method, HeadSource::fresh, settings.seed);
-  const auto examples = read_examples(o, model, task, "train", o.max_train_samples);
-  const auto development = read_examples(o, model, task, task.development_splits.front(), 0);
-  if (task.regression()) {
-    std::vector<double> labels;
-    for (const Example& example : examples) labels.push_back(example.label);
-    model.center_regression(labels);
-  }
-  const TrainPlan plan = plan_training(settings, static_cast<Index>(examples.size()));
-  const tn::OutputFolder folder = tn::prepare_output_folder(o.output, o.overwrite);
-  print_model(model, examples.size(), development.size());
-
-  const AdapterRecord record{std::filesystem::absolute(o.model).lexically_normal().string(),
-                             task.name, model.sequence_length(o.max_seq_length), method,
-                             model.pooler_trained()};
-  for (const char* stale : {"train_results.json", "eval_results.json"})
-    std::filesystem::remove(folder / stale);  // of an earlier run, should this one end early
-  RunLog log(folder / "log.jsonl");
-  log.write(start_line(o, settings, model, task));
-  Progress progress(plan.schedule.total_steps);
-  try {
-    const TrainResult result = train(model, task, settings, std::span<const Example>(examples),
-                                     std::span<const Example>(development),
-                                     make_observer(progress, log, settings.logging_steps));
-    progress.clear();
-    write_results(folder, model, record, task, &result);
-    finish(folder, model, result, log);
-  } catch (const Diverged& error) {
-    progress.clear();
-    log.write({{"event", "error"}, {"message", error.what()}});
-    write_results(folder, model, record, task, nullptr);
-    tn::fail(error.what(), "; the last good state is in ", folder.path.string());
-  } catch (const tn::Error& error) {
-    log.write({{"event", "error"}, {"message", error.what()}});
-    throw;
-  }
+  o.task.empty() ? finetune_decoder(o, settings, method) : finetune_classifier(o, settings, method);
 }
 
 }  // namespace
 
 void add_finetune(CLI::App& program) {
-  CLI::App* command = add_command(program, "finetune", "Train an adapter on a GLUE task");
+  CLI::App* command = add_command(program, "finetune",
+                                  "Train an adapter on a GLUE task, or that of a decoder on texts");
   auto options = std::make_shared<FinetuneOptions>();
-  options->train.optimiser.learning_rate = 1e-3;
   add_options(*command, *options);
   command->callback([command, options] {
     check_used(*command, *options);

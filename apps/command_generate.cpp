@@ -2,12 +2,11 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/trained_decoder.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/files/file.hpp>
-#include <metatt/transformer/causal_model_files.hpp>
 #include <metatt/transformer/generation.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <iostream>
 
@@ -18,7 +17,8 @@ namespace {
 using namespace transformer;
 
 struct GenerateOptions {
-  std::string model, prompt, prompt_file;
+  DecoderOptions decoder;
+  std::string prompt, prompt_file;
   SamplingSettings sampling;
 };
 
@@ -55,21 +55,6 @@ class TextStream {
   std::size_t begin_ = 0, settled_;
 };
 
-/// The prompt with the tokens that the tokenizer puts before every text, not those behind it.
-std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelConfig& config,
-                                   const std::string& prompt) {
-  const auto encode = [&](const std::string& text) {
-    return tokenizer.encode_pair(text, std::nullopt, std::numeric_limits<std::int32_t>::max()).ids;
-  };
-  std::vector<TokenId> ids = encode(prompt);
-  const std::vector<TokenId> around = encode("");
-  if (!around.empty() &&
-      std::ranges::find(config.eos_token_id, around.back()) != config.eos_token_id.end())
-    ids.pop_back();
-  if (ids.empty() && config.bos_token_id) ids.push_back(static_cast<TokenId>(*config.bos_token_id));
-  return ids;
-}
-
 const char* reason(GenerationEnd end) {
   if (end == GenerationEnd::end_token) return "the model ended the text";
   if (end == GenerationEnd::stopped) return "the text could not be written";
@@ -79,7 +64,8 @@ const char* reason(GenerationEnd end) {
 
 void run_generate(const GenerateOptions& o) {
   check_sampling(o.sampling);
-  const CausalModelFolder<float> folder(o.model);
+  const auto decoder = read_trained_decoder(o.decoder);
+  const CausalModelFolder<float>& folder = *decoder;
   const std::string prompt = o.prompt_file.empty() ? o.prompt : tn::read_file(o.prompt_file);
   const auto ids = encode_prompt(folder.tokenizer(), folder.config(), prompt);
   std::vector<TokenId> ends;
@@ -89,7 +75,7 @@ void run_generate(const GenerateOptions& o) {
   Index tokens = 0;
   const auto begin = std::chrono::steady_clock::now();
   const GenerationEnd end =
-      generate(folder.model(), nullptr, ids, ends, o.sampling, [&](TokenId token) {
+      generate(folder.model(), folder.adapter(), ids, ends, o.sampling, [&](TokenId token) {
         ++tokens;
         std::cout << text.add(token) << std::flush;
         return static_cast<bool>(std::cout);
@@ -108,11 +94,7 @@ void add_generate(CLI::App& program) {
   auto o = std::make_shared<GenerateOptions>();
   CLI::App* command =
       add_command(program, "generate", "Continue a text with a causal language model");
-  command
-      ->add_option("--model", o->model,
-                   "A folder with config.json, the weights and the tokenizer of a decoder")
-      ->check(not_empty("a folder"))
-      ->required();
+  add_decoder_options(*command, o->decoder);
   CLI::Option* prompt = command->add_option("--prompt", o->prompt, "The text to continue");
   command->add_option("--prompt_file", o->prompt_file, "A file with that text")
       ->check(not_empty("a file"))

@@ -3,14 +3,18 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/fingerprint.hpp>
 #include <metatt/apps/results_folder.hpp>
+#include <metatt/apps/training_run.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/transformer/causal_model_files.hpp>
-#include <metatt/transformer/causal_pretraining.hpp>
-#include <metatt/transformer/pretraining.hpp>
+#include <metatt/transformer/masked_objective.hpp>
+#include <metatt/transformer/stream_objective.hpp>
+#include <metatt/transformer/text_data.hpp>
 #include <metatt/transformer/tokenizers/byte_level.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
-#include <metatt/transformer/tokenizers/unicode.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -23,16 +27,16 @@ namespace {
 using namespace transformer;
 
 struct PretrainOptions {
-  std::string objective = "masked", corpus, vocabulary, tokenizer, output, schedule = "linear";
+  std::string objective = "masked", corpus, vocabulary, tokenizer;
   ModelConfig config;
-  PretrainSettings settings;
+  Index max_seq_length = 64;
+  double mask_share = 0.4;  // what a small encoder needs (docs/language-suite.md)
   double validation_percentage = 10;
-  Index eval_steps = 250;
-  bool overwrite = false;
+  TrainingOptions training;
 };
 
 InitialWeight<float> initial_weights(const PretrainOptions& o) {
-  return [seed = o.settings.seed](const std::string& name, const Shape& shape) {
+  return [seed = o.training.train.seed](const std::string& name, const Shape& shape) {
     return initial_weight<float>(name, shape, seed);
   };
 }
@@ -42,55 +46,52 @@ void print_model(const char* kind, const ModelConfig& config, const Weights<floa
             << ", " << config.vocab_size << " tokens, " << weights.total_count() << " parameters; ";
 }
 
-/// Shows the progress of a run and counts its tokens.
-class Meter {
- public:
-  explicit Meter(Index steps) : progress_(steps) {}
-  void show(const PretrainStep& step) {
-    tokens_ += step.tokens;
-    seconds_ = step.seconds;
-    progress_.update(step.step, "loss " + fixed(step.loss, 4) + "  " +
-                                    fixed(static_cast<double>(tokens_) / seconds_, 0) +
-                                    " tokens/s");
-  }
-  void clear() { progress_.clear(); }
-  double seconds() const { return seconds_; }
+/// What decides the result.
+nlohmann::json run_settings(const PretrainOptions& o, const TrainSettings& train,
+                            const Fingerprint& data) {
+  nlohmann::json settings = settings_json(train);
+  settings["fingerprint_of_data"] = data.text();
+  settings["objective"] = o.objective;
+  settings["corpus"] = o.corpus;
+  settings["vocab"] = o.vocabulary;
+  settings["tokenizer"] = o.tokenizer;
+  settings["mlm_probability"] = o.mask_share;
+  settings["max_seq_length"] = o.max_seq_length;
+  settings["validation_split_percentage"] = o.validation_percentage;
+  settings["config"] = model_config_json(o.config);
+  return settings;
+}
 
- private:
-  Progress progress_;
-  Index tokens_ = 0;
-  double seconds_ = 0;
-};
+void print_result(const char* loss, const TrainResult& result, const TrainingOptions& o) {
+  std::cout << "result: " << loss << " loss " << fixed(result.state.last_loss, 4);
+  if (!result.evaluation.metrics.empty())
+    std::cout << ", validation loss " << fixed(result.evaluation.loss, 4);
+  std::cout << ", " << fixed(result.state.seconds, 1) << " s, output " << o.output << std::endl;
+}
 
 void run_masked(PretrainOptions o) {
   const auto lines = read_corpus(o.corpus);
   const WordPiece tokenizer = WordPiece::from_file(o.vocabulary, {});
   tokenizer.mask_id();  // a vocabulary without it is noticed before anything is written
   o.config.vocab_size = static_cast<Index>(tokenizer.vocabulary().size());
-  o.config.max_position_embeddings = o.settings.max_seq_length;
+  o.config.max_position_embeddings = o.max_seq_length;
   check_model_config(o.config, "pretrain");
   Weights<float> weights;
   const auto initial = initial_weights(o);
   const Backbone<float> backbone(o.config, weights, initial);
   MaskedLanguageModel<float> model(backbone, initial);
   print_backend();
-  const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   print_model("encoder", o.config, weights);
   std::cout << "corpus: " << lines.size() << " lines" << std::endl;
-  Meter meter(o.settings.steps);
-  double loss = 0;
-  try {
-    loss = pretrain(model, tokenizer, lines, o.settings,
-                    [&](const PretrainStep& step) { meter.show(step); });
-  } catch (const Diverged& error) {
-    meter.clear();
-    write_pretrained(folder, model, tokenizer);
-    tn::fail(error.what(), "; the last good state is in ", folder.path.string());
-  }
-  meter.clear();
-  write_pretrained(folder, model, tokenizer);
-  std::cout << "result: masked-token loss " << fixed(loss, 4) << ", " << fixed(meter.seconds(), 1)
-            << " s, output " << folder.path.string() << std::endl;
+  const TrainSettings train = shared_settings(o.training);
+  Fingerprint data;
+  for (const std::string& line : lines) data.add(std::span(line));
+  for (const std::string& entry : tokenizer.vocabulary().entries()) data.add(std::span(entry));
+  const MaskedObjective objective(model, tokenizer, lines, train, o.mask_share, o.max_seq_length);
+  const TrainResult result = run_training(
+      objective, train, o.training, run_settings(o, train, data),
+      [&](const tn::OutputFolder& folder) { write_pretrained(folder, model, tokenizer); });
+  print_result("masked-token", result, o.training);
 }
 
 /// Tokens to train on, and those behind them to validate on.
@@ -102,15 +103,12 @@ struct Stream {
 };
 
 Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer) {
-  const std::string text = tn::read_file(o.corpus), valid = valid_utf8(text);
-  if (valid != text)
-    tn::fail(o.corpus, ": expected UTF-8, found something else at byte ",
-             std::ranges::mismatch(valid, text).in2 - text.begin());
+  const std::string text = read_utf8(o.corpus);
   Stream stream{tokenizer.encode(text)};
   const double share = o.validation_percentage / 100;
   stream.training =
       static_cast<std::size_t>(std::floor(static_cast<double>(stream.tokens.size()) * (1 - share)));
-  const auto needed = static_cast<std::size_t>(o.settings.max_seq_length) + 1;
+  const auto needed = static_cast<std::size_t>(o.max_seq_length) + 1;
   if (stream.training < needed || (share > 0 && stream.tokens.size() - stream.training < needed))
     tn::fail(o.corpus, ": expected at least ", needed, " tokens (max_seq_length and one more) to ",
              "train on", share > 0 ? ", and as many to validate on" : "", ", found ",
@@ -126,86 +124,55 @@ std::optional<std::int64_t> first_entry(const Tokenizer& tokenizer,
   return std::nullopt;
 }
 
-/// The rest of a decoder's config from its family.
-void complete_config(ModelConfig& config, const Tokenizer& tokenizer, Index positions) {
-  const Family& family = find_family(config.model_type, "--model_type");
-  if (!family.causal)
-    tn::fail("--model_type: expected a family that predicts next tokens (gpt2, llama, qwen2, ",
-             "mistral), found \"", config.model_type, "\"");
+/// A decoder's config: the extents that were asked for, the rest as its family has it.
+ModelConfig decoder_config(const PretrainOptions& o, const Tokenizer& tokenizer) {
+  const Family& family = find_family(o.config.model_type, "--model_type");
+  if (!family.fields.hidden_dropout && o.config.hidden_dropout_prob > 0)
+    tn::fail("--dropout: the family \"", o.config.model_type, "\" has none of hidden states");
+  ModelConfig config = family_defaults(family);
   config.vocab_size = tokenizer.vocabulary().size();
-  config.max_position_embeddings = positions;
-  config.hidden_act = family.activations.front();
-  config.layer_norm_eps = family.norm_epsilon;
-  config.type_vocab_size = 0;
-  config.pad_token_id.reset();
-  config.query_key_value_bias = config.model_type == "qwen2";
-  if (!family.fields.hidden_dropout && config.hidden_dropout_prob > 0)
-    tn::fail("--dropout: the family \"", config.model_type, "\" has none of hidden states");
+  config.hidden_size = o.config.hidden_size;
+  config.num_hidden_layers = o.config.num_hidden_layers;
+  config.num_attention_heads = o.config.num_attention_heads;
+  config.num_key_value_heads = o.config.num_key_value_heads;
+  config.intermediate_size = o.config.intermediate_size;
+  config.hidden_dropout_prob = o.config.hidden_dropout_prob;
+  config.attention_probs_dropout_prob = o.config.attention_probs_dropout_prob;
+  config.max_position_embeddings = o.max_seq_length;
+  config.tie_word_embeddings = true;  // a matrix of its own is much of a small model
   config.bos_token_id = first_entry(tokenizer, {"<s>", "<|begin_of_text|>", "<|endoftext|>"});
   if (const auto end = first_entry(tokenizer, {"</s>", "<|end_of_text|>", "<|endoftext|>"}))
     config.eos_token_id = {*end};
   check_model_config(config, "pretrain");
-}
-
-ScheduleShape schedule_shape(const std::string& name) {
-  if (name == "cosine") return ScheduleShape::cosine;
-  return name == "constant" ? ScheduleShape::constant : ScheduleShape::linear;
+  return config;
 }
 
 void run_causal(PretrainOptions o) {
   const bool bytes = o.tokenizer == "bytes";
   const std::unique_ptr<Tokenizer> tokenizer =
       bytes ? std::unique_ptr<Tokenizer>(byte_tokenizer()) : read_tokenizer(o.tokenizer);
-  complete_config(o.config, *tokenizer, o.settings.max_seq_length);
+  o.config = decoder_config(o, *tokenizer);
   const Stream stream = read_stream(o, *tokenizer);
   Weights<float> weights;
   const auto initial = initial_weights(o);
   const Backbone<float> backbone(o.config, weights, initial);
   CausalLanguageModel<float> model(backbone, initial);
   print_backend();
-  const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   print_model("decoder", o.config, weights);
   std::cout << "corpus: " << stream.training << " tokens, " << stream.validation().size()
             << " to validate" << std::endl;
-  const auto save = [&] {
-    write_causal_model(folder, model);
-    bytes ? write_byte_tokenizer(folder.path) : copy_tokenizer(o.tokenizer, folder.path);
-  };
-  const auto validation = [&] {
-    return causal_loss(model, stream.validation(), o.settings.max_seq_length,
-                       8 * o.settings.batch_size);
-  };
-  Meter meter(o.settings.steps);
-  double tail = 0;
-  const Index last = std::max<Index>(1, o.settings.steps / 10);
-  try {
-    pretrain_causal(model, stream.train(),
-                    {o.settings.steps, o.settings.batch_size, o.settings.max_seq_length,
-                     LearningRateSchedule::with_warmup(o.settings.steps, o.settings.warmup_ratio,
-                                                       schedule_shape(o.schedule)),
-                     o.settings.optimiser, o.settings.seed},
-                    [&](const PretrainStep& step) {
-                      meter.show(step);
-                      if (step.step > o.settings.steps - last)
-                        tail += step.loss / static_cast<double>(last);
-                      if (stream.validation().empty() || step.step == o.settings.steps ||
-                          step.step % o.eval_steps != 0)
-                        return;
-                      meter.clear();
-                      std::cout << "step " << step.step << ": validation loss "
-                                << fixed(validation(), 4) << std::endl;
-                    });
-  } catch (const Diverged& error) {
-    meter.clear();
-    save();
-    tn::fail(error.what(), "; the last good state is in ", folder.path.string());
-  }
-  meter.clear();
-  save();
-  std::cout << "result: next-token loss " << fixed(tail, 4);
-  if (!stream.validation().empty()) std::cout << ", validation loss " << fixed(validation(), 4);
-  std::cout << ", " << fixed(meter.seconds(), 1) << " s, output " << folder.path.string()
-            << std::endl;
+  const TrainSettings train = shared_settings(o.training);
+  Fingerprint data;
+  data.add(std::span(stream.tokens));
+  const StreamObjective objective(model, stream.train(), stream.validation(), train,
+                                  o.max_seq_length);
+  const TrainResult result = run_training(
+      objective, train, o.training, run_settings(o, train, data),
+      [&](const tn::OutputFolder& folder) {
+        write_causal_model(folder, model);
+        bytes ? write_byte_tokenizer(folder.path) : copy_tokenizer(o.tokenizer, folder.path);
+      });
+  print_result("next-token", result, o.training);
 }
 
 /// Flags that the objective has no use for are mistakes.
@@ -213,20 +180,22 @@ void check_flags(const CLI::App& command, const PretrainOptions& o) {
   const bool masked = o.objective == "masked";
   if (masked && o.vocabulary.empty()) tn::fail("--vocab: needed for --objective masked");
   if (!masked && o.tokenizer.empty()) tn::fail("--tokenizer: needed for --objective causal");
-  const std::vector<const char*> others = masked ? std::vector{"--tokenizer",
-                                                               "--model_type",
-                                                               "--num_key_value_heads",
-                                                               "--lr_scheduler_type",
-                                                               "--validation_split_percentage",
-                                                               "--eval_steps"}
-                                                 : std::vector{"--vocab", "--mlm_probability"};
+  const std::vector<const char*> others =
+      masked ? std::vector{"--tokenizer",           "--model_type",
+                           "--num_key_value_heads", "--validation_split_percentage",
+                           "--eval_steps",          "--per_device_eval_batch_size"}
+             : std::vector{"--vocab", "--mlm_probability"};
   for (const char* flag : others)
     if (command.get_option(flag)->count() > 0)
       tn::fail(flag, ": has no meaning for --objective ", o.objective);
 }
 
 void run_pretrain(PretrainOptions o) {
-  check_results_folder(o.output, Results::model, {});
+  std::vector<std::filesystem::path> inputs;
+  for (const std::string& input : {o.corpus, o.vocabulary, o.tokenizer})
+    if (!input.empty() && input != "bytes") inputs.emplace_back(input);
+  check_results_folder(o.training.output, Results::model, inputs);
+  check_output(o.training);
   if (o.objective == "masked") {
     o.config.model_type = "bert";
     run_masked(std::move(o));
@@ -246,8 +215,13 @@ void add_pretrain(CLI::App& program) {
   o->config.intermediate_size = 512;
   o->config.hidden_dropout_prob = 0;
   o->config.attention_probs_dropout_prob = 0;
-  o->settings.optimiser.learning_rate = 1.5e-3;
-  o->settings.optimiser.weight_decay = 0.01;
+  TrainSettings& train = o->training.train;
+  train.max_steps = 4500;
+  train.batch_size = 32;
+  train.eval_steps = 250;
+  train.optimiser.learning_rate = 1.5e-3;
+  train.optimiser.weight_decay = 0.01;
+  o->training.save_strategy = "steps";
   CLI::App* command =
       add_command(program, "pretrain",
                   "Train a small model from scratch: an encoder by masked tokens, or "
@@ -270,11 +244,7 @@ void add_pretrain(CLI::App& program) {
       ->check(not_empty("a folder"));
   command->add_option("--model_type", o->config.model_type, "causal: the family of the decoder")
       ->check(one_of({"gpt2", "llama", "qwen2", "mistral"}));
-  command->add_option("--output_dir", o->output, "Where the model goes")
-      ->check(not_empty("a folder"))
-      ->required();
-  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty")
-      ->check(true_or_false());
+  add_output_options(*command, o->training, false);
   command->add_option("--hidden_size", o->config.hidden_size, "Width")->transform(whole_number(1));
   command->add_option("--num_hidden_layers", o->config.num_hidden_layers, "Layers")
       ->transform(whole_number(1));
@@ -290,37 +260,18 @@ void add_pretrain(CLI::App& program) {
       ->add_option("--dropout", o->config.hidden_dropout_prob,
                    "Of hidden states (not llama, qwen2, mistral); also written to config.json")
       ->check(number_between(0, 0.99));
-  command->add_option("--mlm_probability", o->settings.mask_share, "Share of tokens to predict")
+  command->add_option("--mlm_probability", o->mask_share, "Share of tokens to predict")
       ->check(number_between(0.01, 0.99));
   command
-      ->add_option("--max_seq_length", o->settings.max_seq_length,
+      ->add_option("--max_seq_length", o->max_seq_length,
                    "Positions of the model, and tokens of a causal block")
       ->transform(whole_number(5, 1 << 16));
-  command->add_option("--max_steps", o->settings.steps, "Steps")->transform(whole_number(1));
-  command
-      ->add_option("--per_device_train_batch_size", o->settings.batch_size,
-                   "Lines or blocks a step")
-      ->transform(whole_number(1));
-  command->add_option("--learning_rate", o->settings.optimiser.learning_rate, "Peak learning rate")
-      ->check(positive_number());
-  command->add_option("--weight_decay", o->settings.optimiser.weight_decay, "AdamW's decay")
-      ->check(non_negative_number());
-  command
-      ->add_option("--warmup_ratio", o->settings.warmup_ratio,
-                   "Share of steps with rising learning rate")
-      ->check(number_between(0, 1));
-  command
-      ->add_option("--lr_scheduler_type", o->schedule,
-                   "causal: how the learning rate falls behind the warm-up")
-      ->check(one_of({"linear", "cosine", "constant"}));
+  command->add_option("--max_steps", train.max_steps, "Steps")->transform(whole_number(1));
+  add_optimiser_options(*command, o->training);
   command
       ->add_option("--validation_split_percentage", o->validation_percentage,
                    "causal: share of the stream, its end, that is validated on")
       ->check(number_between(0, 90));
-  command->add_option("--eval_steps", o->eval_steps, "causal: steps between validations")
-      ->transform(whole_number(1));
-  command->add_option("--seed", o->settings.seed, "Of weights, order and masks")
-      ->transform(seed_number());
   command->callback([o, command] {
     check_flags(*command, *o);
     run_pretrain(*o);

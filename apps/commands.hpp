@@ -8,13 +8,17 @@ namespace metatt::apps {
 /// Each adds its subcommand with options and what it does to the program.
 void add_bench(CLI::App& program);
 void add_bench_contractions(CLI::App& bench);
+void add_bench_decoders(CLI::App& bench);
 void add_bench_trains(CLI::App& bench);
+void add_choose(CLI::App& program);
 void add_dmrg(CLI::App& program);
+void add_embed(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_export(CLI::App& program);  ///< export and merge
 void add_finetune(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_inspect(CLI::App& program);
+void add_predict(CLI::App& program);
 void add_pretrain(CLI::App& program);
 void add_report(CLI::App& program);
 void add_suite(CLI::App& program);

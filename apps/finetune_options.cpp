@@ -1,5 +1,6 @@
 #include <metatt/apps/finetune_options.hpp>
 #include <metatt/apps/validators.hpp>
+#include <metatt/transformer/glue.hpp>
 
 #include <algorithm>
 
@@ -13,23 +14,27 @@ void add_file_options(CLI::App& command, FinetuneOptions& o) {
   const std::string files = "Files";
   command
       .add_option("--model,--model_name_or_path", o.model,
-                  "Folder with config.json, model.safetensors, vocab.txt")
+                  "Folder with config.json, the weights and the tokenizer")
       ->check(not_empty("a folder"))
       ->required()
       ->group(files);
-  command.add_option("--task,--task_name", o.task, "cola, mrpc, stsb, rte, …")
-      ->required()
-      ->group(files);
+  CLI::Option* task = command.add_option("--task,--task_name", o.task, "cola, mrpc, stsb, rte, …");
+  task->check(not_empty("a task"))->group(files);
   command.add_option("--data,--data_dir", o.data, "Folder with the task's TSV files")
       ->check(not_empty("a folder"))
-      ->required()
+      ->needs(task)
       ->group(files);
-  command.add_option("--output_dir", o.output, "Where the results go")
-      ->check(not_empty("a folder"))
-      ->required()
+  command
+      .add_option(
+          "--train_file", o.train_file,
+          "In place of a task: texts for a decoder. FILE.jsonl with \"text\", or \"prompt\" "
+          "and \"completion\", in each line; any other file is one text")
+      ->check(not_empty("a file"))
+      ->excludes(task)
       ->group(files);
-  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty")
-      ->check(true_or_false())
+  command.add_option("--validation_file", o.validation_file, "The same, to evaluate on")
+      ->check(not_empty("a file"))
+      ->excludes(task)
       ->group(files);
 }
 
@@ -46,7 +51,8 @@ void add_adapter_options(CLI::App& command, FinetuneOptions& o) {
       ->group(adapter);
   command
       .add_option("--target_modules", o.targets,
-                  "query, key, value, attention_output, feed_forward_up, feed_forward_down")
+                  "query, key, value, attention_output, feed_forward_up, feed_forward_down, "
+                  "feed_forward_gate (where there is one)")
       ->delimiter(',')
       ->group(adapter);
   command
@@ -74,69 +80,75 @@ void add_rank_options(CLI::App& command, FinetuneOptions& o) {
 
 void add_training_options(CLI::App& command, FinetuneOptions& o) {
   const std::string training = "Training";
-  TrainSettings& t = o.train;
-  command.add_option("--learning_rate", t.optimiser.learning_rate, "Peak learning rate")
-      ->check(positive_number())
-      ->group(training);
-  command
-      .add_option("--head_learning_rate", o.head_learning_rate,
-                  "Peak learning rate of the head; 0: the same")
-      ->check(non_negative_number())
-      ->group(training);
+  TrainSettings& t = o.training.train;
   command.add_option("--num_train_epochs", t.epochs, "Epochs")
       ->transform(whole_number(1))
       ->group(training);
   command.add_option("--max_steps", t.max_steps, "Stop after so many steps; 0: no limit")
       ->transform(whole_number(0))
       ->group(training);
-  command.add_option("--per_device_train_batch_size", t.batch_size, "Sequences a step")
-      ->transform(whole_number(1))
+  add_optimiser_options(command, o.training);
+  command
+      .add_option("--head_learning_rate", o.head_learning_rate,
+                  "Peak learning rate of the head; 0: the same")
+      ->check(non_negative_number())
       ->group(training);
   command
-      .add_option("--per_device_eval_batch_size", t.eval_batch_size,
-                  "Sequences a batch in evaluation")
-      ->transform(whole_number(1))
-      ->group(training);
-  command
-      .add_option("--max_seq_length", o.max_seq_length,
-                  "Longer texts are cut; 0: 128, or the model's positions if fewer")
+      .add_option(
+          "--max_seq_length", o.max_seq_length,
+          "Longer texts are cut; 0: 128 (a decoder on texts: 1024), or the model's positions "
+          "if fewer")
       ->transform(whole_number(0))
       ->group(training);
   command.add_option("--max_train_samples", o.max_train_samples, "Use only the first rows; 0: all")
       ->transform(whole_number(0))
       ->group(training);
-  command.add_option("--warmup_ratio", t.warmup_ratio, "Share of steps with rising learning rate")
-      ->check(number_between(0, 1))
-      ->group(training);
-  command
-      .add_option("--weight_decay", t.optimiser.weight_decay,
-                  "AdamW's decay (not of biases and norms)")
-      ->check(non_negative_number())
-      ->group(training);
-  command.add_option("--max_grad_norm", t.optimiser.max_gradient_norm, "Clipping; 0: none")
-      ->check(non_negative_number())
-      ->group(training);
   command.add_flag("--no_dropout", o.no_dropout, "Ignore the dropout of config.json")
       ->check(true_or_false())
       ->group(training);
-  command.add_option("--seed", t.seed, "Of head, adapter, order and dropout")
-      ->transform(seed_number())
-      ->group(training);
-  command.add_option("--logging_steps", t.logging_steps, "Steps between two lines of the log")
-      ->transform(whole_number(1))
-      ->group(training);
+}
+
+void add_best_options(CLI::App& command, FinetuneOptions& o) {
+  const std::string best = "Best weights";
+  TrainSettings& t = o.training.train;
+  command
+      .add_option("--metric_for_best_model", o.metric,
+                  "loss, or a metric of the task (default: its first one)")
+      ->check(not_empty("a metric"))
+      ->group(best);
+  command
+      .add_flag("--load_best_model_at_end", t.load_best_model,
+                "End with the weights of the best evaluation")
+      ->check(true_or_false())
+      ->group(best);
+  command
+      .add_option("--early_stopping_patience", t.early_stopping_patience,
+                  "Stop after so many evaluations without a better one; 0: never")
+      ->transform(whole_number(0))
+      ->group(best);
 }
 
 }  // namespace
 
 void add_options(CLI::App& command, FinetuneOptions& options) {
   add_file_options(command, options);
+  add_output_options(command, options.training, true);
   add_adapter_options(command, options);
   add_rank_options(command, options);
   add_training_options(command, options);
+  add_best_options(command, options);
 }
 
 void check_used(const CLI::App& command, const FinetuneOptions& options) {
+  if (options.task.empty() && options.train_file.empty())
+    tn::fail("finetune: expected --task and --data, or --train_file, found neither");
+  if (!options.task.empty() && options.data.empty())
+    tn::fail("--data: needed for --task ", options.task);
+  if (command.count("--save_steps") > 0 && options.training.save_strategy != "steps")
+    tn::fail("--save_steps: only for --save_strategy steps");
+  if (!options.train_file.empty() && options.validation_file.empty())
+    for (const char* name : {"--eval_steps", "--metric_for_best_model"})
+      if (command.count(name) > 0) tn::fail(name, ": needs --validation_file");
   const bool train = options.method == "metatt4d", adapter = train || options.method == "lora";
   const auto refuse_unless = [&](bool used, std::initializer_list<const char*> names) {
     for (const char* name : names)
@@ -160,10 +172,13 @@ Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
 }
 
 TrainSettings train_settings(const FinetuneOptions& o) {
-  TrainSettings t = o.train;
+  TrainSettings t = shared_settings(o.training);
   t.dropout = !o.no_dropout;
   t.optimiser.head_learning_rate =
       o.head_learning_rate > 0 ? o.head_learning_rate : t.optimiser.learning_rate;
+  t.metric = o.metric;
+  if (t.metric.empty())
+    t.metric = o.task.empty() ? "loss" : metric_name(find_glue_task(o.task).metrics.front());
   if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule, t.epochs);
   t.sweep = o.sweep == "paper" ? tn::SweepMode::paper : tn::SweepMode::rounding;
   t.optimizer_state =

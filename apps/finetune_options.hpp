@@ -1,9 +1,8 @@
 #pragma once
 /// The settings of metatt finetune: its flags, and what they say to the trainer.
 
-#include <metatt/apps/commands.hpp>
+#include <metatt/apps/training_options.hpp>
 #include <metatt/transformer/model.hpp>
-#include <metatt/transformer/trainer.hpp>
 
 #include <string>
 #include <vector>
@@ -11,7 +10,7 @@
 namespace metatt::apps {
 
 struct FinetuneOptions {
-  std::string model, task, data, output;
+  std::string model, task, data, train_file, validation_file;
   std::string method = "metatt4d";
   tn::Index rank = 8;
   double alpha = 1;
@@ -20,8 +19,9 @@ struct FinetuneOptions {
   std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
   tn::Index max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0;
-  bool overwrite = false, no_dropout = false;
-  transformer::TrainSettings train;
+  bool no_dropout = false;
+  std::string metric;  ///< empty: the task's first one
+  TrainingOptions training;
 };
 
 /// Adds the flags; they write into `options` while the command line is parsed.

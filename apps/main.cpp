@@ -4,6 +4,7 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/config_file.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/suggestions.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/backend/backend.hpp>
@@ -72,7 +73,10 @@ int run_program(int argc, char** argv) {
   add_eval(program);
   add_export(program);
   add_generate(program);
+  add_choose(program);
+  add_embed(program);
   add_inspect(program);
+  add_predict(program);
   add_pretrain(program);
   add_suite(program);
   add_dmrg(program);
@@ -125,6 +129,9 @@ CLI::App* add_command(CLI::App& program, const std::string& name, const std::str
 int main(int argc, char** argv) {
   try {
     return metatt::apps::run(argc, argv);
+  } catch (const metatt::apps::Interrupted& stop) {
+    metatt::apps::print_error(stop.what());
+    return stop.exit_code();
   } catch (const std::bad_alloc&) {
     metatt::apps::print_error("out of memory");
   } catch (const std::exception& error) {

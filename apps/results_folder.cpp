@@ -2,6 +2,8 @@
 #include <metatt/tn/error.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 
+#include <algorithm>
+
 namespace metatt::apps {
 
 namespace {
@@ -25,9 +27,14 @@ constexpr Kind kinds[] = {
 void check_results_folder(const std::string& output, Results kind,
                           const std::vector<std::filesystem::path>& inputs) {
   std::error_code ignored;
-  for (const auto& input : inputs)
-    if (std::filesystem::equivalent(output, input, ignored))
-      tn::fail(output, ": expected another folder for the results than one that is read");
+  const auto folder = std::filesystem::weakly_canonical(output, ignored);
+  for (const auto& input : inputs) {
+    const auto [end, rest] =
+        std::ranges::mismatch(folder, std::filesystem::weakly_canonical(input, ignored));
+    if (end == folder.end() && std::filesystem::exists(output, ignored))
+      tn::fail(output, ": expected another folder for the results than one that is read, or that ",
+               "holds ", input.string(), ", which is read");
+  }
   for (const Kind& other : kinds)
     if (other.results != kind &&
         std::filesystem::exists(std::filesystem::path(output) / other.main_file, ignored))

@@ -42,18 +42,34 @@ Variable<T> swiglu(Tape<T>& tape, const Variable<T>& x) {
                      });
 }
 
-template <class T>
-Variable<T> tanh(Tape<T>& tape, const Variable<T>& x) {
+namespace {
+
+/// An element-wise operation whose derivative follows from its result, which it saves.
+template <class T, class Forward, class Backward>
+Variable<T> saving_result(Tape<T>& tape, const char* name, const Variable<T>& x, Forward forward,
+                          Backward backward) {
   Tensor<T> y(x.value.shape());
-  backend::tanh_forward(tn::backend::queue(), x.value.size(), x.value.data(), y.mutable_data());
+  forward(tn::backend::queue(), x.value.size(), x.value.data(), y.mutable_data());
   const Tensor<T> saved = x.tracked() ? tape.save(y) : Tensor<T>();
   const Variable<T> source{{}, x.node};
-  return tape.record(
-      "tanh", std::move(y), {&x}, [source, saved](Gradients<T>& gradients, Tensor<T>& dy) {
-        T* d = dy.mutable_data();
-        backend::tanh_backward(tn::backend::queue(), saved.size(), saved.data(), d, d);
-        gradients.give(source, std::move(dy));
-      });
+  return tape.record(name, std::move(y), {&x},
+                     [source, saved, backward](Gradients<T>& gradients, Tensor<T>& dy) {
+                       T* d = dy.mutable_data();
+                       backward(tn::backend::queue(), saved.size(), saved.data(), d, d);
+                       gradients.give(source, std::move(dy));
+                     });
+}
+
+}  // namespace
+
+template <class T>
+Variable<T> tanh(Tape<T>& tape, const Variable<T>& x) {
+  return saving_result(tape, "tanh", x, backend::tanh_forward<T>, backend::tanh_backward<T>);
+}
+
+template <class T>
+Variable<T> relu(Tape<T>& tape, const Variable<T>& x) {
+  return saving_result(tape, "relu", x, backend::relu_forward<T>, backend::relu_backward<T>);
 }
 
 template <class T>
@@ -76,6 +92,7 @@ Variable<T> dropout(Tape<T>& tape, const Variable<T>& x, double probability) {
   template Variable<T> bias_gelu(Tape<T>&, const Variable<T>&, const Variable<T>&, Gelu); \
   template Variable<T> swiglu(Tape<T>&, const Variable<T>&);                              \
   template Variable<T> tanh(Tape<T>&, const Variable<T>&);                                \
+  template Variable<T> relu(Tape<T>&, const Variable<T>&);                                \
   template Variable<T> dropout(Tape<T>&, const Variable<T>&, double);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

@@ -19,6 +19,10 @@ Variable<T> swiglu(Tape<T>& tape, const Variable<T>& x);
 template <class T>
 Variable<T> tanh(Tape<T>& tape, const Variable<T>& x);
 
+/// max(x, 0). Saves the result.
+template <class T>
+Variable<T> relu(Tape<T>& tape, const Variable<T>& x);
+
 /// Zeroes elements with the given probability and scales up the others; x itself outside training.
 /// Saves nothing: the mask is drawn again in the backward pass.
 template <class T>

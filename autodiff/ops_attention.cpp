@@ -27,6 +27,12 @@ Sequences Sequences::from_lengths(std::span<const Index> lengths) {
   return result;
 }
 
+Tensor<std::int32_t> Sequences::last_rows() const {
+  std::vector<std::int32_t> rows = offsets_.slice(1, count() + 1).to_vector();
+  for (std::int32_t& row : rows) --row;
+  return Tensor<std::int32_t>::from({count()}, std::span<const std::int32_t>(rows));
+}
+
 namespace {
 
 template <class T>

@@ -19,6 +19,8 @@ class Sequences {
   Index longest() const { return packing_.longest; }
   /// Row of the first token of each sequence.
   Tensor<std::int32_t> first_rows() const { return offsets_.slice(0, count()); }
+  /// Row of the last token of each sequence.
+  Tensor<std::int32_t> last_rows() const;
   const Packing& packing() const { return packing_; }
 
  private:

@@ -203,9 +203,13 @@ Variable<T> linear(Tape<T>& tape, const Variable<T>& x, const Variable<T>& weigh
   Tensor<T> y({n, d_out});
   if (!bias.empty())
     backend::broadcast_bias(queue, n, d_out, bias.value.data(), y.mutable_data(), d_out);
-  tn::backend::gemm(queue, Transpose::no, Transpose::yes, n, d_out, d_in, T(1), x.value.data(),
-                    d_in, weight.value.data(), d_in, bias.empty() ? T(0) : T(1), y.mutable_data(),
-                    d_out);
+  const T beta = bias.empty() ? T(0) : T(1);
+  if (n == 1)
+    backend::matrix_vector(queue, d_out, d_in, weight.value.data(), x.value.data(), beta,
+                           y.mutable_data());
+  else
+    tn::backend::gemm(queue, Transpose::no, Transpose::yes, n, d_out, d_in, T(1), x.value.data(),
+                      d_in, weight.value.data(), d_in, beta, y.mutable_data(), d_out);
   bool needs_x = weight.tracked();
   for (auto& group : step.groups) {
     const auto& first = updates[group.members.front()];

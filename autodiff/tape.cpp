@@ -38,16 +38,21 @@ Tensor<T> Tape<T>::save(const Tensor<T>& tensor) {
 }
 
 template <class T>
-void Tape<T>::backward(const Variable<T>& loss) {
+void Tape<T>::backward(const Variable<T>& loss, T weight) {
   if (loss.value.size() != 1)
     tn::fail("backward: the loss must be one number, found shape ",
              tn::shape_text(loss.value.shape()));
   if (!loss.tracked()) tn::fail("backward: the loss depends on no trainable parameter");
-  give(loss.node, Tensor<T>::from(loss.value.shape(), {T(1)}));
+  give(loss.node, Tensor<T>::from(loss.value.shape(), {weight}));
+  run_backward(loss.node);
+}
+
+template <class T>
+void Tape<T>::run_backward(int last) {
   Gradients<T> gradients(*this);
-  for (int i = loss.node; i >= 0; --i) {
+  for (int i = last; i >= 0; --i) {
     Node& node = nodes_[static_cast<std::size_t>(i)];
-    if (node.parameter >= 0) continue;
+    if (node.parameter >= 0 || node.input) continue;
     // A result that the loss does not use has no gradient and passes none on.
     if (!node.gradient.empty()) {
       if (!node.backward)
@@ -62,8 +67,54 @@ void Tape<T>::backward(const Variable<T>& loss) {
 }
 
 template <class T>
+std::vector<Variable<T>> Tape<T>::as_inputs(std::span<const Variable<T>> variables) {
+  std::vector<Variable<T>> inputs;
+  for (const Variable<T>& variable : variables) {
+    inputs.push_back(constant(variable.value));
+    if (!variable.tracked()) continue;
+    inputs.back().node = add_node("input", -1, variable.value.shape(), nullptr);
+    nodes_.back().input = true;
+  }
+  return inputs;
+}
+
+template <class T>
+Variable<T> Tape<T>::recompute(std::vector<Variable<T>> inputs, Part part) {
+  if (!recording()) return part(*this, inputs);
+  const std::uint64_t dropouts = dropouts_;
+  Variable<T> result;
+  {
+    Tape<T> once(*parameters_, seed_, step_);
+    once.dropouts_ = dropouts;
+    result = part(once, once.as_inputs(inputs));
+    dropouts_ = once.dropouts_;
+  }
+  if (!result.tracked()) return result;
+  for (const Variable<T>& input : inputs)
+    if (!input.tracked() || nodes_[static_cast<std::size_t>(input.node)].parameter < 0)
+      save(input.value);
+  auto backward = [parameters = parameters_, seed = seed_, step = step_, dropouts,
+                   inputs = std::move(inputs),
+                   part = std::move(part)](Gradients<T>& gradients, Tensor<T>& gradient) {
+    Tape<T> again(*parameters, seed, step);
+    again.dropouts_ = dropouts;
+    const auto own = again.as_inputs(inputs);
+    const Variable<T> output = part(again, own);
+    again.give(output.node, std::move(gradient));
+    again.run_backward(output.node);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!own[i].tracked()) continue;
+      Tensor<T>& found = again.nodes_[static_cast<std::size_t>(own[i].node)].gradient;
+      if (!found.empty()) gradients.give(inputs[i], std::move(found));
+    }
+  };
+  result.node = add_node("recompute", -1, result.value.shape(), std::move(backward));
+  return result;
+}
+
+template <class T>
 int Tape<T>::add_node(const char* operation, Index parameter, Shape shape, Backward backward) {
-  nodes_.push_back({operation, parameter, std::move(shape), std::move(backward), {}});
+  nodes_.push_back({operation, parameter, std::move(shape), std::move(backward), {}, false});
   return static_cast<int>(nodes_.size()) - 1;
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <initializer_list>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -104,11 +105,22 @@ class Tape {
   /// Bytes of all distinct tensors saved by this pass so far.
   std::int64_t saved_bytes() const { return saved_bytes_; }
 
-  /// Fills the arena's gradients with ∂loss/∂parameter (adding to those already written since
-  /// clear_gradients()). Closures are destroyed as they have run, which frees what they saved.
-  /// Errors: the loss is not a single number; it depends on no parameter; an operation that it uses
-  /// has had its backward pass.
-  void backward(const Variable<T>& loss);
+  /// A part of the network as a function of its inputs, on the tape that it is given.
+  using Part = std::function<Variable<T>(Tape<T>&, std::span<const Variable<T>>)>;
+  /// Runs a part, and again in the backward pass, so that between the two only its inputs are kept
+  /// (Chen et al., arXiv:1604.06174): memory for one more forward pass. Whatever needs a gradient
+  /// and is no parameter of the arena must come in through `inputs`. The dropout masks are those of
+  /// a part that is run as it is, the gradients so to rounding.
+  Variable<T> recompute(std::vector<Variable<T>> inputs, Part part);
+  /// Whether a model should use recompute() for its layers.
+  bool recomputes_layers() const { return recomputes_layers_; }
+  void set_recomputes_layers(bool wanted) { recomputes_layers_ = wanted; }
+
+  /// Fills the arena's gradients with weight·∂loss/∂parameter (adding to those already written
+  /// since clear_gradients()). Closures are destroyed as they have run, which frees what they
+  /// saved. Errors: the loss is not a single number; it depends on no parameter; an operation that
+  /// it uses has had its backward pass.
+  void backward(const Variable<T>& loss, T weight = 1);
 
  private:
   friend class Gradients<T>;
@@ -118,6 +130,7 @@ class Tape {
     Shape shape;
     Backward backward;
     Tensor<T> gradient;
+    bool input = false;  ///< of a part that is run again: its gradient is asked for
   };
 
   int add_node(const char* operation, Index parameter, Shape shape, Backward backward);
@@ -127,11 +140,16 @@ class Tape {
   }
   std::pair<T*, T> destination(int node);
   void give(int node, Tensor<T> gradient);
+  /// The same variables as inputs of this tape.
+  std::vector<Variable<T>> as_inputs(std::span<const Variable<T>> variables);
+  /// Runs the closures from that node to the first.
+  void run_backward(int last);
 
   ParameterArena<T>* parameters_ = nullptr;
   std::uint64_t seed_ = 0;
   std::uint64_t step_ = 0;
   std::uint64_t dropouts_ = 0;
+  bool recomputes_layers_ = false;
   std::vector<Node> nodes_;
   std::set<const T*> saved_;
   std::int64_t saved_bytes_ = 0;

@@ -82,17 +82,26 @@ void check_error(const Call& call, const std::vector<std::string_view>& fragment
   BOOST_ERROR("expected an error, found none");
 }
 
-/// The folder of real data sets; tests that need it are skipped where the variable is not set.
-inline std::filesystem::path shared_data() {
-  const char* folder = std::getenv("METATT_SHARED_DATA");
+/// The folder that an environment variable names; tests that need it are skipped where it is not
+/// set.
+inline std::filesystem::path folder_of(const char* variable) {
+  const char* folder = std::getenv(variable);
   return folder ? folder : "";
 }
 
-inline boost::test_tools::assertion_result has_shared_data(boost::unit_test::test_unit_id id) {
-  if (!shared_data().empty()) return true;
+inline bool is_given(boost::unit_test::test_unit_id id, const char* variable, const char* content) {
+  if (!folder_of(variable).empty()) return true;
   std::cout << boost::unit_test::framework::get(id, boost::unit_test::TUT_ANY).p_name
-            << ": skipped, METATT_SHARED_DATA names no folder of data sets\n";
+            << ": skipped, " << variable << " names no folder of " << content << "\n";
   return false;
+}
+
+/// The folder of real data sets.
+inline std::filesystem::path shared_data() {
+  return folder_of("METATT_SHARED_DATA");
+}
+inline boost::test_tools::assertion_result has_shared_data(boost::unit_test::test_unit_id id) {
+  return is_given(id, "METATT_SHARED_DATA", "data sets");
 }
 
 }  // namespace metatt::testing

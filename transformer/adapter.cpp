@@ -119,6 +119,41 @@ void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& 
     tn::fail("alpha: expected a positive factor up to 1e6, found ", settings.alpha);
 }
 
+namespace {
+
+/// The factors that an update has.
+template <class T>
+std::vector<Variable<T>*> factors_of(autodiff::LowRankUpdate<T>& update) {
+  std::vector<Variable<T>*> factors{&update.U, &update.V};
+  if (!update.C.empty()) factors.push_back(&update.C);
+  return factors;
+}
+
+}  // namespace
+
+template <class T>
+void UpdateTable<T>::append_factors(Index layer, std::vector<Variable<T>>& factors) const {
+  for (auto [place, update] : updates_)
+    if (place.first == layer)
+      for (const Variable<T>* factor : factors_of(update)) factors.push_back(*factor);
+}
+
+template <class T>
+UpdateTable<T> UpdateTable<T>::with_factors(Index layer,
+                                            std::span<const Variable<T>> factors) const {
+  UpdateTable result;
+  std::size_t next = 0;
+  for (auto [place, update] : updates_) {
+    if (place.first != layer) continue;
+    for (Variable<T>* factor : factors_of(update)) *factor = factors[next++];
+    result.set(layer, place.second, std::move(update));
+  }
+  return result;
+}
+
+template class UpdateTable<float>;
+template class UpdateTable<double>;
+
 template <class T>
 std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const ModelConfig& config,
                                          Weights<T>& weights,

@@ -1,5 +1,5 @@
 #pragma once
-/// What all adapters have in common: they add low-rank updates to some matrices of an encoder.
+/// What all adapters have in common: they add low-rank updates to some matrices of a backbone.
 
 #include <metatt/autodiff/ops_linear.hpp>
 #include <metatt/transformer/model_config.hpp>
@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,6 +67,10 @@ class UpdateTable {
     const auto found = updates_.find({layer, type});
     return found == updates_.end() ? nullptr : &found->second;
   }
+  /// Appends the factors of a layer's updates, always in the same order.
+  void append_factors(Index layer, std::vector<Variable<T>>& factors) const;
+  /// A layer's updates with other variables for those factors.
+  UpdateTable with_factors(Index layer, std::span<const Variable<T>> factors) const;
 
  private:
   std::map<std::pair<Index, MatrixType>, autodiff::LowRankUpdate<T>> updates_;

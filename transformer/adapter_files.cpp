@@ -37,7 +37,7 @@ AdapterSettings read_settings(const nlohmann::json& json, const std::string& sou
 /// Puts the head's and the adapter's tensors of a file into the model; each must be expected and
 /// each expected one be there.
 template <class T>
-void load_own_tensors(ClassifierModel<T>& model, const SafetensorsFile& file) {
+void load_own_tensors(AdaptedModel<T>& model, const SafetensorsFile& file) {
   std::set<std::string> expected;
   for (const auto& own : model.own_tensors()) {
     expected.insert(own.name);
@@ -58,19 +58,6 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
   return shapes;
 }
 
-/// The adapted modules for PEFT, which matches the ends of module names. "output.dense" is the end
-/// of "attention.output.dense" too, so where it occurs a regular expression takes the whole name.
-nlohmann::json peft_targets(const Family& family, const AdapterSettings& settings) {
-  std::vector<std::string> modules;
-  std::string expression;
-  for (const MatrixType type : settings.targets) {
-    modules.emplace_back(module_of(family, type));
-    expression += (expression.empty() ? "" : "|") + modules.back();
-  }
-  if (settings.targets.back() != MatrixType::feed_forward_down) return modules;
-  return ".*\\.layer\\.\\d+\\.(" + expression + ")";
-}
-
 /// What metatt_config.json says of a train against the train itself.
 template <class T>
 void check_record(const AdapterRecord& record, const MetaTT4D<T>& train) {
@@ -87,18 +74,10 @@ void check_record(const AdapterRecord& record, const MetaTT4D<T>& train) {
     differs("modes", tn::shape_text(modes), tn::shape_text(record.modes));
 }
 
-/// Finite factors may have a product that is not.
-template <class T>
-void check_finite(const char* function, const std::vector<NamedTensor<T>>& tensors) {
-  for (const auto& [name, tensor] : tensors)
-    if (!tn::backend::all_finite(tn::backend::queue(), tensor.size(), tensor.data()))
-      tn::fail(function, ": \"", name, "\" would have infinite elements");
-}
-
 }  // namespace
 
 template <class T>
-void write_adapter(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
+void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                    const AdapterRecord& record) {
   const auto tensors = model.own_tensors();
   write_safetensors<T>(folder / adapter_file_name, tensors,
@@ -134,13 +113,13 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   record.base_model = required<std::string>(json, "base_model_name_or_path", source);
   record.task = required<std::string>(json, "task", source);
   try {
-    find_glue_task(record.task);
+    if (record.task != causal_task) find_glue_task(record.task);
   } catch (const tn::Error& error) {
     tn::fail(source, ": ", error.what());
   }
   record.max_seq_length = required<std::int64_t>(json, "max_seq_length", source);
-  if (record.max_seq_length < 5 || record.max_seq_length > 1 << 20)
-    tn::fail(source, ": max_seq_length: expected 5 … 2^20, found ", record.max_seq_length);
+  if (record.max_seq_length < 1 || record.max_seq_length > 1 << 20)
+    tn::fail(source, ": max_seq_length: expected 1 … 2^20, found ", record.max_seq_length);
   record.pooler_trained = required<bool>(json, "pooler_trained", source);
   const auto kind = required<std::string>(json, "adapter", source);
   record.method = Method::named(kind, {});
@@ -153,18 +132,17 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   return record;
 }
 
-template <class T>
-std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::path& folder,
-                                                       const AdapterRecord& record,
-                                                       const std::filesystem::path& base,
-                                                       Index outputs) {
+namespace {
+
+/// make(base folder, shapes of the adapter's tensors) with the tensors of a file.
+template <class Make>
+auto read_adapted(const std::filesystem::path& folder, const AdapterRecord& record,
+                  const std::filesystem::path& base, const Make& make) {
   const SafetensorsFile file(folder / adapter_file_name);
   const std::filesystem::path model_folder =
       base.empty() ? std::filesystem::path(record.base_model) : base;
   try {
-    auto model = std::make_unique<ClassifierModel<T>>(model_folder, outputs, record.method,
-                                                      HeadSource::fresh, 0, adapter_shapes(file),
-                                                      record.pooler_trained);
+    auto model = make(model_folder, adapter_shapes(file));
     load_own_tensors(*model, file);
     if (const auto* train = model->train()) check_record(record, *train);
     return model;
@@ -175,102 +153,48 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
   }
 }
 
+}  // namespace
+
 template <class T>
-void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
-                      const AdapterRecord& record) {
-  if (!model.adapter())
-    tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
-  const auto& settings = model.adapter()->settings();
-  const std::string prefix = "base_model.model.";
-  const Family& family = model.config().family();
-  std::vector<NamedTensor<T>> tensors;
-  Index rank = 0;
-  for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer)
-    for (const MatrixType type : settings.targets) {
-      const auto [A, B] = model.adapter()->lora_factors(layer, type);
-      rank = A.extent(0);  // the same at every site
-      const std::string site = prefix + family.names.prefix + family.names.layers +
-                               std::to_string(layer) + "." + module_of(family, type);
-      tensors.push_back({site + ".lora_A.weight", A});
-      tensors.push_back({site + ".lora_B.weight", B});
-    }
-  std::vector<std::string> saved_modules{"classifier"};
-  if (model.pooler_trained()) saved_modules.push_back("pooler");
-  for (const auto& own : model.own_tensors()) {
-    if (own.name.starts_with("classifier.")) tensors.push_back({prefix + own.name, own.tensor});
-    if (own.name.starts_with("pooler."))
-      tensors.push_back({prefix + family.names.prefix + own.name, own.tensor});
-  }
-  check_finite("export", tensors);
-  write_safetensors<T>(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
-  write_json(folder / "adapter_config.json", {{"peft_type", "LORA"},
-                                              {"task_type", "SEQ_CLS"},
-                                              {"base_model_name_or_path", record.base_model},
-                                              {"r", rank},
-                                              {"lora_alpha", rank},
-                                              {"lora_dropout", 0.0},
-                                              {"bias", "none"},
-                                              {"fan_in_fan_out", false},
-                                              {"inference_mode", true},
-                                              {"target_modules", peft_targets(family, settings)},
-                                              {"modules_to_save", saved_modules}});
+std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::path& folder,
+                                                       const AdapterRecord& record,
+                                                       const std::filesystem::path& base,
+                                                       Index outputs) {
+  return read_adapted(folder, record, base, [&](const auto& model, const auto& shapes) {
+    return std::make_unique<ClassifierModel<T>>(model, outputs, record.method, HeadSource::fresh, 0,
+                                                shapes, record.pooler_trained);
+  });
 }
 
 template <class T>
-void write_merged_model(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
-                        const GlueTask& task, Index max_seq_length) {
-  const auto* adapter = model.adapter();
-  MatrixChange<T> add_update;
-  if (adapter)
-    add_update = [&](Index layer, MatrixType type, Tensor<T> weight) {
-      const auto& targets = adapter->settings().targets;
-      if (std::find(targets.begin(), targets.end(), type) == targets.end()) return weight;
-      const auto [A, B] = adapter->lora_factors(layer, type);
-      tn::backend::gemm(tn::backend::queue(), tn::Transpose::no, tn::Transpose::no, B.extent(0),
-                        A.extent(1), A.extent(0), T(1), B.data(), B.extent(1), A.data(),
-                        A.extent(1), T(1), weight.mutable_data(), weight.extent(1));
-      return weight;
-    };
-  auto tensors = backbone_tensors(model.backbone(), add_update);
-  const auto& weights = model.backbone().weights();
-  for (const auto id : model.classifier().pooler_ids())
-    tensors.push_back({model.config().family().names.prefix + weights.name(id), weights.value(id)});
-  for (const auto id : model.classifier().head_ids())
-    tensors.push_back({weights.name(id), weights.value(id)});
-  check_finite("merge", tensors);
-  write_safetensors<T>(folder / "model.safetensors", tensors, {{"format", "pt"}});
+std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(const std::filesystem::path& folder,
+                                                           const AdapterRecord& record,
+                                                           const std::filesystem::path& base) {
+  return read_adapted(folder, record, base, [&](const auto& model, const auto& shapes) {
+    return std::make_unique<CausalModelFolder<T>>(model, record.method, shapes);
+  });
+}
 
-  nlohmann::json json = model_config_json(model.config());
-  json["architectures"] = {"BertForSequenceClassification"};
-  nlohmann::json id2label = nlohmann::json::object(), label2id = nlohmann::json::object();
-  for (int i = 0; i < task.outputs(); ++i) {
-    const std::string label =
-        task.regression() ? "LABEL_0" : task.labels[static_cast<std::size_t>(i)];
-    id2label[std::to_string(i)] = label;
-    label2id[label] = i;
-  }
-  json["id2label"] = id2label;
-  json["label2id"] = label2id;
-  if (task.regression()) json["problem_type"] = "regression";
-  write_json(folder / "config.json", json);
-  tn::write_file_atomically(folder / "vocab.txt", tn::read_file(model.base() / "vocab.txt"));
-  const auto settings = model.base() / "tokenizer_config.json";
-  auto tokenizer = std::filesystem::exists(settings)
-                       ? parse_json(tn::read_file(settings), settings.string())
-                       : nlohmann::json::object();
-  tokenizer["model_max_length"] = max_seq_length;
-  write_json(folder / "tokenizer_config.json", tokenizer);
+template <class T>
+std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& base,
+                                                   const std::filesystem::path& adapter) {
+  if (adapter.empty()) return std::make_unique<CausalModelFolder<T>>(base);
+  const AdapterRecord record = read_adapter_record(adapter);
+  if (record.task != causal_task)
+    tn::fail((adapter / adapter_config_name).string(), ": task: expected \"", causal_task,
+             "\", an adapter of a decoder that predicts next tokens, found \"", record.task, "\"");
+  return read_adapted_decoder<T>(adapter, record, base);
 }
 
 #define METATT_INSTANTIATE(T)                                                                   \
-  template void write_adapter(const tn::OutputFolder&, const ClassifierModel<T>&,               \
+  template void write_adapter(const tn::OutputFolder&, const AdaptedModel<T>&,                  \
                               const AdapterRecord&);                                            \
   template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                              \
       const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&, Index); \
-  template void export_peft_lora(const tn::OutputFolder&, const ClassifierModel<T>&,            \
-                                 const AdapterRecord&);                                         \
-  template void write_merged_model(const tn::OutputFolder&, const ClassifierModel<T>&,          \
-                                   const GlueTask&, Index);
+  template std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(                          \
+      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&);        \
+  template std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path&,     \
+                                                              const std::filesystem::path&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 #undef METATT_INSTANTIATE

@@ -2,6 +2,7 @@
 /// A trained adapter as files: our own format, PEFT's LoRA layout, and merged into the model.
 
 #include <metatt/tn/files/file.hpp>
+#include <metatt/transformer/causal_model_files.hpp>
 #include <metatt/transformer/glue.hpp>
 #include <metatt/transformer/model.hpp>
 
@@ -11,6 +12,9 @@ namespace metatt::transformer {
 
 inline constexpr const char* adapter_file_name = "metatt_adapter.safetensors";
 inline constexpr const char* adapter_config_name = "metatt_config.json";
+
+/// The task of an adapter of a decoder that predicts next tokens; others are names of GLUE.
+inline constexpr const char* causal_task = "causal_lm";
 
 /// What metatt_config.json says besides the tensors: enough to evaluate the adapter again.
 struct AdapterRecord {
@@ -25,7 +29,7 @@ struct AdapterRecord {
 
 /// Writes metatt_adapter.safetensors (adapter and head) and metatt_config.json.
 template <class T>
-void write_adapter(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
+void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                    const AdapterRecord& record);
 
 /// Reads metatt_config.json. Errors name file, field, expected and found.
@@ -40,17 +44,35 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
                                                        const std::filesystem::path& base,
                                                        Index outputs);
 
-/// adapter_config.json and adapter_model.safetensors as PEFT writes them for LoRA: the same rank at
-/// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD.
+/// The same for a decoder that predicts next tokens.
 template <class T>
-void export_peft_lora(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
+std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(const std::filesystem::path& folder,
+                                                           const AdapterRecord& record,
+                                                           const std::filesystem::path& base);
+
+/// The decoder in `base`, or that with the adapter of a folder on it (`base` may then be empty, for
+/// the one in the record).
+template <class T>
+std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& base,
+                                                   const std::filesystem::path& adapter);
+
+/// adapter_config.json and adapter_model.safetensors as PEFT writes them for LoRA: the same rank at
+/// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD. Where files have
+/// queries, keys and values as one matrix (GPT-2), the updates of those that are adapted become one
+/// of the sum of their ranks, which rank_pattern and alpha_pattern say.
+template <class T>
+void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       const AdapterRecord& record);
 
-/// A whole model folder (config.json, model.safetensors, vocab.txt, tokenizer_config.json) as
-/// BertForSequenceClassification: base plus update, pooler and head. The tokenizer's settings are
-/// the base model's, with `max_seq_length` as model_max_length.
+/// A whole model folder (config.json, model.safetensors, the tokenizer's files): base plus update,
+/// pooler and head, as the family's language model or …ForSequenceClassification. The tokenizer's
+/// settings are the base model's, for a classifier with the record's max_seq_length as
+/// model_max_length. Those of a decoder that classifies also say which token fills
+/// up texts, as pad_token and in config.json: transformers' class needs one to find the last token
+/// in batches of several texts. It is the tokenizer's, else the config's, else that of the end of
+/// texts; none of the tokens around every text, and absent if nothing else is left.
 template <class T>
-void write_merged_model(const tn::OutputFolder& folder, const ClassifierModel<T>& model,
-                        const GlueTask& task, Index max_seq_length);
+void write_merged_model(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
+                        const AdapterRecord& record);
 
 }  // namespace metatt::transformer

@@ -51,6 +51,7 @@ Backbone<T>::Backbone(const ModelConfig& config, Weights<T>& weights,
   const ModuleNames& names = family_.names;
   const ModuleBuilder<T> make(family_, weights, initial);
   const Index d = config.hidden_size, f = config.intermediate_size, q = config.query_width();
+  const bool attention_bias = family_.biases || config.attention_bias;
   word_embeddings_ = make.table(names.word_embeddings, config.vocab_size, d);
   position_embeddings_ = make.table(names.position_embeddings, config.max_position_embeddings, d);
   type_embeddings_ = make.table(names.type_embeddings, config.type_vocab_size, d);
@@ -59,9 +60,8 @@ Backbone<T>::Backbone(const ModelConfig& config, Weights<T>& weights,
     const std::string layer = names.layers + std::to_string(l) + ".";
     Layer ids;
     ids.qkv = make.linear(layer + names.joined, q + 2 * config.key_value_width(), d,
-                          family_.biases || config.query_key_value_bias);
-    ids.attention_output = make.linear(layer + names.attention_output, d, q,
-                                       family_.biases || config.attention_output_bias);
+                          attention_bias || family_.query_key_value_bias);
+    ids.attention_output = make.linear(layer + names.attention_output, d, q, attention_bias);
     ids.attention_norm = make.norm(layer + names.attention_norm, d);
     ids.up = make.linear(layer + (family_.gated ? names.gate_and_up : names.up),
                          family_.gated ? 2 * f : f, d, family_.biases);
@@ -234,8 +234,23 @@ Variable<T> Backbone<T>::forward(Tape<T>& tape, const Batch& batch, const Adapte
 template <class T>
 Variable<T> Backbone<T>::run(const Pass& pass) const {
   Variable<T> x = embed(pass.tape, pass.batch, pass.dropout);
-  for (Index l = 0; l < config_.num_hidden_layers; ++l) x = block(pass, l, x);
+  for (Index l = 0; l < config_.num_hidden_layers; ++l)
+    x = pass.tape.recomputes_layers() ? recomputed_block(pass, l, x) : block(pass, l, x);
   return final_norm_.gamma == none ? x : norm(pass.tape, final_norm_, x);
+}
+
+template <class T>
+Variable<T> Backbone<T>::recomputed_block(const Pass& pass, Index index,
+                                          const Variable<T>& x) const {
+  std::vector<Variable<T>> inputs{x};
+  pass.updates.append_factors(index, inputs);
+  // Outlives this call, so it has copies; those of tensors share their numbers.
+  return pass.tape.recompute(
+      inputs, [this, index, batch = pass.batch, updates = pass.updates, dropout = pass.dropout](
+                  Tape<T>& tape, std::span<const Variable<T>> in) {
+        const UpdateTable<T> own = updates.with_factors(index, in.subspan(1));
+        return block({tape, batch, own, dropout}, index, in[0]);
+      });
 }
 
 template <class T>

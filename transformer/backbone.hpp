@@ -94,6 +94,7 @@ class Backbone {
   void check_batch(const Batch& batch) const;
   Variable<T> run(const Pass& pass) const;
   Variable<T> block(const Pass& pass, Index index, const Variable<T>& x) const;
+  Variable<T> recomputed_block(const Pass& pass, Index index, const Variable<T>& x) const;
   /// The first half of a block without its output's bias, and the second one.
   Variable<T> attention(const Pass& pass, Index index, const Variable<T>& x) const;
   Variable<T> context(const Pass& pass, Index index, const Variable<T>& qkv) const;

@@ -76,7 +76,7 @@ std::string older_name(const std::string& name) {
 
 template <class T>
 BackboneReader<T>::BackboneReader(const std::filesystem::path& folder, const ModelConfig& config)
-    : files_(std::make_shared<const WeightFiles>(folder)), config_(config) {}
+    : folder_(folder), files_(std::make_shared<const WeightFiles>(folder)), config_(config) {}
 
 template <class T>
 bool BackboneReader<T>::contains(const std::string& name) const {
@@ -84,10 +84,13 @@ bool BackboneReader<T>::contains(const std::string& name) const {
 }
 
 template <class T>
-bool BackboneReader<T>::has_further_layers() const {
-  const ModuleNames& names = config_.family().names;
-  return contains(names.layers + std::to_string(config_.num_hidden_layers) + "." +
-                  names.attention_output + ".weight");
+void BackboneReader<T>::check_layers() const {
+  const Family& family = config_.family();
+  const std::string next = family.names.layers + std::to_string(config_.num_hidden_layers);
+  if (contains(next + "." + family.names.attention_output + ".weight"))
+    tn::fail((folder_ / "config.json").string(), ": ", family.fields.num_hidden_layers, " is ",
+             config_.num_hidden_layers, ", but ", files_->path().filename().string(),
+             " has more layers (", next, ")");
 }
 
 template <class T>
@@ -96,11 +99,9 @@ std::string BackboneReader<T>::stored_name(const std::string& name) const {
   for (const std::string& known : {name, older_name(name)})
     for (const std::string& full : {prefix + known, known})
       if (files_->contains(full)) return full;
-  const bool head = name.starts_with("lm_head.") || name.starts_with("cls.") ||
-                    name.starts_with("classifier.");  // never has the prefix
   const bool prefixed = std::ranges::any_of(
       files_->names(), [&](const std::string& other) { return other.starts_with(prefix); });
-  return prefixed && !head ? prefix + name : name;
+  return prefixed ? file_name(config_.family(), name) : name;
 }
 
 template <class T>
@@ -172,6 +173,18 @@ std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>& backbone,
     }
   }
   return tensors;
+}
+
+void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config) {
+  const Vocabulary& vocabulary = tokenizer.vocabulary();
+  if (vocabulary.size() > config.vocab_size)
+    tn::fail(vocabulary.source_name(), ": ", vocabulary.size(),
+             " entries, but config.json says vocab_size ", config.vocab_size);
+  // A vocab.txt that has been cut off is still one. Up to 127 more rows only make the table's
+  // height a round number.
+  if (vocabulary.source_name().ends_with(".txt") && vocabulary.size() + 128 <= config.vocab_size)
+    tn::fail(vocabulary.source_name(), ": expected the ", config.vocab_size,
+             " entries of config.json's vocab_size, found ", vocabulary.size());
 }
 
 #define METATT_INSTANTIATE(T)       \

@@ -20,16 +20,21 @@ class BackboneReader {
   Tensor<T> operator()(const std::string& name, const Shape& shape) const;
   /// Whether the files have a tensor of this name (with prefix or without).
   bool contains(const std::string& name) const;
-  /// Whether the files have more layers than the config.
-  bool has_further_layers() const;
+  /// Throws Error if the files have more layers than the config.
+  void check_layers() const;
 
  private:
   std::string stored_name(const std::string& name) const;
   Tensor<T> stored(const std::string& name, const Shape& shape) const;
 
+  std::filesystem::path folder_;
   std::shared_ptr<const WeightFiles> files_;
   ModelConfig config_;
 };
+
+/// Throws Error naming the tokenizer's file if it has more entries than the model knows, or is a
+/// vocab.txt that lacks many of them.
+void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config);
 
 /// The backbone's weights under Hugging Face's names, the family's prefix before each, what we join
 /// apart. `change(layer, type, weight)` may alter a matrix (out × in) on its way (merging an

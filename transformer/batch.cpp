@@ -39,13 +39,17 @@ Batch Batch::pack(std::span<const EncodedText* const> texts) {
           *std::max_element(types.begin(), types.end())};
 }
 
-std::vector<Example> encode_rows(const WordPiece& tokenizer, std::span<const GlueRow> rows,
+std::vector<Example> encode_rows(const Tokenizer& tokenizer, std::span<const GlueRow> rows,
                                  Index max_length) {
   std::vector<Example> examples;
   examples.reserve(rows.size());
-  for (const GlueRow& row : rows)
+  for (const GlueRow& row : rows) {
     examples.push_back(
         {tokenizer.encode_pair(row.sentence1, row.sentence2, max_length), row.label});
+    if (examples.back().text.ids.empty())
+      tn::fail("encode_rows: expected at least one token in each example, found none in example ",
+               examples.size(), " (counted from 1)");
+  }
   return examples;
 }
 
@@ -61,6 +65,23 @@ std::vector<Index> epoch_order(Index count, std::uint64_t seed, std::uint64_t ep
     std::swap(order[static_cast<std::size_t>(i)], order[j]);
   }
   return order;
+}
+
+std::vector<Index> ExampleOrder::batch(Index step, Index examples_per_step) const {
+  const Index steps = (count_ + examples_per_step - 1) / examples_per_step;
+  const Index begin = step % steps * examples_per_step;
+  std::vector<Index> examples;
+  for (Index i = begin; i < std::min(count_, begin + examples_per_step); ++i)
+    examples.push_back(at(step / steps * count_ + i));
+  return examples;
+}
+
+Index ExampleOrder::at(Index position) const {
+  if (const Index epoch = position / count_; epoch != epoch_) {
+    order_ = epoch_order(count_, seed_, static_cast<std::uint64_t>(epoch));
+    epoch_ = epoch;
+  }
+  return order_[static_cast<std::size_t>(position % count_)];
 }
 
 }  // namespace metatt::transformer

@@ -28,7 +28,11 @@ class CausalLanguageModel {
   /// `rows` of the batch, no row twice; empty: behind all. `adapter` may be null.
   Variable<T> loss(autodiff::Tape<T>& tape, const Batch& batch, const autodiff::Indices& rows,
                    const autodiff::Indices& labels, const Adapter<T>* adapter,
-                   const DropoutRates& dropout) const;
+                   const DropoutRates& dropout, double smoothing = 0) const;
+  /// log p of each of `labels` (tokens that the model knows), which come behind the token rows
+  /// `rows` of the batch, at least one. Outside training.
+  Tensor<T> log_probabilities(const Batch& batch, const autodiff::Indices& rows,
+                              const autodiff::Indices& labels, const Adapter<T>* adapter) const;
 
  private:
   const Backbone<T>& backbone_;

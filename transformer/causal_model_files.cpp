@@ -1,7 +1,9 @@
 #include <metatt/transformer/causal_model_files.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <limits>
 
 namespace metatt::transformer {
 
@@ -19,22 +21,46 @@ ModelConfig read_causal_config(const std::filesystem::path& path) {
 }  // namespace
 
 template <class T>
-CausalModelFolder<T>::CausalModelFolder(const std::filesystem::path& folder)
-    : config_(read_causal_config(folder / "config.json")), tokenizer_(read_tokenizer(folder)) {
-  check_vocabulary(*tokenizer_, config_, folder);
-  const BackboneReader<T> reader(folder, config_);
-  if (reader.has_further_layers())
-    tn::fail((folder / "config.json").string(), ": ", config_.family().fields.num_hidden_layers,
-             " is ", config_.num_hidden_layers, ", but the weights have more layers");
-  backbone_ = std::make_unique<Backbone<T>>(config_, weights_, reader);
-  model_ = std::make_unique<CausalLanguageModel<T>>(*backbone_, reader);
+CausalModelFolder<T>::CausalModelFolder(const std::filesystem::path& folder,
+                                        const std::optional<Method>& method,
+                                        const std::map<std::string, Shape>& adapter_shapes)
+    : AdaptedModel<T>(folder, read_causal_config(folder / "config.json"),
+                      method.value_or(Method::named("none", {}))) {
+  Weights<T>& weights = this->weights_;
+  const BackboneReader<T> reader(folder, this->config());
+  reader.check_layers();
+  this->backbone_ = std::make_unique<Backbone<T>>(this->config(), weights, reader);
+  model_ = std::make_unique<CausalLanguageModel<T>>(this->backbone(), reader);
+  if (!method) return;
+  if (method->kind == Method::Kind::head_only)
+    tn::fail("a language model has no new head to train: expected an adapter or \"full\", found \"",
+             method->name(), "\"");
+  if (method->kind == Method::Kind::full) {
+    train_all(weights, {this->backbone().ids(), model_->head_ids()});
+  } else {
+    this->adapter_ = make_adapter(method->adapter, this->config(), weights, adapter_shapes);
+    weights.build_arena();
+  }
 }
 
-void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config,
-                      const std::filesystem::path& folder) {
-  if (tokenizer.vocabulary().size() > config.vocab_size)
-    tn::fail(folder.string(), ": the tokenizer has ", tokenizer.vocabulary().size(),
-             " entries, but config.json says vocab_size ", config.vocab_size);
+template <class T>
+Index CausalModelFolder<T>::sequence_length(Index wanted) const {
+  const Index longest = this->config().longest_sequence();
+  if (wanted > longest)
+    tn::fail("max_seq_length: the model has ", longest, " positions, found ", wanted);
+  return wanted > 0 ? wanted : std::min<Index>(1024, longest);
+}
+
+std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelConfig& config,
+                                   std::string_view text) {
+  std::vector<TokenId> ids =
+      tokenizer.encode_pair(text, std::nullopt, std::numeric_limits<std::int32_t>::max()).ids;
+  const std::vector<TokenId> around = tokenizer.template_ids(false);
+  if (!around.empty() &&
+      std::ranges::find(config.eos_token_id, around.back()) != config.eos_token_id.end())
+    ids.pop_back();
+  if (ids.empty() && config.bos_token_id) ids.push_back(static_cast<TokenId>(*config.bos_token_id));
+  return ids;
 }
 
 void write_causal_model(const tn::OutputFolder& folder, const CausalLanguageModel<float>& model) {

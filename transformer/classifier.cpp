@@ -7,22 +7,77 @@
 
 namespace metatt::transformer {
 
+namespace {
+
+template <class T>
+std::vector<typename Weights<T>::Id> given_ids(const typename Backbone<T>::Linear& linear) {
+  std::vector<typename Weights<T>::Id> ids;
+  for (const auto id : {linear.weight, linear.bias})
+    if (id != Backbone<T>::none) ids.push_back(id);
+  return ids;
+}
+
+}  // namespace
+
+template <class T>
+Classifier<T>::Classifier(const Backbone<T>& backbone, Index outputs,
+                          const InitialWeight<T>& initial)
+    : backbone_(backbone), head_(backbone.config().family().classifier), outputs_(outputs) {
+  const Index d = backbone.config().hidden_size;
+  const auto add = [&](const std::string& module, Index out, bool bias) {
+    const auto weight = [&](const std::string& name, const Shape& shape) {
+      return backbone.weights().add(name, initial(name, shape));
+    };
+    Linear linear;
+    linear.weight = weight(module + ".weight", {out, d});
+    if (bias) linear.bias = weight(module + ".bias", {out});
+    return linear;
+  };
+  if (head_.dense) dense_ = add(head_.dense, d, true);
+  output_ = add(head_.output, outputs, head_.output_bias);
+}
+
+template <class T>
+std::vector<typename Weights<T>::Id> Classifier<T>::pooler_ids() const {
+  return head_.dense_is_pooler ? given_ids<T>(dense_) : std::vector<Id>();
+}
+
+template <class T>
+std::vector<typename Weights<T>::Id> Classifier<T>::head_ids() const {
+  std::vector<Id> ids = head_.dense_is_pooler ? std::vector<Id>() : given_ids<T>(dense_);
+  for (const Id id : given_ids<T>(output_)) ids.push_back(id);
+  return ids;
+}
+
+template <class T>
+Variable<T> Classifier<T>::product(autodiff::Tape<T>& tape, const Variable<T>& x,
+                                   const Linear& linear) const {
+  const auto& weights = backbone_.weights();
+  return autodiff::linear<T>(
+      tape, x, weights.use(tape, linear.weight),
+      linear.bias == Backbone<T>::none ? Variable<T>{} : weights.use(tape, linear.bias));
+}
+
 template <class T>
 Variable<T> Classifier<T>::logits(autodiff::Tape<T>& tape, const Batch& batch,
                                   const Adapter<T>* adapter, const DropoutRates& dropout) const {
-  const auto& weights = backbone_.weights();
-  const auto use = [&](Id id) { return weights.use(tape, id); };
   const Variable<T> hidden = backbone_.forward(tape, batch, adapter, dropout);
-  const Variable<T> first = autodiff::gather_rows(tape, hidden, batch.sequences.first_rows());
-  const Variable<T> pooled = autodiff::tanh(
-      tape, autodiff::linear<T>(tape, first, use(pooler_weight_), use(pooler_bias_)));
-  return autodiff::linear<T>(tape, autodiff::dropout(tape, pooled, dropout.classifier),
-                             use(head_weight_), use(head_bias_));
+  const bool last = backbone_.config().family().causal;
+  Variable<T> x = autodiff::gather_rows(
+      tape, hidden, last ? batch.sequences.last_rows() : batch.sequences.first_rows());
+  if (head_.dense) {
+    if (head_.dropout_before_dense) x = autodiff::dropout(tape, x, dropout.classifier);
+    x = product(tape, x, dense_);
+    x = head_.activation == ClassifierHead::Activation::relu ? autodiff::relu(tape, x)
+                                                             : autodiff::tanh(tape, x);
+    x = autodiff::dropout(tape, x, dropout.classifier);
+  }
+  return product(tape, x, output_);
 }
 
 template <class T>
 Variable<T> Classifier<T>::loss(autodiff::Tape<T>& tape, const Variable<T>& logits,
-                                std::span<const double> labels) const {
+                                std::span<const double> labels, double smoothing) const {
   const Shape shape{static_cast<Index>(labels.size())};
   if (outputs_ == 1) {
     const std::vector<T> targets(labels.begin(), labels.end());
@@ -36,7 +91,8 @@ Variable<T> Classifier<T>::loss(autodiff::Tape<T>& tape, const Variable<T>& logi
     classes.push_back(static_cast<std::int32_t>(label));
   }
   return autodiff::softmax_cross_entropy(
-      tape, logits, Tensor<std::int32_t>::from(shape, std::span<const std::int32_t>(classes)));
+      tape, logits, Tensor<std::int32_t>::from(shape, std::span<const std::int32_t>(classes)),
+      smoothing);
 }
 
 template <class T>

@@ -43,13 +43,21 @@ constexpr ConfigFields bert_fields{.hidden_size = "hidden_size",
                                    .type_vocab_size = "type_vocab_size",
                                    .norm_epsilon = "layer_norm_eps"};
 
+/// Of decoders.
+constexpr ClassifierHead score(const char* architecture) {
+  return {.architecture = architecture, .output = "score", .output_bias = false};
+}
+
 const std::vector<std::string> gelus{"gelu", "gelu_new", "gelu_pytorch_tanh"};
 
 Family bert() {
   return {.model_type = "bert",
           .activations = gelus,
           .names = bert_names("bert."),
-          .fields = bert_fields};
+          .fields = bert_fields,
+          .classifier = {.architecture = "BertForSequenceClassification",
+                         .dense = "pooler.dense",
+                         .dense_is_pooler = true}};
 }
 
 /// Liu et al., arXiv:1907.11692.
@@ -58,7 +66,11 @@ Family roberta() {
           .positions_after_padding = true,
           .activations = gelus,
           .names = bert_names("roberta."),
-          .fields = bert_fields};
+          .fields = bert_fields,
+          .classifier = {.architecture = "RobertaForSequenceClassification",
+                         .dense = "classifier.dense",
+                         .dropout_before_dense = true,
+                         .output = "classifier.out_proj"}};
 }
 
 /// Sanh et al., arXiv:1910.01108.
@@ -92,7 +104,10 @@ Family distilbert() {
                      .classifier_dropout = "seq_classif_dropout",
                      .max_position_embeddings = "max_position_embeddings",
                      .type_vocab_size = nullptr,
-                     .norm_epsilon = nullptr}};
+                     .norm_epsilon = nullptr},
+          .classifier = {.architecture = "DistilBertForSequenceClassification",
+                         .dense = "pre_classifier",
+                         .activation = ClassifierHead::Activation::relu}};
 }
 
 /// Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
@@ -135,11 +150,12 @@ Family gpt2() {
                      .classifier_dropout = nullptr,
                      .max_position_embeddings = "n_positions",
                      .type_vocab_size = nullptr,
-                     .norm_epsilon = "layer_norm_epsilon"}};
+                     .norm_epsilon = "layer_norm_epsilon"},
+          .classifier = score("GPT2ForSequenceClassification")};
 }
 
 /// Touvron et al., arXiv:2302.13971; grouped queries since arXiv:2307.09288.
-Family llama(const char* model_type, const char* architecture) {
+Family llama(const char* model_type, const char* architecture, const char* classifier) {
   return {.model_type = model_type,
           .causal_architecture = architecture,
           .causal = true,
@@ -182,19 +198,44 @@ Family llama(const char* model_type, const char* architecture) {
                      .classifier_dropout = nullptr,
                      .max_position_embeddings = "max_position_embeddings",
                      .type_vocab_size = nullptr,
-                     .norm_epsilon = "rms_norm_eps"}};
+                     .norm_epsilon = "rms_norm_eps"},
+          .classifier = score(classifier)};
+}
+
+Family llama_with_chosen_bias() {
+  Family family = llama("llama", "LlamaForCausalLM", "LlamaForSequenceClassification");
+  family.attention_bias_given = true;
+  return family;
+}
+
+/// Jiang et al., arXiv:2310.06825.
+Family mistral() {
+  Family family = llama("mistral", "MistralForCausalLM", "MistralForSequenceClassification");
+  family.default_window = 4096;
+  return family;
+}
+
+Family qwen2() {
+  Family family = llama("qwen2", "Qwen2ForCausalLM", "Qwen2ForSequenceClassification");
+  family.query_key_value_bias = true;
+  return family;
 }
 
 }  // namespace
 
+std::string file_name(const Family& family, const std::string& name) {
+  const ClassifierHead& head = family.classifier;
+  const auto is_of = [&](const char* module) {
+    return module && name.starts_with(module) && name[std::string(module).size()] == '.';
+  };
+  const bool own = is_of("lm_head") || is_of("cls") || is_of(head.output) ||
+                   (!head.dense_is_pooler && is_of(head.dense));
+  return own ? name : family.names.prefix + name;
+}
+
 const Family& find_family(const std::string& model_type, const std::string& source_name) {
-  static const std::array families{bert(),
-                                   roberta(),
-                                   distilbert(),
-                                   gpt2(),
-                                   llama("llama", "LlamaForCausalLM"),
-                                   llama("qwen2", "Qwen2ForCausalLM"),
-                                   llama("mistral", "MistralForCausalLM")};
+  static const std::array families{
+      bert(), roberta(), distilbert(), gpt2(), llama_with_chosen_bias(), qwen2(), mistral()};
   const auto found = std::ranges::find(families, model_type,
                                        [](const Family& f) { return std::string(f.model_type); });
   if (found != families.end()) return *found;

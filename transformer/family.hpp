@@ -1,6 +1,7 @@
 #pragma once
 /// The model families: what each is built of, and what its files call the parts.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,21 @@ struct ConfigFields {
   const char *max_position_embeddings, *type_vocab_size, *norm_epsilon;
 };
 
+/// What a sequence classifier makes of the hidden states, as transformers'
+/// …ForSequenceClassification of the family: logits = output(dropout(activation(dense(h)))), h that
+/// of the first token, or in a causal family of the last one, the only one that has seen the whole
+/// text.
+struct ClassifierHead {
+  enum class Activation { tanh, relu };
+  const char* architecture;           ///< what transformers calls the classifier
+  const char* dense = nullptr;        ///< null: only output(h), without dropout
+  bool dense_is_pooler = false;       ///< a part of the base model, whose files may have it
+  bool dropout_before_dense = false;  ///< too
+  Activation activation = Activation::tanh;
+  const char* output = "classifier";
+  bool output_bias = true;
+};
+
 /// One line of the table of families. A new one is a line there, if its blocks are those of others.
 struct Family {
   const char* model_type;                     ///< of config.json
@@ -42,9 +58,11 @@ struct Family {
   bool causal = false;                        ///< tokens see what stands before them only
   bool norm_first = false;  ///< norms before attention and feed-forward, and one behind the layers
   bool rms_norm = false;
-  bool gated = false;   ///< SwiGLU with a gate matrix
-  bool rotary = false;  ///< rotary positions instead of a table
-  bool biases = true;   ///< of all matrices; without, config.json may want some in the attention
+  bool gated = false;                    ///< SwiGLU with a gate matrix
+  bool rotary = false;                   ///< rotary positions instead of a table
+  bool biases = true;                    ///< of all matrices
+  bool query_key_value_bias = false;     ///< of these at least
+  bool attention_bias_given = false;     ///< config.json says whether the attention has some
   bool joined_in_file = false;           ///< queries, keys and values are one matrix in files too
   bool transposed_in_file = false;       ///< matrices of the layers are (in × out) there
   bool attention_output_dropout = true;  ///< beside those of embeddings and feed-forward
@@ -53,9 +71,16 @@ struct Family {
   double norm_epsilon = 1e-12, dropout = 0.1;               ///< defaults
   std::optional<double> classifier_dropout = std::nullopt;  ///< the same, if not dropout
   bool tied = true;                                         ///< default of tie_word_embeddings
+  /// Of a family whose tokens see a window unless sliding_window is null: the window if it is
+  /// absent.
+  std::optional<std::int64_t> default_window = std::nullopt;
   ModuleNames names;
   ConfigFields fields;
+  ClassifierHead classifier;
 };
+
+/// A weight's name in a file whose names have the prefix: those of heads have none.
+std::string file_name(const Family& family, const std::string& name);
 
 /// Throws Error listing the families that there are; `source_name` begins it.
 const Family& find_family(const std::string& model_type, const std::string& source_name);

@@ -64,16 +64,6 @@ const std::vector<GlueTask> tasks = {
     {"wnli", "WNLI", {}, "sentence1", "sentence2", "label", {"0", "1"}, {Metric::accuracy}},
 };
 
-std::vector<std::string> split_at(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (true) {
-    const std::size_t end = text.find(separator);
-    parts.emplace_back(text.substr(0, end));
-    if (end == std::string_view::npos) return parts;
-    text.remove_prefix(end + 1);
-  }
-}
-
 /// Lines without a byte order mark.
 std::vector<std::string> read_lines(const std::filesystem::path& file) {
   const std::string contents = tn::read_file(file);
@@ -88,13 +78,15 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-std::filesystem::path find_file(const std::filesystem::path& folder, const GlueTask& task,
-                                const std::string& split) {
+void check_split(const GlueTask& task, const std::string& split) {
   const auto& others = task.development_splits;
-  if (split != "train" && std::find(others.begin(), others.end(), split) == others.end()) {
+  if (split != "train" && std::find(others.begin(), others.end(), split) == others.end())
     tn::fail("read_glue: task ", task.name, ": expected split train or ", joined(others),
              ", found \"", split, "\"");
-  }
+}
+
+std::filesystem::path find_file(const std::filesystem::path& folder, const GlueTask& task,
+                                const std::string& split) {
   const std::filesystem::path nested = folder / task.folder / (split + ".tsv");
   const std::filesystem::path direct = folder / (split + ".tsv");
   std::error_code ignored;
@@ -107,17 +99,17 @@ std::filesystem::path find_file(const std::filesystem::path& folder, const GlueT
 /// Reads lines of one file into rows.
 class RowReader {
  public:
-  RowReader(const GlueTask& task, std::string file, std::vector<std::string> columns)
+  RowReader(const GlueTask& task, std::string file, std::vector<std::string> columns, bool labelled)
       : task_(task),
         file_(std::move(file)),
         columns_(std::move(columns)),
         sentence1_(column(task.sentence1)),
         sentence2_(task.sentence2.empty() ? 0 : column(task.sentence2)),
-        label_(column(task.label)) {}
+        label_(labelled ? std::optional(column(task.label)) : std::nullopt) {}
 
   GlueRow read(const std::string& line, std::size_t number) const {
     const std::string where = file_ + ":" + std::to_string(number);
-    const std::vector<std::string> values = split_at(line, '\t');
+    const std::vector<std::string> values = tn::split_at(line, '\t');
     if (values.size() != columns_.size()) {
       tn::fail(where, ": expected ", columns_.size(), " columns (", joined(columns_), "), found ",
                values.size());
@@ -125,7 +117,9 @@ class RowReader {
     GlueRow row;
     row.sentence1 = sentence(values, sentence1_, where);
     if (!task_.sentence2.empty()) row.sentence2 = sentence(values, sentence2_, where);
-    row.label = task_.regression() ? score(values[label_], where) : label(values[label_], where);
+    if (label_)
+      row.label =
+          task_.regression() ? score(values[*label_], where) : label(values[*label_], where);
     return row;
   }
 
@@ -170,7 +164,8 @@ class RowReader {
   const GlueTask& task_;
   std::string file_;
   std::vector<std::string> columns_;
-  std::size_t sentence1_, sentence2_, label_;
+  std::size_t sentence1_, sentence2_;
+  std::optional<std::size_t> label_;  ///< none: labels are not looked at
 };
 
 std::vector<int> classes(std::span<const double> values) {
@@ -188,11 +183,16 @@ const GlueTask& find_glue_task(const std::string& name) {
   tn::fail("task: expected one of ", joined(names), ", found \"", name, "\"");
 }
 
-std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTask& task,
-                               const std::string& split) {
-  const std::filesystem::path file = find_file(folder, task, split);
+namespace {
+
+std::vector<GlueRow> read_rows(const std::filesystem::path& file, const GlueTask& task,
+                               bool labelled) {
   const std::vector<std::string> lines = read_lines(file);
-  const bool has_header = task.columns_without_header.empty();
+  const auto& known = task.columns_without_header;
+  bool has_header = known.empty();
+  // Files without labels have a header in every task.
+  if (!labelled && !lines.empty() && !known.empty())
+    has_header = tn::split_at(lines.front(), '\t').size() != known.size();
   const std::size_t first = has_header ? 1 : 0;
   if (lines.size() <= first) {
     tn::fail(file.string(), ": expected ",
@@ -200,10 +200,23 @@ std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTa
              lines.size(), " lines");
   }
   const RowReader reader(task, file.string(),
-                         has_header ? split_at(lines.front(), '\t') : task.columns_without_header);
+                         has_header ? tn::split_at(lines.front(), '\t') : known, labelled);
   std::vector<GlueRow> rows;
   for (std::size_t i = first; i < lines.size(); ++i) rows.push_back(reader.read(lines[i], i + 1));
   return rows;
+}
+
+}  // namespace
+
+std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTask& task,
+                               const std::string& split) {
+  check_split(task, split);
+  return read_rows(find_file(folder, task, split), task, true);
+}
+
+std::vector<GlueRow> read_glue_texts(const std::filesystem::path& folder, const GlueTask& task,
+                                     const std::string& split) {
+  return read_rows(find_file(folder, task, split), task, false);
 }
 
 std::string metric_name(Metric metric) {

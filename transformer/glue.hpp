@@ -51,6 +51,11 @@ const GlueTask& find_glue_task(const std::string& name);
 std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTask& task,
                                const std::string& split);
 
+/// The same for predictions: labels are not looked at, so also for "test" and the like, whose files
+/// have none (and for CoLA a header then). Every label is 0.
+std::vector<GlueRow> read_glue_texts(const std::filesystem::path& folder, const GlueTask& task,
+                                     const std::string& split);
+
 /// "accuracy", "f1", "matthews_correlation", "pearson", "spearmanr": Hugging Face's keys.
 std::string metric_name(Metric metric);
 

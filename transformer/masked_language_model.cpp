@@ -41,7 +41,7 @@ template <class T>
 Variable<T> MaskedLanguageModel<T>::loss(Tape<T>& tape, const Batch& batch,
                                          const autodiff::Indices& rows,
                                          const autodiff::Indices& labels,
-                                         const DropoutRates& dropout) const {
+                                         const DropoutRates& dropout, double smoothing) const {
   const auto use = [&](Id id) { return backbone_.weights().use(tape, id); };
   const Variable<T> hidden = backbone_.forward(tape, batch, nullptr, dropout);
   const Variable<T> picked = autodiff::gather_rows(tape, hidden, rows);
@@ -51,9 +51,8 @@ Variable<T> MaskedLanguageModel<T>::loss(Tape<T>& tape, const Batch& batch,
   const Variable<T> transformed = autodiff::residual_layer_norm(
       tape, dense, {}, {}, {use(norm_gamma_), use(norm_beta_), backbone_.config().layer_norm_eps},
       0.0);
-  const Variable<T> logits =
-      autodiff::linear<T>(tape, transformed, use(backbone_.word_embeddings()), use(output_bias_));
-  return autodiff::softmax_cross_entropy(tape, logits, labels);
+  return autodiff::linear_cross_entropy<T>(tape, transformed, use(backbone_.word_embeddings()),
+                                           use(output_bias_), labels, smoothing);
 }
 
 MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText* const> texts,

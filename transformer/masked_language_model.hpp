@@ -27,7 +27,8 @@ class MaskedLanguageModel {
 
   /// Mean cross-entropy of `labels` at the token rows `rows` of the batch.
   Variable<T> loss(autodiff::Tape<T>& tape, const Batch& batch, const autodiff::Indices& rows,
-                   const autodiff::Indices& labels, const DropoutRates& dropout) const;
+                   const autodiff::Indices& labels, const DropoutRates& dropout,
+                   double smoothing = 0) const;
 
  private:
   const Backbone<T>& backbone_;

@@ -143,9 +143,9 @@ double rotary_base(const json& fields, const std::string& source, double fallbac
 void check_window(const FieldReader& read, const json& fields, const std::string& source,
                   const ModelConfig& config) {
   auto window = read.optional<std::int64_t>("sliding_window");
-  if (config.model_type == "mistral" && !fields.contains("sliding_window"))
-    window = 4096;  // what transformers takes for Mistral
-  const bool used = config.model_type == "mistral" || read.flag("use_sliding_window", false);
+  const auto otherwise = config.family().default_window;
+  if (!fields.contains("sliding_window")) window = otherwise;
+  const bool used = otherwise || read.flag("use_sliding_window", false);
   if (used && window && *window < config.max_position_embeddings)
     refuse(source, "sliding_window",
            "null, or at least " + std::to_string(config.max_position_embeddings) + " positions",
@@ -202,14 +202,27 @@ void check_model_config(const ModelConfig& config, const std::string& source_nam
   if (!(config.rope_theta > 0)) refuse(source_name, "rope_theta", "above 0", config.rope_theta);
 }
 
+ModelConfig family_defaults(const Family& family) {
+  ModelConfig config;
+  config.model_type = family.model_type;
+  config.hidden_act = family.activations.front();
+  config.hidden_dropout_prob = config.attention_probs_dropout_prob = family.dropout;
+  config.classifier_dropout = family.classifier_dropout;
+  config.layer_norm_eps = family.norm_epsilon;
+  config.tie_word_embeddings = family.tied;
+  if (!family.fields.type_vocab_size) config.type_vocab_size = 0;
+  config.pad_token_id = family.positions_after_padding ? 1 : 0;
+  if (family.causal) config.pad_token_id.reset();
+  return config;
+}
+
 ModelConfig read_model_config(const std::filesystem::path& path) {
   const std::string source = path.string();
   const json fields = parse_json(tn::read_file(path), source);
   const FieldReader read(fields, source);
-  ModelConfig config;
-  config.model_type = required<std::string>(fields, "model_type", source);
-  const Family& family = find_family(config.model_type, source);
+  const Family& family = find_family(required<std::string>(fields, "model_type", source), source);
   const ConfigFields& names = family.fields;
+  ModelConfig config = family_defaults(family);
   config.vocab_size = read.extent("vocab_size");
   config.hidden_size = read.extent(names.hidden_size);
   config.num_hidden_layers = read.extent(names.num_hidden_layers);
@@ -220,26 +233,23 @@ ModelConfig read_model_config(const std::filesystem::path& path) {
   config.intermediate_size = config.model_type == "gpt2" && !read.given(names.intermediate_size)
                                  ? 4 * config.hidden_size
                                  : read.extent(names.intermediate_size);
-  config.hidden_act = read.text(names.hidden_act, family.activations.front());
-  config.hidden_dropout_prob = read.number(names.hidden_dropout, family.dropout);
+  config.hidden_act = read.text(names.hidden_act, config.hidden_act);
+  config.hidden_dropout_prob = read.number(names.hidden_dropout, config.hidden_dropout_prob);
   config.embedding_dropout = read.optional<double>(names.embedding_dropout);
-  config.attention_probs_dropout_prob = read.number(names.attention_dropout, family.dropout);
-  config.classifier_dropout = read.optional<double>(names.classifier_dropout);
-  if (!config.classifier_dropout) config.classifier_dropout = family.classifier_dropout;
+  config.attention_probs_dropout_prob =
+      read.number(names.attention_dropout, config.attention_probs_dropout_prob);
+  if (read.given(names.classifier_dropout))
+    config.classifier_dropout = read.optional<double>(names.classifier_dropout);
   config.max_position_embeddings = read.extent(names.max_position_embeddings);
-  config.type_vocab_size = names.type_vocab_size ? read.extent(names.type_vocab_size) : 0;
-  config.layer_norm_eps = read.number(names.norm_epsilon, family.norm_epsilon);
-  config.tie_word_embeddings = read.flag("tie_word_embeddings", family.tied);
-  config.pad_token_id = read.optional<std::int64_t>("pad_token_id");
-  if (!config.pad_token_id && !family.causal)
-    config.pad_token_id = family.positions_after_padding ? 1 : 0;
+  if (names.type_vocab_size) config.type_vocab_size = read.extent(names.type_vocab_size);
+  config.layer_norm_eps = read.number(names.norm_epsilon, config.layer_norm_eps);
+  config.tie_word_embeddings = read.flag("tie_word_embeddings", config.tie_word_embeddings);
+  if (read.given("pad_token_id")) config.pad_token_id = read.optional<std::int64_t>("pad_token_id");
   config.bos_token_id = read.optional<std::int64_t>("bos_token_id");
   config.eos_token_id = read.tokens("eos_token_id");
   if (family.rotary) {
     config.rope_theta = rotary_base(fields, source, config.rope_theta);
-    const bool bias = read.flag("attention_bias", false);
-    config.query_key_value_bias = bias || config.model_type == "qwen2";
-    config.attention_output_bias = bias;
+    if (family.attention_bias_given) config.attention_bias = read.flag("attention_bias", false);
     check_llama_variants(read, fields, source, config);
   }
   read.expect("position_embedding_type", std::string("absolute"));
@@ -281,7 +291,9 @@ json model_config_json(const ModelConfig& config) {
   if (family.rotary) {
     set_given("head_dim", config.head_dim);
     fields["rope_theta"] = config.rope_theta;
-    fields["attention_bias"] = config.attention_output_bias;
+    // Whatever it was, it cut nothing.
+    if (family.default_window) fields["sliding_window"] = nullptr;
+    if (family.attention_bias_given) fields["attention_bias"] = config.attention_bias;
   } else if (!family.causal) {
     fields["position_embedding_type"] = "absolute";
   }

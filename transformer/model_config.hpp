@@ -32,8 +32,7 @@ struct ModelConfig {
   std::int64_t type_vocab_size = 2;  ///< 0: no token types
   double layer_norm_eps = 1e-12;     ///< of an RMS norm too
   double rope_theta = 10000;         ///< base of rotary positions
-  /// Where the family has none otherwise.
-  bool query_key_value_bias = false, attention_output_bias = false;
+  bool attention_bias = false;       ///< where the family leaves the choice
   bool tie_word_embeddings = true;
   std::optional<std::int64_t> pad_token_id = 0, bos_token_id;
   std::vector<std::int64_t> eos_token_id;  ///< any of them ends a text
@@ -51,6 +50,9 @@ struct ModelConfig {
   std::int64_t longest_sequence() const { return max_position_embeddings - first_position(); }
   bool operator==(const ModelConfig&) const = default;
 };
+
+/// A config with all that the family has a default for; the extents are still BERT's.
+ModelConfig family_defaults(const Family& family);
 
 /// Throws tn::Error naming `source_name`, the field, what was expected and what was found: another
 /// family, activation or kind of position than there is, heads that do not divide hidden_size or

@@ -49,22 +49,28 @@ class AdamW {
  public:
   AdamW(Weights<T>& weights, const AdamWSettings& settings, const LearningRateSchedule& schedule);
 
-  /// One update from the gradients in the arena. Returns their norm before clipping. Throws Error,
-  /// and changes nothing, if a trainable weight received no gradient or the norm is not finite.
-  double step();
-  Index steps() const { return steps_; }
+  /// One update from `factor` times the gradients in the arena. Returns their norm before clipping.
+  /// Throws Error, and changes nothing, if a trainable weight received no gradient or the norm is
+  /// not finite.
+  double step(double factor = 1);
+  /// What it has counted; the moments are in the arena.
+  struct Counts {
+    Index steps = 0;
+    std::array<Index, weight_groups> averaged{};  ///< gradients in the moments of each group
+  };
+  const Counts& counts() const { return counts_; }
+  void set_counts(const Counts& counts) { counts_ = counts; }
   /// The learning rate of the next step (of the groups other than the head).
   double learning_rate() const;
   /// Forgets how many moments were averaged in a group whose moments start from zero again, so that
   /// the bias correction starts again too.
-  void restart(WeightGroup group) { averaged_[static_cast<std::size_t>(group)] = 0; }
+  void restart(WeightGroup group) { counts_.averaged[static_cast<std::size_t>(group)] = 0; }
 
  private:
   Weights<T>& weights_;
   AdamWSettings settings_;
   LearningRateSchedule schedule_;
-  Index steps_ = 0;
-  std::array<Index, weight_groups> averaged_{};
+  Counts counts_;
 };
 
 }  // namespace metatt::transformer

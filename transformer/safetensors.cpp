@@ -300,7 +300,15 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   file.commit();
 }
 
+template <class T>
+void check_finite(const char* function, std::span<const NamedTensor<T>> tensors) {
+  for (const auto& [name, tensor] : tensors)
+    if (!tn::backend::all_finite(tn::backend::queue(), tensor.size(), tensor.data()))
+      tn::fail(function, ": \"", name, "\" would have infinite elements");
+}
+
 #define METATT_INSTANTIATE(T)                                                                    \
+  template void check_finite(const char*, std::span<const NamedTensor<T>>);                      \
   template tn::Tensor<T> SafetensorsFile::read(const std::string&, const tn::Shape&) const;      \
   template void write_safetensors(const std::filesystem::path&, std::span<const NamedTensor<T>>, \
                                   const std::map<std::string, std::string>&)

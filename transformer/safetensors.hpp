@@ -64,6 +64,11 @@ struct NamedTensor {
   tn::Tensor<T> tensor;
 };
 
+/// Throws tn::Error naming the first tensor with an element that is not finite: finite factors may
+/// have a product that is none.
+template <class T>
+void check_finite(const char* function, std::span<const NamedTensor<T>> tensors);
+
 /// Writes F32 (float) or F64 (double) tensors in alphabetical order of their names; the header is
 /// padded with spaces to a multiple of 8 bytes. The file appears only when it is complete. Throws
 /// tn::Error on a name that is given twice or reserved ("__metadata__"), and if writing fails.

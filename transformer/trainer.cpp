@@ -15,135 +15,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Texts and labels of one step.
-struct Step {
-  Batch batch;
-  std::vector<double> labels;
-};
-
-Step make_step(std::span<const Example> examples, std::span<const Index> picked) {
-  std::vector<const EncodedText*> texts;
-  std::vector<double> labels;
-  for (const Index i : picked) {
-    texts.push_back(&examples[static_cast<std::size_t>(i)].text);
-    labels.push_back(examples[static_cast<std::size_t>(i)].label);
-  }
-  return {Batch::pack(texts), std::move(labels)};
-}
-
-/// The state of one call of train().
-template <class T>
-class Training {
- public:
-  Training(ClassifierModel<T>& model, const GlueTask& task, const TrainSettings& settings,
-           std::span<const Example> examples, const TrainObserver& observer)
-      : model_(model),
-        task_(task),
-        settings_(settings),
-        examples_(examples),
-        observer_(observer),
-        plan_(plan_training(settings, static_cast<Index>(examples.size()))),
-        optimiser_(model.weights(), settings.optimiser, plan_.schedule),
-        rates_(settings.dropout ? DropoutRates::of(model.config()) : DropoutRates{}) {}
-
-  bool finished() const { return result_.steps >= plan_.schedule.total_steps; }
-  TrainResult& result() { return result_; }
-
-  void run_epoch(Index epoch) {
-    const auto order = epoch_order(static_cast<Index>(examples_.size()), settings_.seed,
-                                   static_cast<std::uint64_t>(epoch));
-    for (Index s = 0; s < plan_.steps_per_epoch && !finished(); ++s) {
-      const auto begin = static_cast<std::size_t>(s * settings_.batch_size);
-      const auto count =
-          std::min(static_cast<std::size_t>(settings_.batch_size), order.size() - begin);
-      run_step(epoch, std::span(order).subspan(begin, count));
-    }
-  }
-
-  void sweep(Index epoch, Index rank) {
-    const auto probe = examples_.first(std::min<std::size_t>(examples_.size(), 256));
-    const double before = finite_evaluation(probe, "before the sweep").loss;
-    keep_good_state();
-    const auto start = Clock::now();
-    RankSweep done = adapted(epoch, rank);
-    result_.seconds += seconds_since(start);
-    const double after = finite_evaluation(probe, "after the sweep").loss;
-    keep_good_state();
-    if (observer_.sweep) observer_.sweep({epoch, std::move(done), before, after});
-  }
-
-  /// Loss and metrics; throws Diverged if the loss is not finite.
-  Evaluation finite_evaluation(std::span<const Example> examples, const std::string& when) {
-    Evaluation evaluation = evaluate(model_, task_, examples, settings_.eval_batch_size);
-    if (!std::isfinite(evaluation.loss)) {
-      model_.weights().restore(good_);
-      throw Diverged("training stopped after step " + std::to_string(result_.steps) + ": " + when +
-                     " the loss is " + std::to_string(evaluation.loss));
-    }
-    return evaluation;
-  }
-
- private:
-  RankSweep adapted(Index epoch, Index rank) {
-    try {
-      return adapt_ranks(*model_.train(), model_.weights(), optimiser_, rank, settings_.sweep,
-                         settings_.optimizer_state);
-    } catch (const tn::Error& error) {
-      model_.weights().restore(good_);
-      throw Diverged("training stopped at the sweep before epoch " + std::to_string(epoch) + ": " +
-                     error.what());
-    }
-  }
-
-  void keep_good_state() { good_ = model_.weights().trainable_values(); }
-
-  void run_step(Index epoch, std::span<const Index> picked) {
-    const auto start = Clock::now();
-    const Step step = make_step(examples_, picked);
-    Tape<T> tape(model_.weights().arena(), settings_.seed,
-                 static_cast<std::uint64_t>(result_.steps));
-    const Variable<T> logits =
-        model_.classifier().logits(tape, step.batch, model_.adapter(), rates_);
-    const Variable<T> loss = model_.classifier().loss(tape, logits, step.labels);
-    const auto value = static_cast<double>(loss.value.item());
-    if (!std::isfinite(value)) diverge("the loss is " + std::to_string(value), epoch, picked);
-    if (good_.empty() || result_.steps % settings_.logging_steps == 0) keep_good_state();
-    tape.backward(loss);
-    const double rate = optimiser_.learning_rate();
-    double norm = 0;
-    try {
-      norm = optimiser_.step();
-    } catch (const tn::Error& error) {
-      diverge(error.what(), epoch, picked);
-    }
-    ++result_.steps;
-    result_.seconds += seconds_since(start);
-    result_.tokens += step.batch.sequences.tokens();
-    result_.train_loss += (value - result_.train_loss) / static_cast<double>(result_.steps);
-    if (observer_.step)
-      observer_.step({result_.steps, plan_.schedule.total_steps, epoch, value, rate, norm,
-                      step.batch.sequences.tokens(), result_.seconds});
-  }
-
-  [[noreturn]] void diverge(const std::string& what, Index epoch, std::span<const Index> picked) {
-    model_.weights().restore(good_);
-    throw Diverged("training stopped at step " + std::to_string(result_.steps + 1) + " (epoch " +
-                   std::to_string(epoch) + "): " + what + "; the batch holds training examples " +
-                   counted_from_one(picked));
-  }
-
-  ClassifierModel<T>& model_;
-  const GlueTask& task_;
-  const TrainSettings& settings_;
-  std::span<const Example> examples_;
-  const TrainObserver& observer_;
-  TrainPlan plan_;
-  AdamW<T> optimiser_;
-  DropoutRates rates_;
-  TrainResult result_;
-  std::vector<NamedTensor<T>> good_;
-};
-
 void check_number(const char* name, double value, double least, double most) {
   if (!(value >= least && value <= most))
     tn::fail(name, ": expected ", least, " … ", most, ", found ", value);
@@ -153,10 +24,16 @@ void check_numbers(const TrainSettings& settings) {
   constexpr double many = 1e9;
   check_number("num_train_epochs", static_cast<double>(settings.epochs), 1, 1e5);
   check_number("per_device_train_batch_size", static_cast<double>(settings.batch_size), 1, 1e5);
+  check_number("gradient_accumulation_steps",
+               static_cast<double>(settings.gradient_accumulation_steps), 1, 1e5);
   check_number("per_device_eval_batch_size", static_cast<double>(settings.eval_batch_size), 1, 1e5);
   check_number("max_steps", static_cast<double>(settings.max_steps), 0, many);
   check_number("logging_steps", static_cast<double>(settings.logging_steps), 1, many);
+  check_number("eval_steps", static_cast<double>(settings.eval_steps), 0, many);
+  check_number("early_stopping_patience", static_cast<double>(settings.early_stopping_patience), 0,
+               many);
   check_number("warmup_ratio", settings.warmup_ratio, 0, 1);
+  check_number("label_smoothing_factor", settings.label_smoothing, 0, 1);
   check_number("learning_rate", settings.optimiser.learning_rate, 0, 1e38);
   check_number("head_learning_rate", settings.optimiser.head_learning_rate, 0, 1e38);
   check_number("weight_decay", settings.optimiser.weight_decay, 0, 1e3);
@@ -165,6 +42,8 @@ void check_numbers(const TrainSettings& settings) {
 
 /// Every sweep must be reached, and the adapter have left zero before the first one.
 void check_rank_schedule(const TrainSettings& settings, const TrainPlan& plan) {
+  if (settings.rank_schedule.size() > 1 && plan.steps_per_epoch == 0)
+    tn::fail("rank_schedule: there are no epochs");
   for (std::size_t i = 1; i < settings.rank_schedule.size(); ++i) {
     const Index epoch = settings.rank_schedule[i].epoch;
     const Index steps_before = epoch * plan.steps_per_epoch;
@@ -178,73 +57,282 @@ void check_rank_schedule(const TrainSettings& settings, const TrainPlan& plan) {
   }
 }
 
-}  // namespace
-
-template <class T>
-Evaluation evaluate(const ClassifierModel<T>& model, const GlueTask& task,
-                    std::span<const Example> examples, Index batch_size) {
-  Evaluation result;
-  std::vector<double> labels;
-  for (std::size_t begin = 0; begin < examples.size();
-       begin += static_cast<std::size_t>(batch_size)) {
-    const auto part = examples.subspan(
-        begin, std::min(static_cast<std::size_t>(batch_size), examples.size() - begin));
-    std::vector<Index> all(part.size());
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<Index>(i);
-    const Step step = make_step(part, all);
-    Tape<T> tape;
-    const Variable<T> logits = model.classifier().logits(tape, step.batch, model.adapter(), {});
-    const auto loss =
-        static_cast<double>(model.classifier().loss(tape, logits, step.labels).value.item());
-    result.loss += loss * static_cast<double>(part.size()) / static_cast<double>(examples.size());
-    const auto predicted = predictions(logits.value);
-    result.predictions.insert(result.predictions.end(), predicted.begin(), predicted.end());
-    labels.insert(labels.end(), step.labels.begin(), step.labels.end());
-  }
-  for (const auto& [metric, value] : glue_metrics(task, result.predictions, labels))
-    result.metrics.emplace_back(metric_name(metric), value);
-  return result;
+/// A wish for the best evaluation needs evaluations, and their metric a name that they have.
+void check_metric(const TrainSettings& settings, const std::vector<std::string>& known) {
+  if (known.empty() && (settings.load_best_model || settings.early_stopping_patience > 0))
+    tn::fail(settings.load_best_model ? "load_best_model_at_end" : "early_stopping_patience",
+             ": nothing is evaluated, so there is no best evaluation");
+  if (known.empty() || std::ranges::find(known, settings.metric) != known.end()) return;
+  std::string names;
+  for (const auto& name : known) names += (names.empty() ? "" : ", ") + name;
+  tn::fail("metric_for_best_model: expected one of ", names, ", found \"", settings.metric, "\"");
 }
 
-TrainPlan plan_training(const TrainSettings& settings, Index examples) {
+/// Whether less is better.
+bool is_cost(const std::string& metric) {
+  return metric == "loss" || metric == "perplexity";
+}
+
+/// The value by which evaluations are compared.
+double compared(const Evaluation& evaluation, const std::string& metric) {
+  for (const auto& [name, value] : evaluation.metrics)
+    if (name == metric) return value;
+  return evaluation.loss;
+}
+
+}  // namespace
+
+Index steps_in_epoch(Index examples, const TrainSettings& settings) {
   if (examples < 1) tn::fail("train: there are no training examples");
+  const Index batch = std::max<Index>(1, settings.examples_per_step());
+  return (examples + batch - 1) / batch;
+}
+
+TrainPlan plan_training(const TrainSettings& settings, Index steps_per_epoch) {
   check_numbers(settings);
-  TrainPlan plan;
-  plan.steps_per_epoch = (examples + settings.batch_size - 1) / settings.batch_size;
-  Index steps = settings.epochs * plan.steps_per_epoch;
+  if (steps_per_epoch == 0 && settings.max_steps == 0)
+    tn::fail("max_steps: expected at least 1, since there are no epochs, found 0");
+  Index steps = steps_per_epoch > 0 ? settings.epochs * steps_per_epoch : settings.max_steps;
   if (settings.max_steps > 0) steps = std::min(steps, settings.max_steps);
-  plan.schedule = LearningRateSchedule::with_warmup(steps, settings.warmup_ratio);
+  const TrainPlan plan{steps_per_epoch, LearningRateSchedule::with_warmup(
+                                            steps, settings.warmup_ratio, settings.schedule)};
   check_rank_schedule(settings, plan);
   return plan;
 }
 
 template <class T>
-TrainResult train(ClassifierModel<T>& model, const GlueTask& task, const TrainSettings& settings,
-                  std::span<const Example> train, std::span<const Example> development,
-                  const TrainObserver& observer) {
-  if (settings.rank_schedule.size() > 1 && !model.train())
+Trainer<T>::Trainer(const Objective<T>& objective, TrainSettings settings, TrainObserver observer,
+                    CheckpointSettings checkpoints)
+    : objective_(objective),
+      settings_(std::move(settings)),
+      observer_(std::move(observer)),
+      checkpoints_(std::move(checkpoints)),
+      plan_(plan_training(settings_, objective.steps_per_epoch())),
+      optimiser_(objective.weights(), settings_.optimiser, plan_.schedule) {
+  if (settings_.rank_schedule.size() > 1 && !objective.train())
     tn::fail("rank_schedule: only an adapter that is a tensor train (metatt4d) has ranks to adapt");
-  Training<T> training(model, task, settings, train, observer);
-  for (Index epoch = 0; epoch < settings.epochs && !training.finished(); ++epoch) {
-    for (std::size_t i = 1; i < settings.rank_schedule.size(); ++i)
-      if (settings.rank_schedule[i].epoch == epoch)
-        training.sweep(epoch, settings.rank_schedule[i].rank);
-    training.run_epoch(epoch);
-    training.result().evaluation = training.finite_evaluation(
-        development, "on the development examples after epoch " + std::to_string(epoch));
-    if (observer.epoch) observer.epoch(epoch, training.result().evaluation);
-  }
-  return training.result();
+  check_metric(settings_, objective.metrics());
+  if (settings_.load_best_model && checkpoints_.folder.empty())
+    tn::fail("load_best_model_at_end: the best weights are kept in a checkpoint; none are written");
+  state_.total_steps = plan_.schedule.total_steps;
+  state_.steps_per_epoch = plan_.steps_per_epoch;
 }
 
-#define METATT_INSTANTIATE(T)                                                            \
-  template Evaluation evaluate(const ClassifierModel<T>&, const GlueTask&,               \
-                               std::span<const Example>, Index);                         \
-  template TrainResult train(ClassifierModel<T>&, const GlueTask&, const TrainSettings&, \
-                             std::span<const Example>, std::span<const Example>,         \
-                             const TrainObserver&);
-METATT_INSTANTIATE(float)
-METATT_INSTANTIATE(double)
-#undef METATT_INSTANTIATE
+template <class T>
+void Trainer<T>::resume(const std::filesystem::path& checkpoint) {
+  state_ = read_checkpoint(checkpoint, checkpoints_, state_, objective_.weights(), optimiser_,
+                           settings_.load_best_model);
+  saved_ = state_.steps;
+}
+
+template <class T>
+TrainResult Trainer<T>::run() {
+  TrainingEnd end = TrainingEnd::finished;
+  bool evaluated = false;
+  while (!over() && !patience_over()) {
+    sweep_if_due();
+    step();
+    evaluated = evaluation_due();
+    const bool best = evaluated && evaluate();
+    if (save_due(best)) save();
+    if (!over() && observer_.interrupted && observer_.interrupted()) {
+      end = TrainingEnd::interrupted;
+      if (saved_ != state_.steps) save();
+      break;
+    }
+  }
+  if (end == TrainingEnd::finished) {
+    if (!over()) end = TrainingEnd::stopped_early;
+    if (settings_.load_best_model && state_.best_metric) {
+      restore_values(checkpoints_.folder / checkpoint_name(state_.best_step), objective_.weights());
+      evaluated = false;
+    }
+    // Behind the best weights, and in a run that was over when it was resumed.
+    if (!evaluated) evaluation_ = objective_.evaluate().value_or(Evaluation{});
+  }
+  return {state_, evaluation_, end};
+}
+
+template <class T>
+bool Trainer<T>::patience_over() const {
+  return settings_.early_stopping_patience > 0 &&
+         state_.evaluations_since_best >= settings_.early_stopping_patience;
+}
+
+template <class T>
+void Trainer<T>::sweep_if_due() {
+  if (!epoch_boundary()) return;
+  for (std::size_t i = 1; i < settings_.rank_schedule.size(); ++i) {
+    if (settings_.rank_schedule[i].epoch != epoch()) continue;
+    const auto finite_loss = [&](const char* when) {
+      const double loss = objective_.probe_loss();
+      if (!std::isfinite(loss)) diverge(when, "the loss is " + std::to_string(loss));
+      return loss;
+    };
+    const double before = finite_loss("before the sweep");
+    keep_good_state();
+    const auto start = Clock::now();
+    RankSweep done = adapted(settings_.rank_schedule[i].rank);
+    state_.seconds += seconds_since(start);
+    const double after = finite_loss("after the sweep");
+    keep_good_state();
+    if (observer_.sweep) observer_.sweep({epoch(), std::move(done), before, after});
+  }
+}
+
+template <class T>
+RankSweep Trainer<T>::adapted(Index rank) {
+  try {
+    return adapt_ranks(*objective_.train(), objective_.weights(), optimiser_, rank, settings_.sweep,
+                       settings_.optimizer_state);
+  } catch (const tn::Error& error) {
+    diverge("at the sweep before epoch " + std::to_string(epoch()), error.what());
+  }
+}
+
+template <class T>
+void Trainer<T>::step() {
+  const auto start = Clock::now();
+  const std::vector<Index> examples = objective_.batch(state_.steps);
+  const auto where = [&] {
+    return "at step " + std::to_string(state_.steps + 1) + " (epoch " + std::to_string(epoch()) +
+           ")";
+  };
+  Index targets = 0, tokens = 0;
+  const double loss = accumulate(examples, targets, tokens);
+  if (!std::isfinite(loss))
+    diverge(where(), "the loss is " + std::to_string(loss) + "; the batch holds " +
+                         objective_.described(examples));
+  if (good_.empty() || state_.steps % settings_.logging_steps == 0) keep_good_state();
+  const double rate = optimiser_.learning_rate();
+  double norm = 0;
+  try {
+    norm = optimiser_.step(
+        settings_.gradient_accumulation_steps > 1 ? 1 / static_cast<double>(targets) : 1);
+  } catch (const tn::Error& error) {
+    diverge(where(), error.what() + ("; the batch holds " + objective_.described(examples)));
+  }
+  const Index epoch_of_step = epoch();
+  state_.seconds += seconds_since(start);
+  count_step(loss, tokens);
+  if (over() && !weights_finite())
+    diverge("after step " + std::to_string(state_.steps), "the weights are not finite");
+  if (observer_.step)
+    observer_.step({state_.steps, state_.total_steps, epoch_of_step, loss, rate, norm, tokens,
+                    state_.seconds});
+  log_if_due();
+}
+
+/// Forward and backward passes over the parts of a batch; returns the mean loss over the targets.
+/// With more than one part the gradients are those of the sum over the targets.
+template <class T>
+double Trainer<T>::accumulate(std::span<const Index> examples, Index& targets, Index& tokens) {
+  const auto part = static_cast<std::size_t>(settings_.batch_size);
+  const bool several = settings_.gradient_accumulation_steps > 1;
+  auto pass = static_cast<std::uint64_t>(state_.steps * settings_.gradient_accumulation_steps);
+  double sum = 0, mean = 0;
+  for (std::size_t begin = 0; begin < examples.size(); begin += part, ++pass) {
+    Tape<T> tape(objective_.weights().arena(), settings_.seed, pass);
+    tape.set_recomputes_layers(settings_.gradient_checkpointing);
+    const BatchLoss<T> batch = objective_.loss(
+        tape, examples.subspan(begin, std::min(part, examples.size() - begin)), pass);
+    mean = static_cast<double>(batch.loss.value.item());
+    if (!std::isfinite(mean)) return mean;
+    tape.backward(batch.loss, several ? static_cast<T>(batch.targets) : T(1));
+    sum += mean * static_cast<double>(batch.targets);
+    targets += batch.targets;
+    tokens += batch.tokens;
+  }
+  return several ? sum / static_cast<double>(targets) : mean;
+}
+
+template <class T>
+void Trainer<T>::count_step(double loss, Index tokens) {
+  const Index tail = std::max<Index>(1, state_.total_steps / 10);
+  ++state_.steps;
+  state_.tokens += tokens;
+  state_.train_loss += (loss - state_.train_loss) / static_cast<double>(state_.steps);
+  if (state_.steps > state_.total_steps - tail)
+    state_.last_loss += loss / static_cast<double>(tail);
+  state_.logged_loss += loss;
+  ++state_.logged_steps;
+}
+
+template <class T>
+bool Trainer<T>::weights_finite() const {
+  auto& arena = objective_.weights().arena();
+  return tn::backend::all_finite(tn::backend::queue(), arena.size(), arena.values());
+}
+
+template <class T>
+void Trainer<T>::log_if_due() {
+  if (state_.steps % settings_.logging_steps != 0 && !over()) return;
+  state_.log.push_back({state_.steps,
+                        state_.epochs(),
+                        {{"loss", state_.logged_loss / static_cast<double>(state_.logged_steps)},
+                         {"learning_rate", optimiser_.learning_rate()}}});
+  state_.logged_loss = 0;
+  state_.logged_steps = 0;
+}
+
+template <class T>
+bool Trainer<T>::evaluation_due() const {
+  if (over()) return true;
+  return settings_.eval_steps > 0 ? state_.steps % settings_.eval_steps == 0 : epoch_boundary();
+}
+
+template <class T>
+bool Trainer<T>::evaluate() {
+  auto evaluation = objective_.evaluate();
+  if (!evaluation) return false;
+  if (!std::isfinite(evaluation->loss))
+    diverge("after step " + std::to_string(state_.steps),
+            "the loss on the development examples is " + std::to_string(evaluation->loss));
+  evaluation_ = std::move(*evaluation);
+  const double value = compared(evaluation_, settings_.metric);
+  const bool best =
+      !state_.best_metric ||
+      (is_cost(settings_.metric) ? value < *state_.best_metric : value > *state_.best_metric);
+  if (best) {
+    state_.best_metric = value;
+    state_.best_step = state_.steps;
+  }
+  state_.evaluations_since_best = best ? 0 : state_.evaluations_since_best + 1;
+  LogEntry entry{state_.steps, state_.epochs(), {{"eval_loss", evaluation_.loss}}};
+  for (const auto& [name, number] : evaluation_.metrics)
+    entry.values.emplace_back("eval_" + name, number);
+  state_.log.push_back(std::move(entry));
+  // At the end of an epoch the steps belong to the one that is over.
+  const Index number = epoch_boundary() ? epoch() - 1 : epoch();
+  if (observer_.evaluation) observer_.evaluation(state_.steps, number, evaluation_);
+  return best;
+}
+
+template <class T>
+bool Trainer<T>::save_due(bool best) const {
+  if (checkpoints_.folder.empty()) return false;
+  if (best && settings_.load_best_model) return true;
+  if (checkpoints_.strategy == SaveStrategy::no) return false;
+  if (over()) return true;
+  return checkpoints_.strategy == SaveStrategy::epoch ? epoch_boundary()
+                                                      : state_.steps % checkpoints_.save_steps == 0;
+}
+
+template <class T>
+void Trainer<T>::save() {
+  if (checkpoints_.folder.empty()) return;
+  if (observer_.saving) observer_.saving(state_.steps);
+  write_checkpoint(checkpoints_, objective_.weights(), optimiser_, state_);
+  saved_ = state_.steps;
+}
+
+template <class T>
+void Trainer<T>::diverge(const std::string& when, const std::string& what) {
+  if (!good_.empty()) objective_.weights().restore(good_);
+  throw Diverged("training stopped " + when + ": " + what);
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
 
 }  // namespace metatt::transformer

@@ -1,31 +1,43 @@
 #pragma once
-/// The training loop of a classifier, with rank adaptation at epoch boundaries.
+/// The training loop of every objective: steps, evaluations, rank adaptation, checkpoints.
 
-#include <metatt/transformer/glue.hpp>
-#include <metatt/transformer/model.hpp>
+#include <metatt/transformer/checkpoint.hpp>
+#include <metatt/transformer/objective.hpp>
 #include <metatt/transformer/rank_adaptation.hpp>
 
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace metatt::transformer {
 
 struct TrainSettings {
   Index epochs = 3;
-  Index batch_size = 16;
+  Index batch_size = 16;                  ///< examples of one forward pass
+  Index gradient_accumulation_steps = 1;  ///< such passes a step; the batch is their product
   Index eval_batch_size = 32;
   Index max_steps = 0;  ///< stop after so many steps; 0: no limit
   double warmup_ratio = 0.06;
+  ScheduleShape schedule = ScheduleShape::linear;
   AdamWSettings optimiser;
-  bool dropout = true;  ///< with the probabilities of config.json
+  double label_smoothing = 0;           ///< in training: the share of a label that all classes get
+  bool dropout = true;                  ///< with the probabilities of config.json
+  bool gradient_checkpointing = false;  ///< layers are run again in the backward pass
   std::uint64_t seed = 42;
   Index logging_steps = 50;
+  Index eval_steps = 0;         ///< steps between evaluations; 0: at the end of every epoch
+  std::string metric = "loss";  ///< by which evaluations are compared; "loss" is better if smaller
+  Index early_stopping_patience = 0;  ///< evaluations without a better one that end it; 0: none do
+  bool load_best_model = false;       ///< end with the weights of the best evaluation
   std::vector<RankStep> rank_schedule;  ///< empty: the rank stays
   tn::SweepMode sweep = tn::SweepMode::rounding;
   OptimizerState optimizer_state = OptimizerState::reset;
+
+  Index examples_per_step() const { return batch_size * gradient_accumulation_steps; }
 };
+
+/// Steps of an epoch; the last one may have fewer examples.
+Index steps_in_epoch(Index examples, const TrainSettings& settings);
 
 /// How many steps a run has.
 struct TrainPlan {
@@ -33,10 +45,10 @@ struct TrainPlan {
   LearningRateSchedule schedule;
 };
 
-/// Checks the settings and counts the steps for so many training examples. Throws Error naming the
-/// setting, what was expected and found: a number that is out of range or not finite, a sweep that
-/// is never reached or comes before the adapter can have left zero.
-TrainPlan plan_training(const TrainSettings& settings, Index examples);
+/// Checks the settings and counts the steps. Throws Error naming the setting, what was expected and
+/// found: a number that is out of range or not finite, a sweep that is never reached or comes
+/// before the adapter can have left zero, no limit of steps where there are no epochs.
+TrainPlan plan_training(const TrainSettings& settings, Index steps_per_epoch);
 
 /// One training step, for a progress display.
 struct StepReport {
@@ -46,16 +58,7 @@ struct StepReport {
   double seconds;  ///< in training steps and sweeps, without evaluations
 };
 
-using Metrics = std::vector<std::pair<std::string, double>>;
-
-/// Loss and metrics on a labelled set.
-struct Evaluation {
-  double loss = 0;
-  Metrics metrics;
-  std::vector<double> predictions;
-};
-
-/// A sweep, and the mean loss on the first training examples before and after it.
+/// A sweep, and the mean loss on some training examples before and after it.
 struct SweepReport {
   Index epoch;
   RankSweep sweep;
@@ -65,31 +68,75 @@ struct SweepReport {
 /// Whom the trainer tells; any of them may be empty.
 struct TrainObserver {
   std::function<void(const StepReport&)> step;
-  std::function<void(Index epoch, const Evaluation&)> epoch;
+  std::function<void(Index step, Index epoch, const Evaluation&)> evaluation;
   std::function<void(const SweepReport&)> sweep;
+  std::function<void(Index step)> saving;  ///< before a checkpoint is written
+  std::function<bool()> interrupted;       ///< asked behind every step
 };
+
+enum class TrainingEnd { finished, stopped_early, interrupted };
 
 struct TrainResult {
-  Index steps = 0;
-  double seconds = 0;     ///< in training steps and sweeps
-  double train_loss = 0;  ///< mean over all steps
-  Evaluation evaluation;  ///< of the last epoch
-  std::int64_t tokens = 0;
+  TrainState state;
+  Evaluation evaluation;  ///< the last one, or that of the best weights if they were loaded
+  TrainingEnd end = TrainingEnd::finished;
 };
 
-/// Loss and the task's metrics, dropout off.
+/// Trains the weights of an objective. The order of the examples, the dropout masks and so every
+/// bit of the result follow from the seed (at one number of threads), also if the run goes on from
+/// one of its checkpoints.
 template <class T>
-Evaluation evaluate(const ClassifierModel<T>& model, const GlueTask& task,
-                    std::span<const Example> examples, Index batch_size);
+class Trainer {
+ public:
+  /// The objective must outlive the trainer. `checkpoints` without a folder: none are written.
+  Trainer(const Objective<T>& objective, TrainSettings settings, TrainObserver observer = {},
+          CheckpointSettings checkpoints = {});
 
-/// Trains on `train`, evaluates on `development` after every epoch. The order of the examples, the
-/// dropout masks and so every bit of the result follow from the seed (at one number of threads).
-/// Throws Diverged on a loss, on a batch or in an evaluation, or a gradient that is not finite,
-/// naming step and examples; the weights are then the last ones that were kept (every logging_steps
-/// steps) with a finite loss.
-template <class T>
-TrainResult train(ClassifierModel<T>& model, const GlueTask& task, const TrainSettings& settings,
-                  std::span<const Example> train, std::span<const Example> development,
-                  const TrainObserver& observer);
+  const TrainPlan& plan() const { return plan_; }
+  const TrainState& state() const { return state_; }
+  /// Goes on where a checkpoint of this run was written. Throws Error naming file and field if it
+  /// is damaged or of a run with other settings; nothing has changed then.
+  void resume(const std::filesystem::path& checkpoint);
+  /// Throws Diverged on a loss, on a batch or in an evaluation, or a gradient that is not finite,
+  /// naming step and examples; the weights are then the last ones that were kept (every
+  /// logging_steps steps) with a finite loss.
+  TrainResult run();
+
+ private:
+  bool over() const { return state_.steps >= plan_.schedule.total_steps; }
+  /// Whether `steps` steps are the whole of some epochs.
+  bool epoch_boundary() const {
+    return plan_.steps_per_epoch > 0 && state_.steps % plan_.steps_per_epoch == 0;
+  }
+  Index epoch() const {
+    return plan_.steps_per_epoch > 0 ? state_.steps / plan_.steps_per_epoch : 0;
+  }
+  void sweep_if_due();
+  RankSweep adapted(Index rank);
+  void step();
+  double accumulate(std::span<const Index> examples, Index& targets, Index& tokens);
+  void count_step(double loss, Index tokens);
+  bool weights_finite() const;
+  void log_if_due();
+  bool evaluation_due() const;
+  /// Returns whether it is the best one so far.
+  bool evaluate();
+  bool save_due(bool best) const;
+  void save();
+  bool patience_over() const;
+  void keep_good_state() { good_ = objective_.weights().trainable_values(); }
+  [[noreturn]] void diverge(const std::string& when, const std::string& what);
+
+  const Objective<T>& objective_;
+  TrainSettings settings_;
+  TrainObserver observer_;
+  CheckpointSettings checkpoints_;
+  TrainPlan plan_;
+  AdamW<T> optimiser_;
+  TrainState state_;
+  Evaluation evaluation_;
+  std::vector<NamedTensor<T>> good_;
+  Index saved_ = -1;  ///< step of the newest checkpoint
+};
 
 }  // namespace metatt::transformer

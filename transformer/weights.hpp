@@ -86,4 +86,13 @@ class Weights {
   std::shared_ptr<autodiff::ParameterArena<T>> arena_;
 };
 
+/// Marks all of these as trained, in the groups of backbone_group, and builds the arena.
+template <class T>
+void train_all(Weights<T>& weights,
+               std::initializer_list<std::vector<typename Weights<T>::Id>> parts) {
+  for (const auto& ids : parts)
+    for (const auto id : ids) weights.train(id, backbone_group(weights.shape(id)));
+  weights.build_arena();
+}
+
 }  // namespace metatt::transformer

@@ -46,6 +46,14 @@ void tanh_forward(Queue& queue, Index count, const T* x, T* y);
 template <class T>
 void tanh_backward(Queue& queue, Index count, const T* y, const T* dy, T* dx);
 
+/// y = max(x, 0); a NaN stays one. y may be x.
+template <class T>
+void relu_forward(Queue& queue, Index count, const T* x, T* y);
+
+/// dx = dy where y > 0, else 0.
+template <class T>
+void relu_backward(Queue& queue, Index count, const T* y, const T* dy, T* dx);
+
 // --- normalisation -----------------------------------------------------------------------------
 
 /// One residual connection of a post-layer-norm block, per row:
@@ -128,6 +136,11 @@ template <class T>
 void rotate_heads(Queue& queue, Index tokens, Index heads, Index head_width, Index ld,
                   const std::int32_t* positions, const T* table, bool back, T* x);
 
+/// y (rows) = W (rows × columns, contiguous) · x (columns) + beta · y: the linear layer of one
+/// token, which takes as long as reading W. Counts 2 · rows · columns in queue.work.gemm_flops.
+template <class T>
+void matrix_vector(Queue& queue, Index rows, Index columns, const T* W, const T* x, T beta, T* y);
+
 // --- low-rank path of the adapters -------------------------------------------------------------
 // Skinny products, rank ≤ 64 or so, where the large matrix is read once. Each counts
 // 2 · rows · width · rank in queue.work.low_rank_flops.
@@ -152,11 +165,12 @@ void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alph
 
 // --- losses ------------------------------------------------------------------------------------
 
-/// loss (1 element) = mean over rows of −log softmax(logits)[label]; dlogits (may be null, may be
+/// loss (1 element) = mean over rows of −Σ target·log softmax(logits), where the target is 1 −
+/// smoothing of the label and smoothing shared equally by all classes; dlogits (may be null, may be
 /// logits) = gradient of that mean. Labels are 0 … classes-1.
 template <class T>
 void softmax_cross_entropy(Queue& queue, Index rows, Index classes, const T* logits,
-                           const std::int32_t* labels, T* loss, T* dlogits);
+                           const std::int32_t* labels, T smoothing, T* loss, T* dlogits);
 
 /// loss (1 element) = mean of (prediction − target)²; dprediction (may be null) its gradient.
 template <class T>

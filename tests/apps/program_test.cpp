@@ -12,6 +12,12 @@ void check_file_refused(const std::string& contents, const std::string& fragment
   check_refused("finetune --config " + folder.write("run.conf", contents).string(), fragment);
 }
 
+/// The loss in a file of results.
+double eval_loss(const std::filesystem::path& file) {
+  const std::string text = metatt::tn::read_file(file), key = "\"eval_loss\": ";
+  return std::stod(text.substr(text.find(key) + key.size()));
+}
+
 /// A language suite and an encoder after two steps of pretraining: enough to run every command.
 struct SmallModel {
   TemporaryFolder folder;
@@ -71,6 +77,60 @@ BOOST_AUTO_TEST_CASE(a_config_file_gives_settings_that_the_command_line_override
   BOOST_TEST(log.find("\"seed\":8") != std::string::npos);
   const std::string record = metatt::tn::read_file(small.folder / "out/metatt_config.json");
   BOOST_TEST(record.find("\"key\"") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(predictions_of_a_classifier_are_a_table_of_labels) {
+  const SmallModel small;
+  BOOST_REQUIRE(run(small.finetune("out")).exit_code == 0);
+  const auto folder = small.folder.write("test/test.tsv", "index\tsentence\n0\tone\n1\ttwo\n");
+  const std::string adapter = " --adapter " + (small.folder / "out").string();
+  const Run table = run("predict" + adapter + " --data " + folder.parent_path().string());
+  BOOST_TEST(table.exit_code == 0);
+  BOOST_TEST(table.lines() == 3);
+  BOOST_TEST(table.output.starts_with("index\tprediction\n0\t"));
+  // Where there are labels the two commands agree.
+  const Run eval = run("eval" + adapter + " --data " + small.suite);
+  BOOST_TEST(eval.has("result: 800 examples"));
+  const std::string file = (small.folder / "dev.txt").string();
+  BOOST_TEST(
+      run("predict" + adapter + " --data " + small.suite + " --split dev --output_file " + file)
+          .has("800 predictions"));
+  check_refused("predict" + adapter + " --data " + small.suite + " --split none",
+                "expected the file");
+  check_refused("predict --data " + small.suite, "expected --adapter DIR, or --model DIR");
+}
+
+BOOST_AUTO_TEST_CASE(a_decoder_is_fine_tuned_on_texts_and_goes_on_with_them) {
+  const TemporaryFolder folder;
+  const auto corpus = folder.write("corpus.txt", std::string(200, 'a') + std::string(200, 'b'));
+  const auto texts = folder.write("texts.jsonl",
+                                  "{\"prompt\": \"ab\", \"completion\": \"c\"}\n"
+                                  "{\"text\": \"abc abc\"}\n");
+  const std::string base = (folder / "base").string(), out = (folder / "out").string();
+  const Run pretrained =
+      run("pretrain --objective causal --tokenizer bytes --hidden_size 16 --num_hidden_layers 1 "
+          "--num_attention_heads 2 --intermediate_size 32 --max_seq_length 16 --max_steps 3 "
+          "--corpus " +
+          corpus.string() + " --output_dir " + base);
+  BOOST_REQUIRE_MESSAGE(pretrained.exit_code == 0, pretrained.output);
+  const std::string command = "finetune --model " + base + " --adapter lora --output_dir " + out;
+  const Run tuned =
+      run(command + " --train_file " + texts.string() + " --validation_file " + texts.string());
+  BOOST_REQUIRE_MESSAGE(tuned.exit_code == 0, tuned.output);
+  BOOST_TEST(tuned.has("2 training and 2 development texts"));
+  BOOST_TEST(tuned.has("perplexity"));
+  for (const char* file : {"metatt_adapter.safetensors", "trainer_state.json", "train_results.json",
+                           "eval_results.json", "log.jsonl", "README.md", "runs"})
+    BOOST_TEST(std::filesystem::exists(out + "/" + file), file);
+  BOOST_TEST(run("generate --adapter " + out + " --prompt ab --max_new_tokens 3").exit_code == 0);
+  BOOST_TEST(run("eval --adapter " + out + " --validation_file " + texts.string())
+                 .has("result: 2 texts, loss "));
+  BOOST_TEST(
+      run("export --adapter " + out + " --output_dir " + (folder / "peft").string()).exit_code ==
+      0);
+  check_refused(command + "2", "expected --task and --data, or --train_file");
+  check_refused("eval --adapter " + out + " --data " + folder.path().string(),
+                "found that of a language model");
 }
 
 BOOST_AUTO_TEST_CASE(the_command_line_drops_what_it_excludes_from_the_config_file) {
@@ -197,10 +257,6 @@ BOOST_AUTO_TEST_CASE(training_evaluation_export_and_merging_agree) {
   const auto results = [&](const std::string& name) {
     return metatt::tn::read_file(small.folder / name);
   };
-  const auto loss = [&](const std::string& name) {
-    const std::string text = results(name), key = "\"eval_loss\": ";
-    return std::stod(text.substr(text.find(key) + key.size()));
-  };
   const std::string evaluate = "eval --data " + small.suite + " --output_file ";
   BOOST_TEST(
       run(evaluate + (small.folder / "again").string() + " --adapter " + adapter).exit_code == 0);
@@ -209,7 +265,8 @@ BOOST_AUTO_TEST_CASE(training_evaluation_export_and_merging_agree) {
   BOOST_TEST(run("merge --adapter " + adapter + " --output_dir " + merged).exit_code == 0);
   BOOST_TEST(run(evaluate + (small.folder / "whole").string() + " --task cola --model " + merged)
                  .exit_code == 0);
-  BOOST_TEST(loss("whole") == loss("out/eval_results.json"), boost::test_tools::tolerance(1e-6));
+  BOOST_TEST(eval_loss(small.folder / "whole") == eval_loss(small.folder / "out/eval_results.json"),
+             boost::test_tools::tolerance(1e-6));
   const std::string lora = (small.folder / "lora").string();
   BOOST_TEST(
       run("export --format peft-lora --adapter " + adapter + " --output_dir " + lora).exit_code ==
@@ -387,6 +444,46 @@ BOOST_AUTO_TEST_CASE(a_decoder_is_pretrained_and_tells_texts) {
   check_refused(generate + "--top_p 2", "--top_p");
   check_refused(generate + "--prompt_file x", "--prompt");
   check_refused("generate --model " + folder.path().string() + " --prompt a", "config.json");
+}
+
+BOOST_AUTO_TEST_CASE(a_decoder_is_fine_tuned_merged_and_exported_as_a_classifier_of_pairs) {
+  const TemporaryFolder folder;
+  const auto in = [&](const char* name) { return (folder / name).string(); };
+  BOOST_REQUIRE(run("suite --output_dir " + in("suite")).exit_code == 0);
+  const Run pretrained =
+      run("pretrain --objective causal --tokenizer bytes --hidden_size 16 --num_hidden_layers 2"
+          " --num_attention_heads 2 --intermediate_size 32 --max_seq_length 48 --max_steps 2"
+          " --corpus " +
+          in("suite/corpus.txt") + " --output_dir " + in("gpt2"));
+  BOOST_REQUIRE_MESSAGE(pretrained.exit_code == 0, pretrained.output);
+  const Run trained =
+      run("finetune --task rte --rank 2 --max_train_samples 48"
+          " --num_train_epochs 1 --max_seq_length 40 --model " +
+          in("gpt2") + " --data " + in("suite") + " --output_dir " + in("out"));
+  BOOST_REQUIRE_MESSAGE(trained.exit_code == 0, trained.output);
+  BOOST_TEST(trained.has("head parameters 32"));  // without bias
+
+  BOOST_TEST(run("merge --adapter " + in("out") + " --output_dir " + in("merged")).exit_code == 0);
+  BOOST_TEST(run("eval --task rte --data " + in("suite") + " --model " + in("merged") +
+                 " --output_file " + in("whole"))
+                 .exit_code == 0);
+  BOOST_TEST(eval_loss(in("whole")) == eval_loss(in("out/eval_results.json")),
+             boost::test_tools::tolerance(1e-6));
+  const std::string config = metatt::tn::read_file(folder / "merged/config.json");
+  for (const char* field :
+       {"\"GPT2ForSequenceClassification\"", "\"pad_token_id\": 256", "\"not_entailment\": 1"})
+    BOOST_TEST(config.find(field) != std::string::npos, field);
+  BOOST_TEST(std::filesystem::exists(folder / "merged/tokenizer.json"));
+
+  BOOST_TEST(run("export --adapter " + in("out") + " --output_dir " + in("lora")).exit_code == 0);
+  const Run shown = run("inspect " + in("lora") + "/adapter_model.safetensors");
+  BOOST_TEST(shown.has("base_model.model.transformer.h.1.attn.c_attn.lora_B.weight"));
+  BOOST_TEST(shown.has("base_model.model.score.weight"));
+  check_refused("eval --data " + in("suite") + " --task rte --model " + in("gpt2"),
+                "expected a tensor \"score.weight\"");
+  BOOST_TEST(run("finetune --task rte --max_seq_length 1 --model " + in("gpt2") + " --data " +
+                 in("suite") + " --output_dir " + in("never"))
+                 .has("max_seq_length: expected at least 2"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,3 +1,4 @@
+#include "../file_testing.hpp"
 #include "gradient_testing.hpp"
 
 #include <metatt/autodiff/ops_activation.hpp>
@@ -101,6 +102,13 @@ BOOST_AUTO_TEST_CASE(tanh_of_a_matrix) {
                   [](Tape<double>& tape, const Inputs& in) { return tanh(tape, in[0]); });
 }
 
+BOOST_AUTO_TEST_CASE(relu_of_a_matrix) {
+  const Input x = normal("x", {5, 7});
+  // Differences need each element on its side of the kink.
+  for (const double value : x.value.to_vector()) BOOST_TEST_REQUIRE(std::abs(value) > 3e-3);
+  check_operation({x}, [](Tape<double>& tape, const Inputs& in) { return relu(tape, in[0]); });
+}
+
 BOOST_AUTO_TEST_CASE(dropout_with_the_masks_of_one_step) {
   check_operation({normal("x", {9, 7})},
                   [](Tape<double>& tape, const Inputs& in) { return dropout(tape, in[0], 0.4); });
@@ -132,6 +140,12 @@ BOOST_AUTO_TEST_CASE(residual_layer_norm_of_a_sum_of_x_and_itself) {
                     const Variable<double> y = tanh(tape, in[0]);
                     return residual_layer_norm(tape, y, {}, y, {in[1], in[2], 1e-5}, 0.3);
                   });
+}
+
+BOOST_AUTO_TEST_CASE(packed_sequences_begin_and_end_where_their_lengths_say) {
+  const auto sequences = Sequences::from_lengths(std::vector<Index>{3, 1, 9});
+  BOOST_TEST((sequences.first_rows().to_vector() == std::vector<std::int32_t>{0, 3, 4}));
+  BOOST_TEST((sequences.last_rows().to_vector() == std::vector<std::int32_t>{2, 3, 12}));
 }
 
 BOOST_AUTO_TEST_CASE(attention_inside_ragged_sequences_with_and_without_dropout) {
@@ -181,7 +195,7 @@ BOOST_AUTO_TEST_CASE(linear_cross_entropy_with_and_without_bias) {
                   });
   check_operation({normal("x", {6, 3}), normal("weight", {4, 3})},
                   [&](Tape<double>& tape, const Inputs& in) {
-                    return linear_cross_entropy(tape, in[0], in[1], {}, labels);
+                    return linear_cross_entropy(tape, in[0], in[1], {}, labels, 0.2);
                   });
 }
 
@@ -213,6 +227,34 @@ BOOST_AUTO_TEST_CASE(linear_cross_entropy_in_chunks_is_that_of_all_logits) {
   for (std::size_t i = 0; i < whole.size(); ++i) BOOST_TEST(std::abs(fused[i] - whole[i]) < 1e-14);
 }
 
+BOOST_AUTO_TEST_CASE(log_probabilities_of_rows_are_logits_less_their_log_sum) {
+  const Index rows = 300, width = 5, classes = 11;  // more rows than are made at once
+  std::vector<std::int32_t> labels;
+  for (Index i = 0; i < rows; ++i) labels.push_back(static_cast<std::int32_t>(i * i % classes));
+  const auto x = tn::random_normal<double>({rows, width}, 1),
+             weight = tn::random_normal<double>({classes, width}, 2);
+  const auto found =
+      linear_log_probabilities(
+          x, weight, Tensor<std::int32_t>::from({rows}, std::span<const std::int32_t>(labels)))
+          .to_vector();
+  const auto in = x.to_vector(), matrix = weight.to_vector();
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    std::vector<double> logits(11);
+    double sum = 0;
+    for (std::size_t c = 0; c < 11; ++c) {
+      for (std::size_t k = 0; k < 5; ++k) logits[c] += in[5 * i + k] * matrix[5 * c + k];
+      sum += std::exp(logits[c]);
+    }
+    const double expected = logits[static_cast<std::size_t>(labels[i])] - std::log(sum);
+    BOOST_TEST(std::abs(found[i] - expected) < 1e-13);
+  }
+  metatt::testing::check_error(
+      [&] {
+        linear_log_probabilities(x, weight, indices({1, 2}));
+      },
+      {"linear_log_probabilities", "2 labels"});
+}
+
 BOOST_AUTO_TEST_CASE(embedding_in_two_tables_with_rows_taken_often_and_never) {
   check_operation({normal("words", {6, 5}), normal("types", {2, 5})},
                   [](Tape<double>& tape, const Inputs& in) {
@@ -230,7 +272,7 @@ BOOST_AUTO_TEST_CASE(gather_rows_out_of_order) {
 
 BOOST_AUTO_TEST_CASE(softmax_cross_entropy_of_logits) {
   check_operation({normal("logits", {6, 4})}, [](Tape<double>& tape, const Inputs& in) {
-    return softmax_cross_entropy(tape, in[0], indices({3, 0, 0, 1, 2, 3}));
+    return softmax_cross_entropy(tape, in[0], indices({3, 0, 0, 1, 2, 3}), 0.1);
   });
 }
 

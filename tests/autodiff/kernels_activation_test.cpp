@@ -138,4 +138,19 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(tanh_equals_the_reference, T, Types) {
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(relu_equals_the_reference_and_may_write_over_its_input, T, Types) {
+  Random random(107);
+  for (Index count : {1, 7, 8, 17, 100, 4099, 100003}) {
+    BOOST_TEST_CONTEXT("count " << count) {
+      Operand<T> x = random.operand<T>(count, -4, 4);
+      Operand<T> dy = random.operand<T>(count);
+      Operand<T> dx = unwritten<T>(count);
+      METATT_RUN_ON_BOTH(relu_forward<T>, count, at(x), at(x));
+      check_same(x);
+      METATT_RUN_ON_BOTH(relu_backward<T>, count, at(x), at(dy), at(dx));
+      check_same(dx);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -98,6 +98,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_nan_reaches_the_loss, T, Types) {
   BOOST_TEST(has_nan(y));
   backend::tanh_forward<T>(queue, 3 * count, x.device(), y.device());
   BOOST_TEST(has_nan(y));
+  backend::relu_forward<T>(queue, 3 * count, x.device(), y.device());
+  BOOST_TEST(has_nan(y));
   Operand<T> normalised(std::vector<T>(3 * count, T(0)));
   backend::residual_layer_norm_forward<T>(queue, 3, count, x.device(), nullptr, nullptr, Dropout(),
                                           gamma.device(), gamma.device(), T(1e-5),
@@ -109,8 +111,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_nan_reaches_the_loss, T, Types) {
                                 Dropout(), x.device(), out.device(), nullptr);
   BOOST_TEST(has_nan(out));
   Operand<T> loss(std::vector<T>{T(0)});
-  backend::softmax_cross_entropy<T>(queue, 3, count, x.device(), labels.device(), loss.device(),
-                                    nullptr);
+  backend::softmax_cross_entropy<T>(queue, 3, count, x.device(), labels.device(), T(0),
+                                    loss.device(), nullptr);
   BOOST_TEST(has_nan(loss));
 }
 

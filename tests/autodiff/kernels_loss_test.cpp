@@ -10,12 +10,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(softmax_cross_entropy_equals_the_reference, T, Typ
   for_each_shape([&](Index rows, Index classes) {
     Operand<T> logits = random.operand<T>(rows * classes, -5, 5);
     Operand<std::int32_t> labels = random.indices(rows, classes);
-    Operand<T> loss = unwritten<T>(1);
-    Operand<T> dlogits = unwritten<T>(rows * classes);
-    METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, rows, classes, at(logits), at(labels), at(loss),
-                       at(dlogits));
-    check_close(loss, rows + classes);
-    check_close(dlogits, classes);
+    for (const double smoothing : {0.0, 0.1, 1.0}) {
+      if (classes == 1 && smoothing > 0) continue;  // zero, but for rounding
+      Operand<T> loss = unwritten<T>(1);
+      Operand<T> dlogits = unwritten<T>(rows * classes);
+      METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, rows, classes, at(logits), at(labels),
+                         static_cast<T>(smoothing), at(loss), at(dlogits));
+      check_close(loss, rows + classes);
+      check_close(dlogits, classes);
+    }
   });
 }
 
@@ -25,7 +28,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(softmax_cross_entropy_needs_no_gradient, T, Types)
   Operand<std::int32_t> labels = random.indices(33, 3);
   Operand<T> loss = unwritten<T>(1);
   Operand<T> none;
-  METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, 33, 3, at(logits), at(labels), at(loss), at(none));
+  METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, 33, 3, at(logits), at(labels), T(0), at(loss),
+                     at(none));
   check_close(loss, 33);
 }
 
@@ -35,8 +39,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(softmax_cross_entropy_may_write_over_the_logits, T
     Operand<T> logits = random.operand<T>(70 * classes, -5, 5);
     Operand<std::int32_t> labels = random.indices(70, classes);
     Operand<T> loss = unwritten<T>(1);
-    METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, 70, classes, at(logits), at(labels), at(loss),
-                       at(logits));
+    METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, 70, classes, at(logits), at(labels), T(0.1),
+                       at(loss), at(logits));
     check_close(loss, 70);
     check_close(logits, classes);
   }
@@ -48,7 +52,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(logits_of_ten_thousand_neither_overflow_nor_vanish
   Operand<std::int32_t> labels(std::vector<std::int32_t>{1, 2, 0});
   Operand<T> loss = unwritten<T>(1);
   Operand<T> dlogits = unwritten<T>(9);
-  METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, 3, 3, at(logits), at(labels), at(loss), at(dlogits));
+  METATT_RUN_ON_BOTH(softmax_cross_entropy<T>, 3, 3, at(logits), at(labels), T(0), at(loss),
+                     at(dlogits));
   check_close(loss, 3);
   check_close(dlogits, 3);
 }

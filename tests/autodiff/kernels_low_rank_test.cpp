@@ -108,4 +108,19 @@ BOOST_AUTO_TEST_CASE(each_skinny_product_counts_two_flops_a_term) {
   BOOST_TEST(queue.work.low_rank_flops == 3 * 2 * 3 * 5 * 2);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(matrix_vector_equals_the_reference, T, Types) {
+  Random random(321);
+  for (const auto& shape :
+       {std::pair<Index, Index>{1, 1}, {7, 3}, {8, 16}, {9, 17}, {33, 100}, {65, 768}, {300, 385}})
+    for (const double beta : {0.0, 1.0}) {
+      // Named: Clang 14 captures no structured bindings.
+      const Index rows = shape.first, columns = shape.second;
+      Operand<T> W = random.operand<T>(rows * columns), x = random.operand<T>(columns);
+      Operand<T> y = beta == 0 ? unwritten<T>(rows) : random.operand<T>(rows);
+      METATT_RUN_ON_BOTH(matrix_vector<T>, rows, columns, at(W), at(x), static_cast<T>(beta),
+                         at(y));
+      check_close(y, columns);
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -69,9 +69,24 @@ BOOST_AUTO_TEST_CASE(equal_logits_cost_the_logarithm_of_the_number_of_classes) {
   const std::vector<std::int32_t> labels = {0, 2};
   double loss = 0;
   Queue queue;
-  reference::softmax_cross_entropy<double>(queue, 2, 3, logits.data(), labels.data(), &loss,
+  reference::softmax_cross_entropy<double>(queue, 2, 3, logits.data(), labels.data(), 0.0, &loss,
                                            nullptr);
   BOOST_TEST(std::abs(loss - std::log(3.0)) < 1e-15);
+}
+
+BOOST_AUTO_TEST_CASE(smoothed_labels_cost_what_pytorch_says) {
+  // torch.nn.functional.cross_entropy(logits, [2, 1], label_smoothing=0.1), PyTorch 1.13.
+  const Vector logits = {0.5, -1, 2, 1, 0.25, -0.5};
+  const std::vector<std::int32_t> labels = {2, 1};
+  const Vector golden = {0.07097852940335168, 0.0028896199686770582, -0.07386814937202874,
+                         0.27823216516173965, -0.32736632206853017,  0.0491341569067905};
+  double loss = 0;
+  Vector gradient(6);
+  Queue queue;
+  reference::softmax_cross_entropy<double>(queue, 2, 3, logits.data(), labels.data(), 0.1, &loss,
+                                           gradient.data());
+  BOOST_TEST(std::abs(loss - 0.8346435202562335) < 1e-15);
+  for (std::size_t i = 0; i < 6; ++i) BOOST_TEST(std::abs(gradient[i] - golden[i]) < 1e-15);
 }
 
 BOOST_AUTO_TEST_CASE(attention_with_equal_keys_averages_the_values_of_its_own_sequence) {
@@ -138,6 +153,16 @@ BOOST_AUTO_TEST_CASE(tanh_backward_is_the_derivative_of_its_forward) {
   Vector dx(15);
   reference::tanh_backward(queue, 15, forward(x).data(), weights.data(), dx.data());
   check_gradient([&](const Vector& point) { return dot(forward(point), weights); }, x, dx);
+}
+
+BOOST_AUTO_TEST_CASE(relu_keeps_what_is_positive_and_its_slope) {
+  const Vector x = {-2, -0.5, 0, 0.5, 2}, dy = {1, 2, 3, 4, 5};
+  Vector y(5), dx(5);
+  Queue queue;
+  reference::relu_forward<double>(queue, 5, x.data(), y.data());
+  reference::relu_backward<double>(queue, 5, y.data(), dy.data(), dx.data());
+  BOOST_TEST((y == Vector{0, 0, 0, 0.5, 2}));
+  BOOST_TEST((dx == Vector{0, 0, 0, 4, 5}));
 }
 
 BOOST_AUTO_TEST_CASE(residual_layer_norm_backward_is_the_derivative_of_its_forward) {
@@ -236,7 +261,8 @@ BOOST_AUTO_TEST_CASE(the_gradients_of_both_losses_are_their_derivatives) {
   Queue queue;
   const auto cross_entropy = [&](const Vector& point, double* gradient) {
     double loss = 0;
-    reference::softmax_cross_entropy(queue, 4, 3, point.data(), labels.data(), &loss, gradient);
+    reference::softmax_cross_entropy(queue, 4, 3, point.data(), labels.data(), 0.2, &loss,
+                                     gradient);
     return loss;
   };
   const auto squared_error = [&](const Vector& point, double* gradient) {

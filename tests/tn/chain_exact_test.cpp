@@ -85,6 +85,11 @@ void for_every_kind(const Check& check) {
     }
 }
 
+/// 10⁴ states with charges too, where 10⁵ take minutes.
+void shorten(Kind& kind) {
+  if (!long_tests()) kind.lengths[1] = kind.lengths[0];
+}
+
 DmrgSettings sweeps(std::size_t count, Index bond) {
   DmrgSettings settings{.sweeps = std::vector<DmrgSweep>(count, {bond, 1e-15, 4})};
   settings.energy_tolerance = 1e-12;
@@ -117,7 +122,7 @@ BOOST_AUTO_TEST_CASE(ground_states_and_the_levels_above) {
 
 BOOST_AUTO_TEST_CASE(the_other_ways_to_the_lowest_levels) {
   for (Kind kind : kinds()) BOOST_TEST_CONTEXT(kind.name) {
-      kind.lengths[1] = kind.lengths[0];
+      shorten(kind);
       const OperatorSum H = kind.hamiltonian<double>(true);
       const Sites sites = kind.sites(true);
       const auto random = [&](std::uint64_t seed) {
@@ -150,7 +155,7 @@ BOOST_AUTO_TEST_CASE(the_other_ways_to_the_lowest_levels) {
 
 BOOST_AUTO_TEST_CASE(real_and_imaginary_time) {
   for_every_kind([]<class T>(Kind kind, T, bool charged) {
-    kind.lengths[1] = kind.lengths[0];
+    shorten(kind);
     const OperatorSum H = kind.hamiltonian<T>(charged);
     const Sites sites = kind.sites(charged);
     const Complex z = std::is_same_v<T, double> ? Complex(-0.2) : Complex(0, -0.2);
@@ -192,7 +197,7 @@ BOOST_AUTO_TEST_CASE(real_and_imaginary_time) {
 
 BOOST_AUTO_TEST_CASE(with_bonds_as_large_as_they_need_be_tdvp_has_no_error) {
   for_every_kind([]<class T>(Kind kind, T, bool charged) {
-    kind.lengths[1] = kind.lengths[0];
+    shorten(kind);
     const OperatorSum H = kind.hamiltonian<T>(charged);
     const Sites sites = kind.sites(charged);
     const Complex z = std::is_same_v<T, double> ? Complex(-0.2) : Complex(0, -0.2);

@@ -25,9 +25,13 @@ inline boost::test_tools::assertion_result without_sanitizers(boost::unit_test::
 #endif
 }
 
+inline bool long_tests() {
+  return std::getenv("METATT_LONG_TESTS") != nullptr;
+}
+
 /// For calculations of many minutes.
 inline boost::test_tools::assertion_result on_demand(boost::unit_test::test_unit_id id) {
-  if (std::getenv("METATT_LONG_TESTS") != nullptr) return true;
+  if (long_tests()) return true;
   std::cout << boost::unit_test::framework::get(id, boost::unit_test::TUT_ANY).p_name
             << ": skipped, takes minutes; METATT_LONG_TESTS=1 runs it\n";
   return false;

@@ -1,6 +1,8 @@
+#include "../fixture_testing.hpp"
 #include "model_testing.hpp"
 
 #include <metatt/transformer/json.hpp>
+#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -55,10 +57,6 @@ void lower_ranks(ClassifierModel<T>& model) {
                      {}});
   }
   model.weights().replace(cores);
-}
-
-nlohmann::json read_json(const std::filesystem::path& path) {
-  return parse_json(metatt::tn::read_file(path), path.string());
 }
 
 /// Rewrites the adapter's file with changed tensors.
@@ -122,12 +120,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_merged_model_has_the_logits_of_the_adapted_one, 
       const WrittenAdapter<T> written(kind);
       const metatt::tn::OutputFolder merged =
           metatt::tn::prepare_output_folder(written.folder / "merged", false);
-      write_merged_model(merged, *written.model, two_classes(), 32);
+      write_merged_model(merged, *written.model, record_of("mrpc", 32));
       const ClassifierModel<T> read(merged.path, 2, Method::named("none", {}),
                                     HeadSource::from_model, 9);
       BOOST_TEST(relative_error(logits_of(*written.model, batch), logits_of(read, batch)) <
                  (sizeof(T) == 4 ? 1e-5 : 1e-13));
-      BOOST_TEST(read.tokenizer().options().model_max_length.value() == 32);
+      BOOST_TEST(read_model_max_length(merged.path).value() == 32);
       const auto json = read_json(merged / "config.json");
       BOOST_TEST(
           (json["architectures"] == std::vector<std::string>{"BertForSequenceClassification"}));
@@ -176,7 +174,8 @@ void check_export(const WrittenAdapter<float>& written, Index rank) {
   if (targets.back() ==
       MatrixType::feed_forward_down)  // a list would also match attention.output.dense
     BOOST_TEST((json["target_modules"] ==
-                ".*\\.layer\\.\\d+\\.(attention.self.query|attention.self.key|attention.self.value|"
+                ".*\\.encoder\\.layer\\.\\d+\\.(attention.self.query|attention.self.key|attention."
+                "self.value|"
                 "attention.output.dense|intermediate.dense|output.dense)"));
   else
     BOOST_TEST(json["target_modules"].size() == targets.size());
@@ -220,7 +219,7 @@ BOOST_AUTO_TEST_CASE(fields_that_are_missing_or_wrong_are_named_with_their_file)
   check("adapter", "full");
   check("adapter", "lola");
   check("adapter", 7);
-  check("max_seq_length", 2);
+  check("max_seq_length", 0);
   check("max_seq_length", "128");
   check("pooler_trained", 1);
   check("rank", 3.5);
@@ -315,7 +314,7 @@ BOOST_AUTO_TEST_CASE(an_update_that_overflows_is_not_written) {
       metatt::tn::prepare_output_folder((written.output.path / "never").string(), false);
   check_error([&] { export_peft_lora(folder, *written.model, written.record()); },
               {"export", "infinite"});
-  check_error([&] { write_merged_model(folder, *written.model, find_glue_task("cola"), 16); },
+  check_error([&] { write_merged_model(folder, *written.model, record_of("cola", 16)); },
               {"merge", "infinite"});
   BOOST_TEST(std::filesystem::is_empty(folder.path));
 }

@@ -228,7 +228,7 @@ BOOST_AUTO_TEST_CASE(ten_steps_of_adamw_follow_pytorch) {
   AdamW<double> optimiser(model->weights, settings, {0, Index{1} << 40});
   for (const double golden : training["losses"]) {
     const double loss = model->loss_and_gradients(fixture.batch, fixture.labels);
-    BOOST_TEST_CONTEXT("step " << optimiser.steps()) {
+    BOOST_TEST_CONTEXT("step " << optimiser.counts().steps) {
       BOOST_TEST(std::abs(loss - golden) < 1e-6 * golden);
     }
     optimiser.step();

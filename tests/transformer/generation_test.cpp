@@ -3,8 +3,8 @@
 #include "model_testing.hpp"
 
 #include <metatt/transformer/causal_model_files.hpp>
-#include <metatt/transformer/causal_pretraining.hpp>
 #include <metatt/transformer/generation.hpp>
+#include <metatt/transformer/stream_objective.hpp>
 #include <metatt/transformer/tokenizers/byte_level.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
@@ -18,16 +18,15 @@ namespace {
 /// A decoder of two layers and width 16 with 257 tokens, its weights fresh.
 struct SmallDecoder {
   explicit SmallDecoder(const char* family = "gpt2") {
-    config = small_config();
-    config.model_type = family;
-    config.hidden_act = config.family().activations.front();
+    config = family_defaults(find_family(family, "test"));
     config.hidden_size = 16;
+    config.num_hidden_layers = config.num_attention_heads = 2;
     config.intermediate_size = 32;
+    config.max_position_embeddings = 16;
     config.vocab_size = 257;
-    config.type_vocab_size = 0;
-    config.pad_token_id.reset();
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0;
     config.embedding_dropout = 0;
+    config.tie_word_embeddings = true;
     check_model_config(config, "test");
     const InitialWeight<float> initial = [](const std::string& name, const Shape& shape) {
       return initial_weight<float>(name, shape, 3);
@@ -46,6 +45,14 @@ std::vector<std::int32_t> abcd(std::size_t count) {
   std::vector<std::int32_t> tokens;
   for (std::size_t i = 0; i < count; ++i) tokens.push_back('a' + static_cast<int>(i % 4));
   return tokens;
+}
+
+TrainSettings four_blocks_a_step(Index steps) {
+  TrainSettings settings;
+  settings.max_steps = steps;
+  settings.batch_size = 4;
+  settings.seed = 7;
+  return settings;
 }
 
 BOOST_AUTO_TEST_SUITE(generation)
@@ -90,14 +97,18 @@ BOOST_AUTO_TEST_CASE(a_decoder_learns_a_pattern_and_goes_on_with_it) {
       const auto tokens = abcd(400);
       const double before = causal_loss(*decoder.model, tokens, 8, 4);
       BOOST_TEST(std::abs(before - std::log(257.0)) < 0.2);
-      CausalPretrainSettings settings{200, 4, 8, {}, {}, 1};
-      settings.schedule = LearningRateSchedule::with_warmup(200, 0.1, ScheduleShape::cosine);
+      TrainSettings settings = four_blocks_a_step(200);
+      settings.warmup_ratio = 0.1;
+      settings.schedule = ScheduleShape::cosine;
       settings.optimiser.learning_rate = 1e-2;
+      const StreamObjective objective(*decoder.model, tokens, {}, settings, 8);
       Index steps = 0;
-      pretrain_causal(*decoder.model, tokens, settings, [&](const PretrainStep& step) {
+      TrainObserver observer;
+      observer.step = [&](const StepReport& step) {
         BOOST_TEST(step.step == ++steps);
         BOOST_TEST(step.tokens == 32);
-      });
+      };
+      Trainer<float>(objective, settings, observer).run();
       BOOST_TEST(steps == 200);
       BOOST_TEST(causal_loss(*decoder.model, tokens, 8, 4) < 0.1);
       std::string text;
@@ -115,8 +126,9 @@ BOOST_AUTO_TEST_CASE(a_decoder_learns_a_pattern_and_goes_on_with_it) {
 BOOST_AUTO_TEST_CASE(the_same_seed_gives_the_same_bits) {
   const auto trained = [] {
     SmallDecoder decoder;
-    CausalPretrainSettings settings{5, 4, 8, {0, 5}, {}, 7};
-    pretrain_causal(*decoder.model, abcd(100), settings, {});
+    const TrainSettings settings = four_blocks_a_step(5);
+    const auto tokens = abcd(100);
+    Trainer<float>(StreamObjective(*decoder.model, tokens, {}, settings, 8), settings).run();
     return decoder.weights.value(decoder.backbone->word_embeddings()).to_vector();
   };
   BOOST_TEST((trained() == trained()));
@@ -148,7 +160,8 @@ BOOST_AUTO_TEST_CASE(a_text_ends_at_an_end_token_or_when_it_is_told_to) {
   BOOST_TEST(last == 1);
   check_error(
       [&] {
-        pretrain_causal(*decoder.model, abcd(8), {5, 4, 8, {}, {}, 1}, {});
+        const auto tokens = abcd(8);
+        const StreamObjective objective(*decoder.model, tokens, {}, four_blocks_a_step(5), 8);
       },
       {"at least 9 tokens", "found 8"});
   check_error([&] { causal_loss(*decoder.model, std::vector<std::int32_t>(20, 257), 8, 4); },
@@ -174,7 +187,8 @@ BOOST_AUTO_TEST_CASE(a_written_decoder_reads_back_with_its_tokenizer) {
 
   ModelConfig fewer = decoder.config;
   fewer.vocab_size = 256;
-  check_error([&] { check_vocabulary(again.tokenizer(), fewer, "here"); }, {"here", "257", "256"});
+  check_error([&] { check_vocabulary(again.tokenizer(), fewer); },
+              {(output / "tokenizer.json").string(), "257", "256"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

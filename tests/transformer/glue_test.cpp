@@ -91,6 +91,22 @@ BOOST_AUTO_TEST_CASE(files_without_rows_are_refused) {
   check_refused("mrpc", mrpc_header, {"a header and at least one row", "found 1 lines"});
 }
 
+BOOST_AUTO_TEST_CASE(texts_without_labels_are_read_for_predictions) {
+  const TemporaryFolder folder;
+  folder.write("test.tsv", "index\tsentence\n0\tone two\n1\tthree\n");
+  folder.write("dev.tsv", "gj04\t1\t\ta b\ngj04\t0\t*\tc d\n");
+  const GlueTask& cola = find_glue_task("cola");
+  const auto test = read_glue_texts(folder.path(), cola, "test");
+  BOOST_TEST_REQUIRE(test.size() == 2U);
+  BOOST_TEST(test[0].sentence1 == "one two");
+  BOOST_TEST(test[1].label == 0);
+  BOOST_TEST(read_glue_texts(folder.path(), cola, "dev")[0].sentence1 == "a b");  // no header
+  check_error([&] { read_glue(folder.path(), cola, "test"); }, {"train or dev", "test"});
+  folder.write("test.tsv", "index\twords\n0\tone\n");
+  check_error([&] { read_glue_texts(folder.path(), cola, "test"); },
+              {"test.tsv:1", "\"sentence\""});
+}
+
 BOOST_AUTO_TEST_CASE(the_folder_is_the_task_s_own_or_the_one_above) {
   const TemporaryFolder folder;
   folder.write("CoLA/dev.tsv", "s\t1\t\tWords.\n");

@@ -5,9 +5,9 @@
 
 #include <metatt/tn/contract.hpp>
 #include <metatt/transformer/adapter_files.hpp>
+#include <metatt/transformer/classification_objective.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/rank_adaptation.hpp>
-#include <metatt/transformer/trainer.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -120,6 +120,14 @@ inline const GlueTask& two_classes() {
   return find_glue_task("mrpc");
 }
 
+/// What an adapter's files say of a task, with nothing on the adapter itself.
+inline AdapterRecord record_of(const std::string& task, Index max_seq_length) {
+  AdapterRecord record;
+  record.task = task;
+  record.max_seq_length = max_seq_length;
+  return record;
+}
+
 /// Writes config.json, model.safetensors and vocab.txt of a random encoder.
 inline void write_small_model(const std::filesystem::path& folder,
                               const ModelConfig& config = small_config()) {
@@ -170,6 +178,16 @@ double relative_error(const std::vector<T>& expected, const std::vector<T>& foun
         std::max(error, std::abs(static_cast<double>(expected[i]) - static_cast<double>(found[i])));
   }
   return error / largest;
+}
+
+/// Of the elements.
+template <class T>
+double largest_difference(const std::vector<T>& a, const std::vector<T>& b) {
+  BOOST_TEST_REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    largest = std::max(largest, std::abs(static_cast<double>(a[i] - b[i])));
+  return largest;
 }
 
 /// B·A of an adapter's LoRA factors, D_out × D_in.

@@ -1,6 +1,6 @@
 #include "model_testing.hpp"
 
-#include <metatt/transformer/pretraining.hpp>
+#include <metatt/transformer/masked_objective.hpp>
 
 #include <limits>
 #include <numeric>
@@ -52,9 +52,8 @@ struct SmallPretraining {
   SmallPretraining() {
     for (const char* line : {"a a a a", "b b b b", "c c c c", "d d d\td d d"})
       lines.emplace_back(line);
-    settings.steps = 120;
+    settings.max_steps = 120;
     settings.batch_size = 4;
-    settings.max_seq_length = 16;
     settings.optimiser.learning_rate = 1e-2;
   }
   static Tensor<float> initial(const std::string& name, const Shape& shape) {
@@ -62,14 +61,16 @@ struct SmallPretraining {
   }
   std::vector<double> losses() {
     std::vector<double> result;
-    pretrain(model, tokenizer, lines, settings,
-             [&](const PretrainStep& step) { result.push_back(step.loss); });
+    const MaskedObjective objective(model, tokenizer, lines, settings, 0.4, 16);
+    TrainObserver observer;
+    observer.step = [&](const StepReport& step) { result.push_back(step.loss); };
+    Trainer<float>(objective, settings, observer).run();
     return result;
   }
 
   WordPiece tokenizer = letters();
   std::vector<std::string> lines;
-  PretrainSettings settings;
+  TrainSettings settings;
   Weights<float> weights;
   Backbone<float> backbone{small_config(), weights, initial};
   MaskedLanguageModel<float> model{backbone, initial};
@@ -167,7 +168,7 @@ BOOST_AUTO_TEST_CASE(an_exploding_run_names_step_and_lines_and_keeps_good_weight
   small.settings.warmup_ratio = 0;
   const auto stopped = [](const Diverged& error) {
     const std::string message = error.what();
-    return message.find("pretraining stopped at step ") != std::string::npos &&
+    return message.find("training stopped at step ") != std::string::npos &&
            message.find("the batch holds lines ") != std::string::npos;
   };
   BOOST_CHECK_EXCEPTION(small.losses(), Diverged, stopped);

@@ -224,7 +224,7 @@ BOOST_AUTO_TEST_CASE(training_goes_on_after_a_sweep_with_either_state) {
       model->loss_and_gradients(batch, labels);
       optimiser.step();
     }
-    BOOST_TEST(optimiser.steps() == 20);
+    BOOST_TEST(optimiser.counts().steps == 20);
     BOOST_TEST(train_of(*model).ranks() == (std::vector<Index>{3, 3, 3}),
                boost::test_tools::per_element());
     BOOST_TEST(model->loss_and_gradients(batch, labels) < start);

@@ -40,15 +40,6 @@ std::filesystem::path model_folder(const char* name) {
   return shared_data() / "../models" / name;
 }
 
-template <class T>
-double largest_difference(const std::vector<T>& a, const std::vector<T>& b) {
-  BOOST_TEST_REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(static_cast<double>(a[i] - b[i])));
-  return largest;
-}
-
 BOOST_AUTO_TEST_SUITE(real_models, *precondition(has_shared_data))
 
 BOOST_AUTO_TEST_CASE(gpt_nano_sort_has_the_activations_of_pytorch) {

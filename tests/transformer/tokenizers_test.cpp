@@ -195,6 +195,29 @@ BOOST_AUTO_TEST_CASE(a_llama_tokenizer_gives_the_recorded_ids, *precondition(has
   BOOST_TEST(tokenizer->decode(encoded.ids) == golden["text"].get<std::string>());
 }
 
+BOOST_AUTO_TEST_CASE(pairs_are_joined_as_transformers_joins_them, *precondition(has_shared_data)) {
+  // BertTokenizerFast, GPT2TokenizerFast, RobertaTokenizerFast and LlamaTokenizerFast of
+  // transformers 4.41.2, with truncation="longest_first".
+  using Ids = std::vector<TokenId>;
+  const auto check = [&](const char* folder, const Ids& whole, std::int64_t length,
+                         const Ids& cut) {
+    BOOST_TEST_CONTEXT(folder) {
+      const auto tokenizer = read_tokenizer(shared_data() / folder);
+      BOOST_TEST(tokenizer->encode_pair("The cat sat.", "Did it?", 64).ids == whole,
+                 boost::test_tools::per_element());
+      BOOST_TEST(tokenizer->encode_pair("The cat sat.", "Did it?", length).ids == cut,
+                 boost::test_tools::per_element());
+    }
+  };
+  check("tokenizers/bert-base-uncased", {101, 1996, 4937, 2938, 1012, 102, 2106, 2009, 1029, 102},
+        7, {101, 1996, 4937, 102, 2106, 2009, 102});
+  check("tokenizers/gpt2", {464, 3797, 3332, 13, 11633, 340, 30}, 5, {464, 3797, 3332, 11633, 340});
+  check("tokenizers/roberta-base", {0, 133, 4758, 4005, 4, 2, 2, 20328, 24, 116, 2}, 7,
+        {0, 133, 4758, 2, 2, 20328, 2});
+  check("../models/stories260K", {1, 291, 280, 294, 262, 294, 426, 1, 410, 455, 292, 312, 450}, 9,
+        {1, 291, 280, 294, 262, 1, 410, 455, 292});
+}
+
 /// A small tokenizer.json that is right, for changes that are not.
 json small_file() {
   json vocab;
@@ -253,6 +276,64 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_file_is_read_or_refused_by_field) {
   check_error([&] { read_tokenizer(folder.path()); }, {"tokenizer.json"});
   check_error([&] { read_tokenizer(folder / "absent"); },
               {"tokenizer.json, vocab.json or vocab.txt"});
+}
+
+BOOST_AUTO_TEST_CASE(the_length_at_which_texts_are_cut_is_read) {
+  const TemporaryFolder folder;
+  BOOST_TEST(!read_model_max_length(folder.path()));
+  folder.write("tokenizer_config.json", R"({"model_max_length": 1000000000000000019884624838656})");
+  BOOST_TEST(!read_model_max_length(folder.path()));
+  folder.write("tokenizer_config.json", R"({"model_max_length": 64})");
+  BOOST_TEST(read_model_max_length(folder.path()).value() == 64);
+  folder.write("tokenizer_config.json", R"({"model_max_length": 0})");
+  check_error([&] { read_model_max_length(folder.path()); },
+              {"tokenizer_config.json", "model_max_length", "at least 1", "0"});
+}
+
+/// WordPiece as tokenizer.json has it, lower case or not.
+json word_piece_file(bool lower_case) {
+  json vocabulary;
+  for (const char* entry : {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "A", "a"})
+    vocabulary[entry] = vocabulary.size();
+  return {
+      {"model", {{"type", "WordPiece"}, {"vocab", vocabulary}}},
+      {"normalizer", {{"type", "BertNormalizer"}, {"lowercase", lower_case}}},
+      {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+  };
+}
+
+BOOST_AUTO_TEST_CASE(the_settings_beside_a_word_piece_file_go_before_those_in_it) {
+  // As BertTokenizerFast of transformers 4.41 does.
+  const TemporaryFolder folder;
+  const auto id = [&] { return read_tokenizer(folder.path())->encode("A").at(0); };
+  folder.write("tokenizer.json", word_piece_file(true).dump());
+  BOOST_TEST(id() == 6);
+  folder.write("tokenizer_config.json", R"({"do_lower_case": false})");
+  BOOST_TEST(id() == 5);
+  folder.write("tokenizer.json", word_piece_file(false).dump());
+  folder.write("tokenizer_config.json", R"({"model_max_length": 16})");
+  BOOST_TEST(id() == 5);
+  folder.write("tokenizer_config.json", R"({"do_lower_case": true})");
+  BOOST_TEST(id() == 6);
+  folder.write("tokenizer_config.json", R"({"sep_token": "</s>"})");
+  check_error([&] { id(); }, {"tokenizer_config.json", "sep_token", "[SEP]", "</s>"});
+}
+
+BOOST_AUTO_TEST_CASE(all_files_of_a_tokenizer_are_copied_and_those_of_another_removed) {
+  const TemporaryFolder from, to;
+  for (const char* name : {"tokenizer.json", "special_tokens_map.json", "tokenizer.model"})
+    from.write(name, name);
+  for (const char* name : {"vocab.txt", "merges.txt", "added_tokens.json", "config.json"})
+    to.write(name, "old");
+  copy_tokenizer(from.path(), to.path());
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator(to.path()))
+    found.push_back(entry.path().filename().string());
+  std::sort(found.begin(), found.end());
+  BOOST_TEST(found == (std::vector<std::string>{"config.json", "special_tokens_map.json",
+                                                "tokenizer.json", "tokenizer.model"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(metatt::tn::read_file(to / "tokenizer.model") == "tokenizer.model");
 }
 
 BOOST_AUTO_TEST_CASE(older_files_are_refused_by_line) {

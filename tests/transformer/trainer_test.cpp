@@ -52,8 +52,9 @@ Course run(Model& model, const SmallTask& task, const TrainSettings& settings) {
   observer.sweep = [&](const SweepReport& report) {
     course.ranks.push_back(report.sweep.ranks_after);
   };
-  course.result = train(model, two_classes(), settings, std::span<const Example>(task.train),
-                        std::span<const Example>(task.development), observer);
+  const ClassificationObjective<float> objective(model, two_classes(), settings, task.train,
+                                                 task.development);
+  course.result = Trainer<float>(objective, settings, observer).run();
   return course;
 }
 

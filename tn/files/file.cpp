@@ -38,6 +38,12 @@ void synchronise_folder(const std::filesystem::path& folder) {
   }
 }
 
+void remove_partial(const std::filesystem::path& partial) {
+  std::error_code error;
+  std::filesystem::remove_all(partial, error);
+  if (error) fail(partial.string(), ": cannot be removed: ", error.message());
+}
+
 }  // namespace
 
 std::string read_file(const std::filesystem::path& path) {
@@ -72,6 +78,16 @@ std::vector<std::string> split_lines(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return lines;
+}
+
+std::vector<std::string> split_at(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (true) {
+    const std::size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path)
@@ -136,6 +152,42 @@ OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overw
          " (choose another one or allow overwriting)");
   }
   return OutputFolder{path};
+}
+
+AtomicFolder::AtomicFolder(std::filesystem::path path)
+    : path_(std::move(path)), partial_{path_.string() + ".partial"} {
+  remove_partial(partial_.path);
+  partial_ = prepare_output_folder(partial_.path, false);
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code ignored;
+  if (!committed_) std::filesystem::remove_all(partial_.path, ignored);
+}
+
+void AtomicFolder::commit() {
+  if (committed_) fail(path_.string(), ": committed twice");
+  std::error_code error;
+  const bool there = std::filesystem::exists(path_, error);
+  const std::filesystem::path older = path_.string() + ".older.partial";
+  if (there) {
+    remove_partial(older);
+    std::filesystem::rename(path_, older, error);
+  }
+  if (!error) std::filesystem::rename(partial_.path, path_, error);
+  if (error) fail(path_.string(), ": cannot be written: ", error.message());
+  committed_ = true;
+  synchronise_folder(path_.parent_path());
+  if (there) remove_partial(older);
+}
+
+void remove_folder(const std::filesystem::path& path) {
+  const std::filesystem::path partial = path.string() + ".partial";
+  remove_partial(partial);
+  std::error_code error;
+  std::filesystem::rename(path, partial, error);
+  if (error) fail(path.string(), ": cannot be removed: ", error.message());
+  remove_partial(partial);
 }
 
 }  // namespace metatt::tn

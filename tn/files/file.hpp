@@ -15,6 +15,9 @@ std::string read_file(const std::filesystem::path& path);
 /// The lines of a text without their ends ("\n" or "\r\n"); a last newline ends the last line.
 std::vector<std::string> split_lines(std::string_view text);
 
+/// The parts of a text between separators, one more than there are of these.
+std::vector<std::string> split_at(std::string_view text, char separator);
+
 /// A file that is written beside its final name (path + ".partial") and takes that name on
 /// commit(). A program that dies before leaves an older file of that name as it was.
 class AtomicFile {
@@ -52,5 +55,32 @@ struct OutputFolder {
 /// than a folder, cannot be created or written to, or holds files while `overwrite` is false; with
 /// `overwrite` files are replaced one by one as they are written again, none is removed.
 OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overwrite);
+
+/// A folder that is filled beside its final name (path + ".partial") and takes that name on
+/// commit(): who finds it under its name finds it complete.
+class AtomicFolder {
+ public:
+  /// Begins empty; what a program that died left of an earlier attempt is removed. Throws Error
+  /// naming the path if it cannot be created.
+  explicit AtomicFolder(std::filesystem::path path);
+  /// Removes what was written unless commit() came before.
+  ~AtomicFolder();
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+
+  /// Where to write.
+  const OutputFolder& folder() const { return partial_; }
+  /// Renames, in the place of an older folder of that name. At most once.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  OutputFolder partial_;
+  bool committed_ = false;
+};
+
+/// Removes a folder with all that is in it; who looks meanwhile finds all of it or nothing. Throws
+/// Error naming the path.
+void remove_folder(const std::filesystem::path& path);
 
 }  // namespace metatt::tn

@@ -24,27 +24,6 @@ std::pair<std::size_t, std::size_t> kept_lengths(std::size_t a, std::size_t b, s
                : std::pair(kept_of_shorter, kept_of_longer);
 }
 
-/// Where white space that ends at `end` begins, not before `from`.
-std::size_t white_space_before(std::string_view text, std::size_t from, std::size_t end) {
-  while (end > from) {
-    std::size_t begin = end - 1;
-    while (begin > from && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-    const DecodedCharacter character = first_character(text.substr(begin, end - begin));
-    if (character.bytes != end - begin || !is_white_space(character.character)) break;
-    end = begin;
-  }
-  return end;
-}
-
-std::size_t white_space_behind(std::string_view text, std::size_t begin) {
-  while (begin < text.size()) {
-    const DecodedCharacter character = first_character(text.substr(begin));
-    if (!is_white_space(character.character)) break;
-    begin += character.bytes;
-  }
-  return begin;
-}
-
 }  // namespace
 
 Tokenizer::Tokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
@@ -131,11 +110,18 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool special_tokens)
   return valid_utf8(text_of(shown));
 }
 
+std::vector<TokenId> Tokenizer::template_ids(bool pair) const {
+  std::vector<TokenId> ids;
+  for (const TokenTemplate::Piece& piece : pair ? parts_.around.pair : parts_.around.single)
+    if (piece.source == TokenTemplate::Source::token) ids.push_back(piece.id);
+  return ids;
+}
+
 EncodedText Tokenizer::encode_pair(std::string_view a, const std::optional<std::string_view>& b,
                                    std::int64_t max_length) const {
   using Source = TokenTemplate::Source;
   const auto& pieces = b ? parts_.around.pair : parts_.around.single;
-  const auto tokens = std::ranges::count(pieces, Source::token, &TokenTemplate::Piece::source);
+  const auto tokens = static_cast<std::int64_t>(template_ids(b.has_value()).size());
   if (max_length < tokens)
     tn::fail("encode_pair: expected a max_length of at least ", tokens,
              " for the special tokens, found ", max_length);

@@ -59,6 +59,8 @@ class Tokenizer {
   /// become U+FFFD. Throws tn::Error on an id that is none.
   std::string decode(std::span<const TokenId> ids, bool special_tokens = false) const;
 
+  /// The tokens of the template around one text, or around two.
+  std::vector<TokenId> template_ids(bool pair) const;
   /// Tokens of the template around one text or two, at most `max_length` ids: tokens are cut from
   /// the ends, first of the longer text until both have the same length, then of both, as Hugging
   /// Face's longest_first does. Throws tn::Error if not even the tokens of the template fit.

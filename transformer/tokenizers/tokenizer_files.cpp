@@ -22,7 +22,7 @@ constexpr std::string_view blank_mark = "\xE2\x96\x81";  // U+2581
 class TokenizerJson {
  public:
   explicit TokenizerJson(const std::filesystem::path& path)
-      : source_(path.string()), root_(parse_json(tn::read_file(path), source_)) {
+      : path_(path), source_(path.string()), root_(parse_json(tn::read_file(path), source_)) {
     if (!root_.is_object()) tn::fail(source_, ": expected a JSON object");
     model_ = &object(root_, "model");
   }
@@ -189,7 +189,8 @@ class TokenizerJson {
     options.tokenize_chinese_chars = normaliser.value("handle_chinese_chars", true);
     if (const json strip = normaliser.value("strip_accents", json()); strip.is_boolean())
       options.strip_accents = strip.get<bool>();
-    return std::make_unique<WordPiece>(entries(), options, source_);
+    return std::make_unique<WordPiece>(
+        entries(), read_word_piece_options(path_.parent_path(), options), source_);
   }
 
   std::unique_ptr<Tokenizer> byte_level() const {
@@ -258,6 +259,7 @@ class TokenizerJson {
     return std::make_unique<SentencePieceTokenizer>(std::move(all), merges(), options);
   }
 
+  std::filesystem::path path_;
   std::string source_;
   json root_;
   const json* model_;
@@ -341,10 +343,30 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder) {
   tn::fail(folder.string(), ": expected tokenizer.json, vocab.json or vocab.txt, found none");
 }
 
+std::optional<std::int64_t> read_model_max_length(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer_config.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
+  // Hugging Face writes 10^30 for "no limit".
+  const double length = optional_or<double>(parse_json(tn::read_file(path), path.string()),
+                                            "model_max_length", 1e30, path.string());
+  if (!(length >= 1))
+    tn::fail(path.string(), ": field \"model_max_length\": expected at least 1, found ", length);
+  if (length >= 1 << 30) return std::nullopt;
+  return static_cast<std::int64_t>(length);
+}
+
 namespace {
 
-constexpr std::array tokenizer_file_names{"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt",
-                                          "tokenizer_config.json"};
+/// The last three are read by Hugging Face's tokenizers only.
+constexpr std::array tokenizer_file_names{"tokenizer.json",
+                                          "vocab.json",
+                                          "merges.txt",
+                                          "vocab.txt",
+                                          "tokenizer_config.json",
+                                          "special_tokens_map.json",
+                                          "added_tokens.json",
+                                          "tokenizer.model"};
 
 }  // namespace
 
@@ -387,8 +409,11 @@ void write_byte_tokenizer(const std::filesystem::path& folder) {
 }
 
 void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const auto there = [&](const char* name) { return std::filesystem::exists(from / name); };
+  if (std::ranges::none_of(tokenizer_file_names, there))
+    tn::fail(from.string(), ": expected a tokenizer's files to copy, found none");
   for (const char* name : tokenizer_file_names)
-    if (std::filesystem::exists(from / name))
+    if (there(name))
       tn::write_file_atomically(to / name, tn::read_file(from / name));
     else
       std::filesystem::remove(to / name);

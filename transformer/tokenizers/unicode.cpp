@@ -119,4 +119,29 @@ bool is_punctuation(char32_t character) {
   return category_between(character, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO);
 }
 
+std::size_t white_space_before(std::string_view text, std::size_t from, std::size_t end) {
+  while (end > from) {
+    std::size_t begin = end - 1;
+    while (begin > from && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+    const DecodedCharacter character = first_character(text.substr(begin, end - begin));
+    if (character.bytes != end - begin || !is_white_space(character.character)) break;
+    end = begin;
+  }
+  return end;
+}
+
+std::size_t white_space_behind(std::string_view text, std::size_t begin) {
+  while (begin < text.size()) {
+    const DecodedCharacter character = first_character(text.substr(begin));
+    if (!is_white_space(character.character)) break;
+    begin += character.bytes;
+  }
+  return begin;
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = white_space_behind(text, 0);
+  return text.substr(begin, white_space_before(text, begin, text.size()) - begin);
+}
+
 }  // namespace metatt::transformer

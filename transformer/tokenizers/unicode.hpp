@@ -33,4 +33,11 @@ bool is_control(char32_t character);
 /// General category P.
 bool is_punctuation(char32_t character);
 
+/// Where white space that ends at `end` begins, not before `from`.
+std::size_t white_space_before(std::string_view text, std::size_t from, std::size_t end);
+/// Where white space that begins at `begin` ends.
+std::size_t white_space_behind(std::string_view text, std::size_t begin);
+/// The text without white space at both ends.
+std::string_view trimmed(std::string_view text);
+
 }  // namespace metatt::transformer

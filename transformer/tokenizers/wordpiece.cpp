@@ -123,21 +123,16 @@ void check_special_token(const nlohmann::json& fields, const std::string& field,
   }
 }
 
-WordPieceOptions read_options(const std::filesystem::path& path) {
+WordPieceOptions changed_options(const std::filesystem::path& path, WordPieceOptions options) {
   const std::string source = path.string();
   const nlohmann::json fields = parse_json(tn::read_file(path), source);
-  WordPieceOptions options;
-  options.do_lower_case = optional_or<bool>(fields, "do_lower_case", true, source);
-  options.tokenize_chinese_chars =
-      optional_or<bool>(fields, "tokenize_chinese_chars", true, source);
-  if (fields.contains("strip_accents") && !fields["strip_accents"].is_null()) {
-    options.strip_accents = required<bool>(fields, "strip_accents", source);
-  }
-  // Hugging Face writes 10^30 for "no limit".
-  const double length = optional_or<double>(fields, "model_max_length", 1e30, source);
-  if (length < 5)
-    tn::fail(source, ": field \"model_max_length\": expected at least 5, found ", length);
-  if (length < 1 << 30) options.model_max_length = static_cast<std::int64_t>(length);
+  const auto change = [&](const char* field, auto& option) {
+    if (fields.contains(field) && !fields[field].is_null())
+      option = required<bool>(fields, field, source);
+  };
+  change("do_lower_case", options.do_lower_case);
+  change("tokenize_chinese_chars", options.tokenize_chinese_chars);
+  change("strip_accents", options.strip_accents);
   check_special_token(fields, "unk_token", "[UNK]", source);
   check_special_token(fields, "cls_token", "[CLS]", source);
   check_special_token(fields, "sep_token", "[SEP]", source);
@@ -200,11 +195,15 @@ WordPiece WordPiece::from_file(const std::filesystem::path& vocabulary,
 }
 
 WordPiece WordPiece::from_folder(const std::filesystem::path& folder) {
-  WordPieceOptions options;
+  return from_file(folder / "vocab.txt", read_word_piece_options(folder, {}));
+}
+
+WordPieceOptions read_word_piece_options(const std::filesystem::path& folder,
+                                         const WordPieceOptions& otherwise) {
   const std::filesystem::path settings = folder / "tokenizer_config.json";
   std::error_code ignored;
-  if (std::filesystem::exists(settings, ignored)) options = read_options(settings);
-  return from_file(folder / "vocab.txt", options);
+  return std::filesystem::exists(settings, ignored) ? changed_options(settings, otherwise)
+                                                    : otherwise;
 }
 
 void WordPiece::append_word(std::u32string_view word, std::vector<TokenId>& ids) const {

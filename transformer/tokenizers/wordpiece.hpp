@@ -7,14 +7,18 @@
 
 namespace metatt::transformer {
 
-/// The settings of Hugging Face's tokenizer_config.json that change ids, and the length at which
-/// the model's user cuts texts.
+/// The settings of Hugging Face's tokenizer_config.json that change ids.
 struct WordPieceOptions {
   bool do_lower_case = true;
   std::optional<bool> strip_accents;  ///< as do_lower_case if absent
   bool tokenize_chinese_chars = true;
-  std::optional<std::int64_t> model_max_length;  ///< absent, or at least 5
 };
+
+/// What the folder's tokenizer_config.json says, if there is one; `otherwise` for what it does not
+/// say. Throws tn::Error naming file and field on another type or special tokens that are not
+/// BERT's.
+WordPieceOptions read_word_piece_options(const std::filesystem::path& folder,
+                                         const WordPieceOptions& otherwise);
 
 /// Gives the ids of Hugging Face's fast BERT tokenizer: drops control characters, U+FFFD and bytes
 /// that are no UTF-8; sets CJK characters apart; strips accents (NFD without Mn) and lower-cases;

@@ -77,6 +77,18 @@ void tanh_backward(Queue& queue, Index count, const T* y, const T* dy, T* dx) {
 }
 
 template <class T>
+void relu_forward(Queue& queue, Index count, const T* x, T* y) {
+  select(avx512::relu_forward<T>, avx2::relu_forward<T>, baseline::relu_forward<T>)(queue, count, x,
+                                                                                    y);
+}
+
+template <class T>
+void relu_backward(Queue& queue, Index count, const T* y, const T* dy, T* dx) {
+  select(avx512::relu_backward<T>, avx2::relu_backward<T>, baseline::relu_backward<T>)(queue, count,
+                                                                                       y, dy, dx);
+}
+
+template <class T>
 void residual_layer_norm_forward(Queue& queue, Index rows, Index width, const T* x, const T* bias,
                                  const T* residual, const Dropout& dropout, const T* gamma,
                                  const T* beta, T epsilon, T* y, T* normalised,
@@ -159,6 +171,13 @@ void rotate_heads(Queue& queue, Index tokens, Index heads, Index head_width, Ind
 }
 
 template <class T>
+void matrix_vector(Queue& queue, Index rows, Index columns, const T* W, const T* x, T beta, T* y) {
+  queue.work.gemm_flops += 2 * rows * columns;
+  select(avx512::matrix_vector<T>, avx2::matrix_vector<T>, baseline::matrix_vector<T>)(
+      queue, rows, columns, W, x, beta, y);
+}
+
+template <class T>
 void low_rank_project(Queue& queue, Index rows, Index width, Index rank, T alpha, const T* x,
                       Index ldx, tn::Transpose transpose, const T* B, Index ldb, T beta, T* y) {
   select(avx512::low_rank_project<T>, avx2::low_rank_project<T>, baseline::low_rank_project<T>)(
@@ -181,9 +200,10 @@ void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alph
 
 template <class T>
 void softmax_cross_entropy(Queue& queue, Index rows, Index classes, const T* logits,
-                           const std::int32_t* labels, T* loss, T* dlogits) {
+                           const std::int32_t* labels, T smoothing, T* loss, T* dlogits) {
   select(avx512::softmax_cross_entropy<T>, avx2::softmax_cross_entropy<T>,
-         baseline::softmax_cross_entropy<T>)(queue, rows, classes, logits, labels, loss, dlogits);
+         baseline::softmax_cross_entropy<T>)(queue, rows, classes, logits, labels, smoothing, loss,
+                                             dlogits);
 }
 
 template <class T>
@@ -241,6 +261,8 @@ void adamw(Queue& queue, Index count, const AdamWStep& step, T* values, const T*
   template void swiglu_backward(Queue&, Index, Index, const T*, const T*, T*);                     \
   template void tanh_forward(Queue&, Index, const T*, T*);                                         \
   template void tanh_backward(Queue&, Index, const T*, const T*, T*);                              \
+  template void relu_forward(Queue&, Index, const T*, T*);                                         \
+  template void relu_backward(Queue&, Index, const T*, const T*, T*);                              \
   template void residual_layer_norm_forward(Queue&, Index, Index, const T*, const T*, const T*,    \
                                             const Dropout&, const T*, const T*, T, T*, T*, T*);    \
   template void residual_layer_norm_backward(Queue&, Index, Index, const T*, const T*, const T*,   \
@@ -260,13 +282,14 @@ void adamw(Queue& queue, Index count, const AdamWStep& step, T* values, const T*
                                const T*, T*);                                                      \
   template void rotate_heads(Queue&, Index, Index, Index, Index, const std::int32_t*, const T*,    \
                              bool, T*);                                                            \
+  template void matrix_vector(Queue&, Index, Index, const T*, const T*, T, T*);                    \
   template void low_rank_project(Queue&, Index, Index, Index, T, const T*, Index, tn::Transpose,   \
                                  const T*, Index, T, T*);                                          \
   template void low_rank_expand(Queue&, Index, Index, Index, const T*, tn::Transpose, const T*,    \
                                 Index, T*, Index);                                                 \
   template void low_rank_gradient(Queue&, Index, Index, Index, T, const T*, const T*, Index,       \
                                   tn::Transpose, T, T*, Index);                                    \
-  template void softmax_cross_entropy(Queue&, Index, Index, const T*, const std::int32_t*, T*,     \
+  template void softmax_cross_entropy(Queue&, Index, Index, const T*, const std::int32_t*, T, T*,  \
                                       T*);                                                         \
   template void mean_squared_error(Queue&, Index, const T*, const T*, T*, T*);                     \
   template void scale_by(Queue&, Index, const T*, T*);                                             \

@@ -178,26 +178,64 @@ void tanh_backward(Queue&, Index count, const T* y, const T* dy, T* dx) {
 }
 
 template <class T>
+void relu_forward(Queue&, Index count, const T* x, T* y) {
+#pragma omp parallel for simd schedule(static) if (count > parallel_threshold)
+  for (Index i = 0; i < count; ++i) y[i] = x[i] < 0 ? T(0) : x[i];
+}
+
+template <class T>
+void relu_backward(Queue&, Index count, const T* y, const T* dy, T* dx) {
+#pragma omp parallel for simd schedule(static) if (count > parallel_threshold)
+  for (Index i = 0; i < count; ++i) dx[i] = y[i] > 0 ? dy[i] : T(0);
+}
+
+namespace {
+
+/// What a row of logits adds up to below its largest one.
+template <class T>
+struct RowSums {
+  T exponentials = 0, differences = 0;
+};
+
+/// Keeps the exponentials in `out` if they are wanted, which may be `in`.
+template <bool keep, class T>
+inline RowSums<T> row_sums(Index classes, const T* in, T largest, T* out) {
+  T sum = 0, differences = 0;
+#pragma omp simd reduction(+ : sum, differences)
+  for (Index j = 0; j < classes; ++j) {
+    const T difference = in[j] - largest, e = exponential(difference);
+    if constexpr (keep) out[j] = e;
+    sum += e;
+    differences += difference;
+  }
+  return {sum, differences};
+}
+
+}  // namespace
+
+template <class T>
 void softmax_cross_entropy(Queue&, Index rows, Index classes, const T* logits,
-                           const std::int32_t* labels, T* loss, T* dlogits) {
+                           const std::int32_t* labels, T smoothing, T* loss, T* dlogits) {
+  const T of_label = 1 - smoothing, of_each = smoothing / static_cast<T>(classes);
   const Scratch<double> losses(rows);
 #pragma omp parallel for schedule(static) if (rows * classes > parallel_threshold)
   for (Index i = 0; i < rows; ++i) {
     const T* in = logits + i * classes;
     T largest = in[0];
-    for (Index j = 1; j < classes; ++j) largest = largest > in[j] ? largest : in[j];
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (Index j = 0; j < classes; ++j) sum += exponential(in[j] - largest);
-    const T label_logit = in[labels[i]];
-    losses.data()[i] = __builtin_log(static_cast<double>(sum)) + static_cast<double>(largest) -
-                       static_cast<double>(label_logit);
+#pragma omp simd reduction(max : largest)
+    for (Index j = 0; j < classes; ++j) largest = largest > in[j] ? largest : in[j];
+    const T label = in[labels[i]] - largest;  // before dlogits may overwrite it
+    T* out = dlogits ? dlogits + i * classes : nullptr;
+    const RowSums<T> sums = dlogits ? row_sums<true>(classes, in, largest, out)
+                                    : row_sums<false>(classes, in, largest, out);
+    const T aim = of_label * label + (smoothing > 0 ? of_each * sums.differences : T(0));
+    losses.data()[i] =
+        __builtin_log(static_cast<double>(sums.exponentials)) - static_cast<double>(aim);
     if (!dlogits) continue;
-    T* out = dlogits + i * classes;
-    const T share = 1 / static_cast<T>(rows), factor = share / sum;
+    const T share = 1 / static_cast<T>(rows), factor = share / sums.exponentials;
 #pragma omp simd
-    for (Index j = 0; j < classes; ++j) out[j] = factor * exponential(in[j] - largest);
-    out[labels[i]] -= share;
+    for (Index j = 0; j < classes; ++j) out[j] = factor * out[j] - share * of_each;
+    out[labels[i]] -= share * of_label;
   }
   double total = 0;
   for (Index i = 0; i < rows; ++i) total += losses.data()[i];
@@ -293,7 +331,9 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
   template void swiglu_backward(Queue&, Index, Index, const T*, const T*, T*);                    \
   template void tanh_forward(Queue&, Index, const T*, T*);                                        \
   template void tanh_backward(Queue&, Index, const T*, const T*, T*);                             \
-  template void softmax_cross_entropy(Queue&, Index, Index, const T*, const std::int32_t*, T*,    \
+  template void relu_forward(Queue&, Index, const T*, T*);                                        \
+  template void relu_backward(Queue&, Index, const T*, const T*, T*);                             \
+  template void softmax_cross_entropy(Queue&, Index, Index, const T*, const std::int32_t*, T, T*, \
                                       T*);                                                        \
   template void mean_squared_error(Queue&, Index, const T*, const T*, T*, T*);                    \
   template void scale_by(Queue&, Index, const T*, T*);                                            \

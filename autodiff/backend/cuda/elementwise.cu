@@ -117,6 +117,18 @@ void tanh_backward(Queue&, Index count, const T* y, const T* dy, T* dx) {
 }
 
 template <class T>
+void relu_forward(Queue&, Index count, const T* x, T* y) {
+  cuda::for_each("relu_forward", count,
+                 [=] __device__(Index i) { y[i] = x[i] < T(0) ? T(0) : x[i]; });
+}
+
+template <class T>
+void relu_backward(Queue&, Index count, const T* y, const T* dy, T* dx) {
+  cuda::for_each("relu_backward", count,
+                 [=] __device__(Index i) { dx[i] = y[i] > T(0) ? dy[i] : T(0); });
+}
+
+template <class T>
 void scale_by(Queue&, Index count, const T* factor, T* x) {
   cuda::for_each("scale_by", count, [=] __device__(Index i) { x[i] *= *factor; });
 }
@@ -174,6 +186,8 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
                                 bool, T*);                                                         \
   template void tanh_forward<T>(Queue&, Index, const T*, T*);                                      \
   template void tanh_backward<T>(Queue&, Index, const T*, const T*, T*);                           \
+  template void relu_forward<T>(Queue&, Index, const T*, T*);                                      \
+  template void relu_backward<T>(Queue&, Index, const T*, const T*, T*);                           \
   template void scale_by<T>(Queue&, Index, const T*, T*);                                          \
   template void dropout<T>(Queue&, Index, const Dropout&, const T*, T, T*);                        \
   template void adamw<T>(Queue&, Index, const AdamWStep&, T*, const T*, T*, T*);

@@ -12,7 +12,9 @@ using cuda::kThreads;
 /// One block a row: row_losses[i] = −log softmax(logits)[label] and the gradient of their mean.
 template <class T>
 __global__ void cross_entropy_kernel(Index rows, Index classes, const T* logits,
-                                     const std::int32_t* labels, T* row_losses, T* dlogits) {
+                                     const std::int32_t* labels, T smoothing, T* row_losses,
+                                     T* dlogits) {
+  const T of_label = 1 - smoothing, of_each = smoothing / static_cast<T>(classes);
   for (Index row = blockIdx.x; row < rows; row += gridDim.x) {
     const T* logit = logits + row * classes;
     const Index label = labels[row];
@@ -21,15 +23,21 @@ __global__ void cross_entropy_kernel(Index rows, Index classes, const T* logits,
     T largest = -INFINITY;
     for (Index j = threadIdx.x; j < classes; j += kThreads) largest = max(largest, logit[j]);
     largest = cuda::block_max(largest);
-    T sum = 0;
-    for (Index j = threadIdx.x; j < classes; j += kThreads) sum += exp(logit[j] - largest);
+    T sum = 0, differences = 0;
+    for (Index j = threadIdx.x; j < classes; j += kThreads) {
+      sum += exp(logit[j] - largest);
+      differences += logit[j] - largest;
+    }
     const T log_sum = log(cuda::block_sum(sum));
-    if (threadIdx.x == 0) row_losses[row] = largest - logit_of_label + log_sum;
+    differences = cuda::block_sum(differences);
+    if (threadIdx.x == 0)
+      row_losses[row] = log_sum - of_label * (logit_of_label - largest) -
+                        (smoothing > 0 ? of_each * differences : T(0));
     if (!dlogits) continue;
     const T each = T(1) / static_cast<T>(rows);
     for (Index j = threadIdx.x; j < classes; j += kThreads) {
       const T probability = exp(logit[j] - largest - log_sum);
-      dlogits[row * classes + j] = (probability - (j == label ? T(1) : T(0))) * each;
+      dlogits[row * classes + j] = (probability - of_each - (j == label ? of_label : T(0))) * each;
     }
   }
 }
@@ -38,13 +46,13 @@ __global__ void cross_entropy_kernel(Index rows, Index classes, const T* logits,
 
 template <class T>
 void softmax_cross_entropy(Queue&, Index rows, Index classes, const T* logits,
-                           const std::int32_t* labels, T* loss, T* dlogits) {
+                           const std::int32_t* labels, T smoothing, T* loss, T* dlogits) {
   const char* function = "softmax_cross_entropy";
   const cuda::Scratch<T> scratch(rows);
   T* row_losses = scratch.data();
   if (rows > 0) {
     cross_entropy_kernel<<<cuda::grid_for(rows), kThreads>>>(rows, classes, logits, labels,
-                                                             row_losses, dlogits);
+                                                             smoothing, row_losses, dlogits);
     cuda::check_launch(function);
   }
   cuda::reduce(
@@ -67,9 +75,9 @@ void mean_squared_error(Queue&, Index count, const T* prediction, const T* targe
       [=] __device__(double sum) { *loss = static_cast<T>(sum * each); });
 }
 
-#define METATT_LOSSES(T)                                                                          \
-  template void softmax_cross_entropy<T>(Queue&, Index, Index, const T*, const std::int32_t*, T*, \
-                                         T*);                                                     \
+#define METATT_LOSSES(T)                                                                         \
+  template void softmax_cross_entropy<T>(Queue&, Index, Index, const T*, const std::int32_t*, T, \
+                                         T*, T*);                                                \
   template void mean_squared_error<T>(Queue&, Index, const T*, const T*, T*, T*);
 
 METATT_LOSSES(float)

@@ -52,7 +52,15 @@ void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alph
   }
 }
 
+template <class T>
+void matrix_vector(Queue& queue, Index rows, Index columns, const T* W, const T* x, T beta, T* y) {
+  queue.work.gemm_flops += 2 * rows * columns;
+  product(queue, "matrix_vector", Transpose::no, Transpose::yes, Index{1}, rows, columns, T(1), x,
+          columns, W, columns, beta, y, rows);
+}
+
 #define METATT_LOW_RANK(T)                                                                      \
+  template void matrix_vector<T>(Queue&, Index, Index, const T*, const T*, T, T*);              \
   template void low_rank_project<T>(Queue&, Index, Index, Index, T, const T*, Index, Transpose, \
                                     const T*, Index, T, T*);                                    \
   template void low_rank_expand<T>(Queue&, Index, Index, Index, const T*, Transpose, const T*,  \

@@ -215,6 +215,16 @@ void low_rank_gradient(Queue& queue, Index rows, Index width, Index rank, T alph
   queue.work.low_rank_flops += 2 * rows * width * rank;
 }
 
+template <class T>
+void matrix_vector(Queue& queue, Index rows, Index columns, const T* W, const T* x, T beta, T* y) {
+  for (Index i = 0; i < rows; ++i) {
+    double sum = 0;
+    for (Index j = 0; j < columns; ++j) sum += double(W[i * columns + j]) * double(x[j]);
+    y[i] = accumulated(beta, y[i], sum);
+  }
+  queue.work.gemm_flops += 2 * rows * columns;
+}
+
 #define METATT_INSTANTIATE(function)                  \
   template decltype(function<float>) function<float>; \
   template decltype(function<double>) function<double>;
@@ -223,6 +233,7 @@ METATT_INSTANTIATE(attention_forward)
 METATT_INSTANTIATE(attention_backward)
 METATT_INSTANTIATE(attention_step)
 METATT_INSTANTIATE(rotate_heads)
+METATT_INSTANTIATE(matrix_vector)
 METATT_INSTANTIATE(low_rank_project)
 METATT_INSTANTIATE(low_rank_expand)
 METATT_INSTANTIATE(low_rank_gradient)

@@ -122,6 +122,16 @@ void tanh_backward(Queue&, Index count, const T* y, const T* dy, T* dx) {
   }
 }
 
+template <class T>
+void relu_forward(Queue&, Index count, const T* x, T* y) {
+  for (Index i = 0; i < count; ++i) y[i] = x[i] < 0 ? T(0) : x[i];
+}
+
+template <class T>
+void relu_backward(Queue&, Index count, const T* y, const T* dy, T* dx) {
+  for (Index i = 0; i < count; ++i) dx[i] = y[i] > 0 ? dy[i] : T(0);
+}
+
 // --- normalisation -----------------------------------------------------------------------------
 
 template <class T>
@@ -237,19 +247,22 @@ void rms_norm_parameter_gradient(Queue&, Index rows, Index width, const T* dy, c
 
 template <class T>
 void softmax_cross_entropy(Queue&, Index rows, Index classes, const T* logits,
-                           const std::int32_t* labels, T* loss, T* dlogits) {
+                           const std::int32_t* labels, T smoothing, T* loss, T* dlogits) {
+  const auto target = [&](Index row, Index j) {
+    return double(smoothing) / double(classes) + (j == labels[row] ? 1 - double(smoothing) : 0);
+  };
   double total = 0;
   for (Index i = 0; i < rows; ++i) {
     const T* row = logits + i * classes;
     const double largest = *std::max_element(row, row + classes);
     double sum = 0;
     for (Index j = 0; j < classes; ++j) sum += std::exp(double(row[j]) - largest);
-    total += std::log(sum) + largest - double(row[labels[i]]);
+    for (Index j = 0; j < classes; ++j)
+      if (target(i, j) > 0) total += target(i, j) * (std::log(sum) + largest - double(row[j]));
     if (!dlogits) continue;
     for (Index j = 0; j < classes; ++j) {
       const double probability = std::exp(double(row[j]) - largest) / sum;
-      dlogits[i * classes + j] =
-          static_cast<T>((probability - (j == labels[i] ? 1 : 0)) / double(rows));
+      dlogits[i * classes + j] = static_cast<T>((probability - target(i, j)) / double(rows));
     }
   }
   *loss = static_cast<T>(total / double(rows));
@@ -342,6 +355,8 @@ METATT_INSTANTIATE(swiglu_forward)
 METATT_INSTANTIATE(swiglu_backward)
 METATT_INSTANTIATE(tanh_forward)
 METATT_INSTANTIATE(tanh_backward)
+METATT_INSTANTIATE(relu_forward)
+METATT_INSTANTIATE(relu_backward)
 METATT_INSTANTIATE(residual_layer_norm_forward)
 METATT_INSTANTIATE(residual_layer_norm_backward)
 METATT_INSTANTIATE(layer_norm_parameter_gradients)

@@ -1,0 +1,65 @@
+/// metatt predict: what a classifier says of texts without labels.
+
+#include <metatt/apps/console.hpp>
+#include <metatt/apps/trained_classifier.hpp>
+#include <metatt/apps/validators.hpp>
+#include <metatt/tn/files/file.hpp>
+#include <metatt/transformer/classification_objective.hpp>
+
+#include <iostream>
+
+namespace metatt::apps {
+
+namespace {
+
+using namespace transformer;
+
+struct PredictOptions {
+  ClassifierOptions classifier;
+  std::string data, split = "test", output;
+};
+
+/// "index" and "prediction" (a label as the task's files have it, or a score), as GLUE takes them.
+std::string table(const GlueTask& task, const std::vector<double>& predictions) {
+  std::string text = "index\tprediction\n";
+  for (std::size_t i = 0; i < predictions.size(); ++i) {
+    text.append(std::to_string(i)).append("\t");
+    text.append(task.regression() ? fixed(predictions[i], 3)
+                                  : task.labels[static_cast<std::size_t>(predictions[i])]);
+    text.append("\n");
+  }
+  return text;
+}
+
+void run_predict(const PredictOptions& o) {
+  const TrainedClassifier trained = read_classifier(o.classifier);
+  const auto rows = read_glue_texts(o.data, trained.task, o.split);
+  const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
+  const std::string text =
+      table(trained.task, predict<float>(*trained.model, examples, o.classifier.batch_size));
+  if (o.output.empty()) {
+    std::cout << text << std::flush;
+    return;
+  }
+  tn::write_file_atomically(o.output, text);
+  std::cout << "result: " << examples.size() << " predictions in " << o.output << std::endl;
+}
+
+}  // namespace
+
+void add_predict(CLI::App& program) {
+  auto o = std::make_shared<PredictOptions>();
+  CLI::App* command =
+      add_command(program, "predict", "Predict the labels of a GLUE task's test file");
+  add_classifier_options(*command, o->classifier);
+  command->add_option("--data,--data_dir", o->data, "Folder with the task's TSV files")
+      ->check(not_empty("a folder"))
+      ->required();
+  command->add_option("--split", o->split, "File without .tsv; its labels are not looked at")
+      ->check(not_empty("a split"));
+  command->add_option("--output_file", o->output,
+                      "Table of index and prediction (default: standard output)");
+  command->callback([o] { run_predict(*o); });
+}
+
+}  // namespace metatt::apps

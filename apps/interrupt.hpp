@@ -1,0 +1,41 @@
+#pragma once
+/// SIGINT and SIGTERM as a wish that a run can ask for between two steps.
+
+#include <csignal>
+#include <stdexcept>
+#include <string>
+
+namespace metatt::apps {
+
+/// A run was stopped from outside and has saved what is needed to go on.
+class Interrupted : public std::runtime_error {
+ public:
+  Interrupted(const std::string& message, int signal)
+      : std::runtime_error(message), signal_(signal) {}
+  /// As shells report a program that a signal ended.
+  int exit_code() const { return 128 + signal_; }
+
+ private:
+  int signal_;
+};
+
+/// While one exists, the first SIGINT or SIGTERM is remembered; a second one ends the program at
+/// once. At most one at a time.
+class InterruptWatch {
+ public:
+  InterruptWatch();
+  ~InterruptWatch();
+  InterruptWatch(const InterruptWatch&) = delete;
+  InterruptWatch& operator=(const InterruptWatch&) = delete;
+
+  /// The signal that came, or 0.
+  int signal() const;
+  /// "SIGINT" or "SIGTERM".
+  std::string name() const { return signal() == SIGINT ? "SIGINT" : "SIGTERM"; }
+
+ private:
+  struct sigaction interrupt_ {
+  }, terminate_{};
+};
+
+}  // namespace metatt::apps

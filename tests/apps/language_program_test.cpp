@@ -1,0 +1,134 @@
+/// metatt embed and metatt choose.
+
+#include "../fixture_testing.hpp"
+#include "program_testing.hpp"
+
+#include <metatt/transformer/safetensors.hpp>
+
+using namespace metatt;
+using namespace metatt::testing;
+using nlohmann::json;
+
+namespace {
+
+/// One JSON value a line.
+std::vector<json> json_lines(const std::string& text) {
+  std::vector<json> values;
+  for (const std::string& line : tn::split_lines(text))
+    values.push_back(transformer::parse_json(line, "line " + std::to_string(values.size() + 1)));
+  return values;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(language_program)
+
+BOOST_AUTO_TEST_CASE(embeddings_go_to_standard_output_and_to_files) {
+  const FixtureFolder model("sentences", "bert_tanh");
+  const json& golden = model.golden;
+  const auto texts = golden["texts"].get<std::vector<std::string>>();
+  std::string lines;
+  for (const std::string& text : texts) lines += text + "\n";
+  const std::string embed = "embed --model " + model.path().string() + " ";
+  const std::string input = "--input " + model.write("texts.txt", lines).string() + " ";
+  const Run shown = run(embed + input, "2>/dev/null");
+  BOOST_TEST(shown.exit_code == 0);
+  const auto found = json_lines(shown.output);
+  BOOST_TEST_REQUIRE(found.size() == texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    BOOST_TEST(found[i]["text"].get<std::string>() == texts[i]);
+    const auto embedding = found[i]["embedding"].get<std::vector<double>>();
+    const auto expected = golden["embeddings"][i].get<std::vector<double>>();
+    BOOST_TEST_REQUIRE(embedding.size() == expected.size());
+    for (std::size_t k = 0; k < expected.size(); ++k)
+      BOOST_TEST(std::abs(embedding[k] - expected[k]) < 1e-5);
+  }
+  const std::string to = "--output_file " + (model / "out").string();
+  const Run written = run(embed + input + to + ".jsonl");
+  BOOST_TEST(written.has("metatt: 7 texts, 8 numbers each, 1 cut to 8 tokens\n"));
+  BOOST_TEST(tn::read_file(model / "out.jsonl") == shown.output);
+  BOOST_TEST(run(embed + input + to + ".safetensors").exit_code == 0);
+  const transformer::SafetensorsFile file(model / "out.safetensors");
+  const auto numbers = file.read<float>("embeddings", {7, 8}).to_vector();
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    BOOST_TEST(numbers[i] == found[i / 8]["embedding"][i % 8].get<float>());
+
+  const Run typed = run(embed + "--text 'a b' --text ab --per_device_eval_batch_size 1", "2>&1");
+  BOOST_TEST(typed.lines() == 3);
+  BOOST_TEST(typed.has("{\"text\":\"a b\",\"embedding\":["));
+  BOOST_TEST(run(embed + "--text a", "2>&1 > /dev/full").exit_code == 2);
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_embedded_is_refused_and_nothing_is_half_written) {
+  const FixtureFolder model("sentences", "bert_tanh");
+  const std::string embed = "embed --model " + model.path().string() + " ";
+  const std::string output = (model / "out.jsonl").string();
+  const std::string broken = model.write("broken.txt", "a\nb\nc\xE9 d\n").string();
+  check_refused(
+      embed + "--per_device_eval_batch_size 1 --input " + broken + " --output_file " + output,
+      broken + ":3: expected UTF-8");
+  BOOST_TEST(!std::filesystem::exists(output));
+  BOOST_TEST(!std::filesystem::exists(output + ".partial"));
+  {
+    const FileSizeLimit full_disk(100);
+    check_refused(embed + "--text a --text b --output_file " + output, "out.jsonl");
+  }
+  BOOST_TEST(!std::filesystem::exists(output));
+  BOOST_TEST(!std::filesystem::exists(output + ".partial"));
+  check_refused(embed + "--text a --text 'b\xE9'", "--text 2: expected UTF-8");
+  check_refused(embed + "--input " + model.write("none.txt", "").string(), "none.txt: expected");
+  check_refused(embed, "--text TEXT or --input FILE");
+  check_refused(embed + "--text a --input " + broken, "--text excludes --input");
+  check_refused(embed + "--text a --output_file x.csv", "--output_file: expected a name");
+  check_refused("embed --text a --model " + (fixtures / "families/gpt2").string(),
+                "expected an encoder, found the decoder \"gpt2\"");
+}
+
+BOOST_AUTO_TEST_CASE(answers_are_chosen_and_counted) {
+  const FixtureFolder model("choices", "llama");
+  const std::string fill =
+      "Please choose the correct answer to fill in the blank to complete the given sentence: ";
+  json rows = json::array();
+  for (const char* sentence : {"a _ cd", "b _ e f", "a b c d e a b c d e a b c d e a b c d e _ c"})
+    rows.push_back(
+        {{"instruction",
+          fill + sentence + "\n\nOption1: b Option2: d e Answer format: option1/option2"},
+         {"input", ""},
+         {"output", "the correct answer is option2"},
+         {"answer", "option2"}});
+  transformer::write_json(model / "test.json", rows);
+  const std::string choose = "choose --data " + model.path().string() + " --model ";
+  const std::string decoder = model.path().string() + " ";
+  const Run result = run(choose + decoder + "--output_file " + (model / "out.json").string() +
+                         " --predictions_file " + (model / "out.jsonl").string());
+  BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+  const json found = read_json(model / "out.json");
+  BOOST_TEST(found["questions"] == 3);
+  BOOST_TEST(found["cut_questions"] == 1);
+  const auto lines = json_lines(tn::read_file(model / "out.jsonl"));
+  BOOST_TEST_REQUIRE(lines.size() == 3U);
+  double right = 0, right_norm = 0;
+  const auto largest = [](const json& numbers) { return numbers[0] >= numbers[1] ? 0 : 1; };
+  for (const json& line : lines) {
+    BOOST_TEST(line["correct"] == 1);
+    BOOST_TEST(line["prediction"] == largest(line["log_probabilities"]));
+    BOOST_TEST(line["prediction_norm"] == largest(line["log_probabilities_per_byte"]));
+    right += line["prediction"] == 1;
+    right_norm += line["prediction_norm"] == 1;
+  }
+  BOOST_TEST(found["accuracy"].get<double>() == right / 3);
+  BOOST_TEST(found["accuracy_norm"].get<double>() == right_norm / 3);
+  BOOST_TEST(result.has("result: 3 questions, accuracy "));
+  BOOST_TEST(result.has(", prompts of 1 cut to the model's positions\n"));
+  BOOST_TEST(run(choose + decoder + "--max_samples 2 --per_device_eval_batch_size 1")
+                 .has("result: 2 questions, "));
+
+  check_refused(choose + decoder + "--split train", "train.json");
+  check_refused(choose + (fixtures / "families/roberta").string(),
+                "expected a family that predicts next tokens");
+  rows[1]["answer"] = "option3";
+  transformer::write_json(model / "test.json", rows);
+  check_refused(choose + decoder, "test.json:8: expected \"answer\" to be one of option1, option2");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

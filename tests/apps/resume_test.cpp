@@ -1,0 +1,189 @@
+/// Runs that are killed, interrupted and resumed, as processes.
+
+#include "program_testing.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+using namespace metatt::testing;
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// The program in the background, its output in a file.
+class Process {
+ public:
+  Process(const std::string& arguments, const std::string& output) {
+    const std::string command = std::string("exec ") + METATT_PROGRAM + " " + arguments;
+    id_ = ::fork();
+    if (id_ == 0) {
+      const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+      ::dup2(file, 1);
+      ::dup2(file, 2);
+      ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      ::_exit(127);
+    }
+    BOOST_REQUIRE(id_ > 0);
+  }
+  /// Whether it is over, and then how.
+  bool over(int& status) const { return ::waitpid(id_, &status, WNOHANG) == id_; }
+  int send(int signal) const {
+    ::kill(id_, signal);
+    int status = 0;
+    ::waitpid(id_, &status, 0);
+    return status;
+  }
+
+ private:
+  pid_t id_;
+};
+
+/// A suite with an encoder, and commands whose runs take a while.
+struct Runs {
+  TemporaryFolder folder;
+  std::string suite = (folder / "suite").string(), encoder = (folder / "encoder").string();
+
+  Runs() {
+    BOOST_REQUIRE(run("suite --output_dir " + suite).exit_code == 0);
+    const Run pretrained = run(pretraining("--max_steps 2 --output_dir " + encoder));
+    BOOST_REQUIRE_MESSAGE(pretrained.exit_code == 0, pretrained.output);
+  }
+  std::string pretraining(const std::string& rest) const {
+    return "pretrain --threads 1 --hidden_size 16 --num_hidden_layers 2 --intermediate_size 32"
+           " --num_attention_heads 2 --dropout 0.1 --corpus " +
+           suite + "/corpus.txt --vocab " + suite + "/vocab.txt " + rest;
+  }
+  /// With sweeps, dropout, accumulation and the best weights: all that a state has.
+  std::string finetuning(const std::string& output) const {
+    return "finetune --threads 1 --model " + encoder + " --task cola --data " + suite +
+           " --max_train_samples 256 --num_train_epochs 12 --rank_schedule 0:4,2:3,5:2"
+           " --optimizer_state project --per_device_train_batch_size 4 "
+           "--gradient_accumulation_steps 2 --save_strategy steps --save_steps 2 "
+           "--load_best_model_at_end --logging_steps 5 --output_dir " +
+           (folder / output).string();
+  }
+  std::string file(const std::string& name) const { return metatt::tn::read_file(folder / name); }
+};
+
+/// Steps of the newest checkpoint; 0 if there is none.
+long newest_checkpoint(const std::string& folder) {
+  long newest = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("checkpoint-") && name.find(".partial") == std::string::npos)
+      newest = std::max(newest, std::stol(name.substr(11)));
+  }
+  return newest;
+}
+
+/// Starts the command again and again and kills it at random moments, some while it starts and most
+/// when it has gone on for a checkpoint or two, until it was killed so many times and then ended.
+void kill_and_finish(const std::string& command, const std::string& folder, int kills) {
+  const std::string output = folder + ".output";
+  std::minstd_rand random(5);
+  for (int killed = 0; killed <= kills;) {
+    const long wanted = newest_checkpoint(folder) + (random() % 3 == 0 ? 0 : 1);
+    const auto wait = milliseconds(random() % 8);
+    const Process process(command + " --resume", output);
+    int status = 0;
+    bool over = false;
+    while (!(over = process.over(status)) &&
+           (killed == kills || newest_checkpoint(folder) < wanted))
+      std::this_thread::sleep_for(milliseconds(1));
+    if (over) {
+      BOOST_REQUIRE_MESSAGE(killed == kills, "ended after " << killed << " kills");
+      BOOST_REQUIRE_MESSAGE(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+                            metatt::tn::read_file(output));
+      return;
+    }
+    std::this_thread::sleep_for(wait);
+    status = process.send(SIGKILL);
+    BOOST_REQUIRE_MESSAGE(WIFSIGNALED(status), metatt::tn::read_file(output));
+    ++killed;
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(resume)
+
+BOOST_AUTO_TEST_CASE(a_run_that_is_killed_fifty_times_ends_with_the_same_bits) {
+  const Runs runs;
+  const Run whole = run(runs.finetuning("whole"));
+  BOOST_REQUIRE_MESSAGE(whole.exit_code == 0, whole.output);
+  kill_and_finish(runs.finetuning("killed"), (runs.folder / "killed").string(), 50);
+  for (const char* file : {"metatt_adapter.safetensors", "eval_results.json"})
+    BOOST_TEST(
+        (runs.file(std::string("killed/") + file) == runs.file(std::string("whole/") + file)));
+  // All lines of the log but those of times and restarts come once.
+  const auto lines = [&](const std::string& log, const std::string& event) {
+    std::size_t count = 0;
+    for (const auto& line : metatt::tn::split_lines(runs.file(log)))
+      count += line.find("\"event\":\"" + event + "\"") != std::string::npos;
+    return count;
+  };
+  for (const char* event : {"step", "eval", "sweep", "checkpoint", "end"})
+    BOOST_TEST(lines("killed/log.jsonl", event) == lines("whole/log.jsonl", event));
+  BOOST_TEST(lines("whole/log.jsonl", "sweep") == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(pretraining_that_is_killed_ends_with_the_same_bits) {
+  const Runs runs;
+  const auto command = [&](const std::string& output) {
+    return runs.pretraining("--max_steps 300 --save_steps 7 --output_dir " +
+                            (runs.folder / output).string());
+  };
+  const Run whole = run(command("whole"));
+  BOOST_REQUIRE_MESSAGE(whole.exit_code == 0, whole.output);
+  kill_and_finish(command("killed"), (runs.folder / "killed").string(), 5);
+  BOOST_TEST((runs.file("killed/model.safetensors") == runs.file("whole/model.safetensors")));
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_saves_and_leaves_with_a_line) {
+  const Runs runs;
+  const std::string output = (runs.folder / "output").string();
+  for (const auto& [signal, name] : {std::pair{SIGTERM, "SIGTERM"}, std::pair{SIGINT, "SIGINT"}}) {
+    const std::string folder = (runs.folder / name).string();
+    const std::string command = runs.pretraining("--max_steps 100000 --output_dir " + folder);
+    const Process process(command, output);
+    while (!std::filesystem::exists(folder + "/log.jsonl"))
+      std::this_thread::sleep_for(milliseconds(1));
+    const int status = process.send(signal);
+    BOOST_TEST(WIFEXITED(status));
+    BOOST_TEST(WEXITSTATUS(status) == 128 + signal);
+    const std::string said = metatt::tn::read_file(output);
+    for (const std::string& fragment :
+         {std::string("metatt: stopped by ") + name + " behind step ", std::string("--resume")})
+      BOOST_CHECK_MESSAGE(said.find(fragment) != std::string::npos, said);
+    BOOST_TEST(!std::filesystem::exists(folder + "/model.safetensors"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(other_settings_are_not_resumed) {
+  const Runs runs;
+  BOOST_REQUIRE(run(runs.finetuning("out")).exit_code == 0);
+  const std::string before = runs.file("out/metatt_adapter.safetensors");
+  const Run other = run(runs.finetuning("out") + " --resume --seed 7");
+  BOOST_TEST(other.exit_code == 2);
+  BOOST_TEST(other.has("the run had seed = 42, this one has 7"));
+  check_refused(runs.finetuning("out") + " --resume --overwrite_output_dir", "excludes");
+  check_refused(runs.finetuning("out"), "allow overwriting");
+  BOOST_TEST((runs.file("out/metatt_adapter.safetensors") == before));
+  // What is over stays as it is.
+  const Run again = run(runs.finetuning("out") + " --resume");
+  BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
+  BOOST_TEST(again.has("resumed behind step 384 of 384"));
+  BOOST_TEST((runs.file("out/metatt_adapter.safetensors") == before));
+  const Run anew = run(runs.finetuning("anew") + " --resume");
+  BOOST_TEST(anew.has("no checkpoint to resume from"));
+  BOOST_TEST((runs.file("anew/metatt_adapter.safetensors") == before));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

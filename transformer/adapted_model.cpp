@@ -1,0 +1,40 @@
+#include <metatt/transformer/adapted_model.hpp>
+#include <metatt/transformer/backbone_files.hpp>
+#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
+
+namespace metatt::transformer {
+
+template <class T>
+AdaptedModel<T>::AdaptedModel(const std::filesystem::path& base, ModelConfig config,
+                              const Method& method)
+    : base_(base), method_(method), config_(std::move(config)), tokenizer_(read_tokenizer(base)) {
+  check_vocabulary(*tokenizer_, config_);
+}
+
+template <class T>
+const MetaTT4D<T>* AdaptedModel<T>::train() const {
+  return dynamic_cast<const MetaTT4D<T>*>(adapter_.get());
+}
+
+template <class T>
+Index AdaptedModel<T>::trainable_head() const {
+  Index numbers = 0;
+  for (const Id id : head_ids())
+    if (weights_.trainable(id)) numbers += tn::element_count(weights_.shape(id));
+  return numbers;
+}
+
+template <class T>
+std::vector<NamedTensor<T>> AdaptedModel<T>::own_tensors() const {
+  std::vector<Id> ids = adapter_ ? adapter_->tensors() : std::vector<Id>();
+  for (const Id id : head_ids()) ids.push_back(id);
+  std::vector<NamedTensor<T>> tensors;
+  for (const Id id : ids)
+    if (weights_.trainable(id)) tensors.push_back({weights_.name(id), weights_.value(id)});
+  return tensors;
+}
+
+template class AdaptedModel<float>;
+template class AdaptedModel<double>;
+
+}  // namespace metatt::transformer

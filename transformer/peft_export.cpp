@@ -1,0 +1,141 @@
+#include <metatt/transformer/adapter_files.hpp>
+
+#include <metatt/transformer/json.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <set>
+
+namespace metatt::transformer {
+
+namespace {
+
+/// The low-rank update of one module as PEFT has it.
+template <class T>
+struct PeftUpdate {
+  std::string module;  ///< inside a layer
+  typename Adapter<T>::LoraFactors factors;
+};
+
+/// The updates of queries, keys and values that are one matrix in files, as one of the sum of their
+/// ranks: their A one below the other, their B in blocks beside and below each other.
+template <class T>
+typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, Index layer) {
+  auto& queue = tn::backend::queue();
+  const auto& config = model.config();
+  const auto& targets = model.adapter()->settings().targets;
+  std::vector<std::pair<Index, typename Adapter<T>::LoraFactors>> parts;  // with their first rows
+  Index rows = 0, rank = 0;
+  for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
+    if (std::ranges::find(targets, type) != targets.end()) {
+      parts.emplace_back(rows, model.adapter()->lora_factors(layer, type));
+      rank += parts.back().second.A.extent(0);
+    }
+    rows += matrix_extents(config, type).d_out;
+  }
+  auto A = Tensor<T>::zeros({rank, config.hidden_size}), B = Tensor<T>::zeros({rows, rank});
+  Index first = 0;
+  for (const auto& [row, part] : parts) {
+    const Index own = part.A.extent(0);
+    tn::backend::copy(queue, part.A.size(), part.A.data(),
+                      A.mutable_data() + first * config.hidden_size);
+    tn::backend::copy_matrix(queue, part.B.extent(0), own, part.B.data(), own,
+                             B.mutable_data() + row * rank + first, rank);
+    first += own;
+  }
+  return {A, B};
+}
+
+template <class T>
+std::vector<PeftUpdate<T>> peft_updates(const AdaptedModel<T>& model, Index layer) {
+  const Family& family = model.config().family();
+  std::vector<PeftUpdate<T>> updates;
+  for (const MatrixType type : model.adapter()->settings().targets)
+    if (const char* module = module_of(family, type))
+      updates.push_back({module, model.adapter()->lora_factors(layer, type)});
+    else if (updates.empty())  // the first of the joined ones
+      updates.push_back({family.names.joined, joined_factors(model, layer)});
+  return updates;
+}
+
+/// The adapted modules for PEFT, which matches the ends of module names. "output.dense" is the end
+/// of "attention.output.dense" too, so where it occurs a regular expression takes the whole name.
+template <class T>
+nlohmann::json peft_targets(const Family& family, const std::vector<PeftUpdate<T>>& updates) {
+  std::vector<std::string> modules;
+  std::string expression;
+  bool ambiguous = false;
+  for (const PeftUpdate<T>& update : updates) {
+    modules.push_back(update.module);
+    expression += (expression.empty() ? "" : "|") + update.module;
+    for (const MatrixType other : matrix_types(family))
+      if (const char* module = module_of(family, other))
+        ambiguous = ambiguous || std::string(module).ends_with("." + update.module);
+  }
+  if (!ambiguous) return modules;
+  std::string layers;
+  for (const char c : std::string(family.names.layers))
+    layers.append(c == '.' ? "\\" : "").push_back(c);
+  return ".*\\." + layers + "\\d+\\.(" + expression + ")";
+}
+
+/// PEFT's r and lora_alpha (the same, so that nothing is scaled), for each module by itself where
+/// ranks differ.
+template <class T>
+void set_peft_ranks(nlohmann::json& json, const std::vector<PeftUpdate<T>>& updates) {
+  const auto rank = [](const PeftUpdate<T>& update) { return update.factors.A.extent(0); };
+  const Index common = rank(*std::ranges::min_element(updates, {}, rank));
+  json["r"] = json["lora_alpha"] = common;
+  for (const PeftUpdate<T>& update : updates)
+    if (rank(update) != common)
+      json["rank_pattern"][update.module] = json["alpha_pattern"][update.module] = rank(update);
+}
+
+}  // namespace
+
+template <class T>
+void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
+                      const AdapterRecord& record) {
+  if (!model.adapter())
+    tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
+  const std::string prefix = "base_model.model.";
+  const Family& family = model.config().family();
+  nlohmann::json json{{"peft_type", "LORA"},
+                      {"task_type", record.task == causal_task ? "CAUSAL_LM" : "SEQ_CLS"},
+                      {"base_model_name_or_path", record.base_model},
+                      {"lora_dropout", 0.0},
+                      {"bias", "none"},
+                      {"fan_in_fan_out", family.transposed_in_file},
+                      {"inference_mode", true}};
+  std::vector<NamedTensor<T>> tensors;
+  for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer) {
+    const auto updates = peft_updates(model, layer);
+    for (const auto& [module, factors] : updates) {
+      const std::string site =
+          prefix + file_name(family, family.names.layers + std::to_string(layer) + "." + module);
+      tensors.push_back({site + ".lora_A.weight", factors.A});
+      tensors.push_back({site + ".lora_B.weight", factors.B});
+    }
+    if (layer > 0) continue;  // the same modules and ranks in all
+    json["target_modules"] = peft_targets(family, updates);
+    set_peft_ranks(json, updates);
+  }
+  std::set<std::string> saved_modules;  // "classifier" of "classifier.dense.weight"
+  for (const auto& own : model.own_tensors()) {
+    if (own.name.starts_with("adapter.")) continue;
+    tensors.push_back({prefix + file_name(family, own.name), own.tensor});
+    saved_modules.insert(own.name.substr(0, own.name.find('.')));
+  }
+  if (!saved_modules.empty()) json["modules_to_save"] = saved_modules;
+  check_finite<T>("export", tensors);
+  write_safetensors<T>(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
+  write_json(folder / "adapter_config.json", json);
+}
+
+template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<float>&,
+                               const AdapterRecord&);
+template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<double>&,
+                               const AdapterRecord&);
+
+}  // namespace metatt::transformer

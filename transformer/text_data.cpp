@@ -1,0 +1,109 @@
+#include <metatt/transformer/text_data.hpp>
+
+#include <metatt/tn/files/file.hpp>
+#include <metatt/transformer/causal_model_files.hpp>
+#include <metatt/transformer/json.hpp>
+#include <metatt/transformer/tokenizers/unicode.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace metatt::transformer {
+
+namespace {
+
+/// Makes the texts of a file.
+class Reader {
+ public:
+  Reader(std::string file, const Tokenizer& tokenizer, const ModelConfig& config,
+         std::int64_t max_length)
+      : file_(std::move(file)), tokenizer_(tokenizer), config_(config), max_length_(max_length) {}
+
+  TextData take() { return std::move(data_); }
+
+  /// One line of a JSONL file.
+  void add_line(const std::string& line, std::size_t number) {
+    const std::string where = file_ + ":" + std::to_string(number);
+    if (line.find_first_not_of(" \t") == std::string::npos)
+      tn::fail(where, ": expected a JSON object, found an empty line");
+    const auto json = parse_json(line, where);
+    const bool whole = json.is_object() && json.size() == 1 && json.contains("text");
+    const bool split = json.is_object() && json.size() == 2 && json.contains("prompt") &&
+                       json.contains("completion");
+    if (!whole && !split)
+      tn::fail(where, ": expected an object with \"text\", or with \"prompt\" and \"completion\"");
+    if (whole) return add(required<std::string>(json, "text", where), {}, where);
+    const auto prompt = required<std::string>(json, "prompt", where);
+    const auto completion = required<std::string>(json, "completion", where);
+    if (completion.empty()) tn::fail(where, ": field \"completion\": expected a text, found none");
+    add(prompt + completion, encode_prompt(tokenizer_, config_, prompt), where);
+  }
+
+  /// Pieces of a stream, each but the last as long as it may be.
+  void add_stream(const std::string& text) {
+    std::vector<TokenId> ids = tokenizer_.encode(text);
+    if (ids.size() < 2)
+      tn::fail(file_, ": expected a text of at least two tokens, found ", ids.size());
+    const auto length = static_cast<std::size_t>(max_length_);
+    // The first token of a piece is not predicted in it, so it is the last one of the one before.
+    for (std::size_t begin = 0; begin + 1 < ids.size(); begin += length - 1) {
+      const auto first = ids.begin() + static_cast<std::ptrdiff_t>(begin);
+      const auto count = std::min(length, ids.size() - begin);
+      data_.texts.push_back({{first, first + static_cast<std::ptrdiff_t>(count)}, 1});
+    }
+  }
+
+ private:
+  void add(const std::string& text, const std::vector<TokenId>& prompt, const std::string& where) {
+    std::vector<TokenId> ids = encode_prompt(tokenizer_, config_, text);
+    // A token that prompt and completion share is none of the prompt's, and is predicted.
+    const auto common = std::ranges::mismatch(ids, prompt).in1 - ids.begin();
+    if (!config_.eos_token_id.empty())
+      ids.push_back(static_cast<TokenId>(config_.eos_token_id.front()));
+    if (ids.size() < 2)
+      tn::fail(where, ": expected a text of at least two tokens, found ", ids.size());
+    const auto given = static_cast<std::size_t>(std::max<std::ptrdiff_t>(1, common));
+    if (static_cast<std::int64_t>(given) >= max_length_)
+      tn::fail(where, ": a prompt of ", given, " tokens leaves no room for a completion in ",
+               max_length_);
+    if (static_cast<std::int64_t>(ids.size()) > max_length_) {
+      ids.resize(static_cast<std::size_t>(max_length_));
+      ++data_.cut;
+    }
+    data_.texts.push_back({std::move(ids), static_cast<std::int64_t>(given)});
+  }
+
+  std::string file_;
+  const Tokenizer& tokenizer_;
+  const ModelConfig& config_;
+  std::int64_t max_length_;
+  TextData data_;
+};
+
+}  // namespace
+
+std::string read_utf8(const std::filesystem::path& file) {
+  std::string text = tn::read_file(file);
+  if (!is_valid_utf8(text))
+    tn::fail(file.string(), ": expected UTF-8, found something else at byte ",
+             std::ranges::mismatch(valid_utf8(text), text).in2 - text.begin());
+  return text;
+}
+
+TextData read_texts(const std::filesystem::path& file, const Tokenizer& tokenizer,
+                    const ModelConfig& config, std::int64_t max_length) {
+  if (max_length < 2) tn::fail("max_seq_length: expected at least 2, found ", max_length);
+  const std::string text = read_utf8(file);
+  Reader reader(file.string(), tokenizer, config, max_length);
+  if (file.extension() != ".jsonl") {
+    reader.add_stream(text);
+    return reader.take();
+  }
+  const auto lines = tn::split_lines(text);
+  if (lines.empty()) tn::fail(file.string(), ": expected a JSON object a line, found no line");
+  for (std::size_t i = 0; i < lines.size(); ++i) reader.add_line(lines[i], i + 1);
+  return reader.take();
+}
+
+}  // namespace metatt::transformer
