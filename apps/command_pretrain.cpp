@@ -7,6 +7,7 @@
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/apps/validators.hpp>
+#include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/causal_model_files.hpp>
 #include <metatt/transformer/masked_objective.hpp>
 #include <metatt/transformer/stream_objective.hpp>
@@ -19,6 +20,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <optional>
 
 namespace metatt::apps {
 
@@ -27,12 +29,19 @@ namespace {
 using namespace transformer;
 
 struct PretrainOptions {
-  std::string objective = "masked", corpus, vocabulary, tokenizer;
-  ModelConfig config;
-  Index max_seq_length = 64;
+  std::string objective = "masked", corpus, tokenizer, config_file;
+  std::string model_type;  // empty: bert or gpt2, as the objective needs
+  ModelConfig shape;
+  std::optional<Index> max_seq_length;
   double mask_share = 0.4;  // what a small encoder needs (docs/language-suite.md)
-  double validation_percentage = 10;
+  std::optional<double> validation_percentage;
   TrainingOptions training;
+
+  bool causal() const { return objective == "causal"; }
+  /// Of the corpus. Few lines are few sentences to hide tokens in.
+  double validation_share() const {
+    return validation_percentage.value_or(causal() ? 10 : 0) / 100;
+  }
 };
 
 InitialWeight<float> initial_weights(const PretrainOptions& o) {
@@ -47,18 +56,17 @@ void print_model(const char* kind, const ModelConfig& config, const Weights<floa
 }
 
 /// What decides the result.
-nlohmann::json run_settings(const PretrainOptions& o, const TrainSettings& train,
-                            const Fingerprint& data) {
+nlohmann::json run_settings(const PretrainOptions& o, const ModelConfig& config, Index length,
+                            const TrainSettings& train, const Fingerprint& data) {
   nlohmann::json settings = settings_json(train);
   settings["fingerprint_of_data"] = data.text();
   settings["objective"] = o.objective;
   settings["corpus"] = o.corpus;
-  settings["vocab"] = o.vocabulary;
   settings["tokenizer"] = o.tokenizer;
   settings["mlm_probability"] = o.mask_share;
-  settings["max_seq_length"] = o.max_seq_length;
-  settings["validation_split_percentage"] = o.validation_percentage;
-  settings["config"] = model_config_json(o.config);
+  settings["max_seq_length"] = length;
+  settings["validation_split_percentage"] = 100 * o.validation_share();
+  settings["config"] = model_config_json(config);
   return settings;
 }
 
@@ -69,28 +77,117 @@ void print_result(const char* loss, const TrainResult& result, const TrainingOpt
   std::cout << ", " << fixed(result.state.seconds, 1) << " s, output " << o.output << std::endl;
 }
 
-void run_masked(PretrainOptions o) {
+/// The id of the first of these entries that there is.
+std::optional<std::int64_t> first_entry(const Tokenizer& tokenizer,
+                                        std::initializer_list<const char*> entries) {
+  for (const char* entry : entries)
+    if (const auto id = tokenizer.vocabulary().find(entry)) return *id;
+  return std::nullopt;
+}
+
+/// Throws Error naming `flag` if the family has not the objective.
+void check_objective(const PretrainOptions& o, const Family& family, const char* flag) {
+  if (family.causal != o.causal())
+    tn::fail(flag, ": expected ", o.causal() ? "a decoder" : "an encoder", " for --objective ",
+             o.objective, ", found \"", family.model_type, "\"");
+}
+
+ModelConfig config_from_file(const PretrainOptions& o, const Tokenizer& tokenizer) {
+  const ModelConfig config = read_model_config(o.config_file);
+  check_objective(o, config.family(), o.config_file.c_str());
+  check_vocabulary(tokenizer, config);
+  const Index longest = config.longest_sequence();
+  if (o.max_seq_length.value_or(1) > longest)
+    tn::fail("--max_seq_length: ", o.config_file, " has ", longest, " positions, found ",
+             *o.max_seq_length);
+  return config;
+}
+
+/// The extents that were asked for, the rest as the family has it.
+ModelConfig config_from_flags(const PretrainOptions& o, const Tokenizer& tokenizer) {
+  const std::string usual = o.causal() ? "gpt2" : "bert";
+  const Family& family = find_family(o.model_type.empty() ? usual : o.model_type, "--model_type");
+  check_objective(o, family, "--model_type");
+  const auto needs = [&](const char* flag, bool given, const char* field) {
+    if (given && !field)
+      tn::fail(flag, ": the family \"", family.model_type, "\" has no such setting");
+  };
+  needs("--dropout", o.shape.hidden_dropout_prob > 0, family.fields.hidden_dropout);
+  needs("--num_key_value_heads", o.shape.num_key_value_heads.has_value(),
+        family.fields.num_key_value_heads);
+  ModelConfig config = family_defaults(family);
+  config.vocab_size = tokenizer.vocabulary().size();
+  config.hidden_size = o.shape.hidden_size;
+  config.num_hidden_layers = o.shape.num_hidden_layers;
+  config.num_attention_heads = o.shape.num_attention_heads;
+  config.num_key_value_heads = o.shape.num_key_value_heads;
+  config.intermediate_size = o.shape.intermediate_size;
+  config.hidden_dropout_prob = o.shape.hidden_dropout_prob;
+  config.attention_probs_dropout_prob = o.shape.attention_probs_dropout_prob;
+  config.tie_word_embeddings = true;  // a matrix of its own is much of a small model
+  config.bos_token_id = first_entry(tokenizer, {"<s>", "<|begin_of_text|>", "<|endoftext|>"});
+  if (const auto end = first_entry(tokenizer, {"</s>", "<|end_of_text|>", "<|endoftext|>"}))
+    config.eos_token_id = {*end};
+  if (!family.causal) {
+    config.pad_token_id = first_entry(tokenizer, {"[PAD]", "<pad>"});
+    if (!config.pad_token_id)
+      tn::fail(o.tokenizer, ": expected an entry [PAD] or <pad>, found neither");
+  }
+  config.max_position_embeddings = o.max_seq_length.value_or(64) + config.first_position();
+  check_model_config(config, "pretrain");
+  return config;
+}
+
+/// A new model's shape and tokenizer, and the tokens of one of its sequences.
+struct NewModel {
+  explicit NewModel(const PretrainOptions& o)
+      : tokenizer(o.tokenizer == "bytes" ? std::unique_ptr<Tokenizer>(byte_tokenizer())
+                                         : read_tokenizer(o.tokenizer)),
+        config(o.config_file.empty() ? config_from_flags(o, *tokenizer)
+                                     : config_from_file(o, *tokenizer)),
+        length(o.max_seq_length.value_or(config.longest_sequence())),
+        tokenizer_folder(o.tokenizer) {}
+
+  void write_tokenizer(const tn::OutputFolder& folder) const {
+    tokenizer_folder == "bytes" ? write_byte_tokenizer(folder.path)
+                                : copy_tokenizer(tokenizer_folder, folder.path);
+  }
+
+  std::unique_ptr<Tokenizer> tokenizer;
+  ModelConfig config;
+  Index length;
+  std::string tokenizer_folder;
+};
+
+void run_masked(const PretrainOptions& o) {
+  const NewModel made(o);
   const auto lines = read_corpus(o.corpus);
-  const WordPiece tokenizer = WordPiece::from_file(o.vocabulary, {});
-  tokenizer.mask_id();  // a vocabulary without it is noticed before anything is written
-  o.config.vocab_size = static_cast<Index>(tokenizer.vocabulary().size());
-  o.config.max_position_embeddings = o.max_seq_length;
-  check_model_config(o.config, "pretrain");
+  const auto training = static_cast<std::size_t>(
+      std::floor(static_cast<double>(lines.size()) * (1 - o.validation_share())));
+  if (o.validation_share() > 0 && (training == 0 || training == lines.size()))
+    tn::fail(o.corpus, ": expected lines to train on and lines to validate on, found ", training,
+             " and ", lines.size() - training);
+  const std::span train_lines = std::span(lines).first(training),
+                  validation = std::span(lines).subspan(training);
   Weights<float> weights;
   const auto initial = initial_weights(o);
-  const Backbone<float> backbone(o.config, weights, initial);
+  const Backbone<float> backbone(made.config, weights, initial);
   MaskedLanguageModel<float> model(backbone, initial);
-  print_backend();
-  print_model("encoder", o.config, weights);
-  std::cout << "corpus: " << lines.size() << " lines" << std::endl;
   const TrainSettings train = shared_settings(o.training);
-  Fingerprint data;
-  for (const std::string& line : lines) data.add(std::span(line));
-  for (const std::string& entry : tokenizer.vocabulary().entries()) data.add(std::span(entry));
-  const MaskedObjective objective(model, tokenizer, lines, train, o.mask_share, o.max_seq_length);
-  const TrainResult result = run_training(
-      objective, train, o.training, run_settings(o, train, data),
-      [&](const tn::OutputFolder& folder) { write_pretrained(folder, model, tokenizer); });
+  const MaskedObjective objective(model, *made.tokenizer, train_lines, validation, train,
+                                  o.mask_share, made.length);
+  print_backend();
+  print_model("encoder", made.config, weights);
+  std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size() << " to validate"
+            << std::endl;
+  Fingerprint data;  // of ids, which tell of the tokenizer too
+  for (const auto& ids : made.tokenizer->encode_all(lines)) data.add(std::span(ids));
+  const TrainResult result = run_training(objective, train, o.training,
+                                          run_settings(o, made.config, made.length, train, data),
+                                          [&](const tn::OutputFolder& folder) {
+                                            write_masked_model(folder, model);
+                                            made.write_tokenizer(folder);
+                                          });
   print_result("masked-token", result, o.training);
 }
 
@@ -102,13 +199,13 @@ struct Stream {
   std::span<const TokenId> validation() const { return std::span(tokens).subspan(training); }
 };
 
-Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer) {
+Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer, Index length) {
   const std::string text = read_utf8(o.corpus);
   Stream stream{tokenizer.encode(text)};
-  const double share = o.validation_percentage / 100;
+  const double share = o.validation_share();
   stream.training =
       static_cast<std::size_t>(std::floor(static_cast<double>(stream.tokens.size()) * (1 - share)));
-  const auto needed = static_cast<std::size_t>(o.max_seq_length) + 1;
+  const auto needed = static_cast<std::size_t>(length) + 1;
   if (stream.training < needed || (share > 0 && stream.tokens.size() - stream.training < needed))
     tn::fail(o.corpus, ": expected at least ", needed, " tokens (max_seq_length and one more) to ",
              "train on", share > 0 ? ", and as many to validate on" : "", ", found ",
@@ -116,105 +213,85 @@ Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer) {
   return stream;
 }
 
-/// The id of the first of these entries that there is.
-std::optional<std::int64_t> first_entry(const Tokenizer& tokenizer,
-                                        std::initializer_list<const char*> entries) {
-  for (const char* entry : entries)
-    if (const auto id = tokenizer.vocabulary().find(entry)) return *id;
-  return std::nullopt;
-}
-
-/// A decoder's config: the extents that were asked for, the rest as its family has it.
-ModelConfig decoder_config(const PretrainOptions& o, const Tokenizer& tokenizer) {
-  const Family& family = find_family(o.config.model_type, "--model_type");
-  if (!family.fields.hidden_dropout && o.config.hidden_dropout_prob > 0)
-    tn::fail("--dropout: the family \"", o.config.model_type, "\" has none of hidden states");
-  ModelConfig config = family_defaults(family);
-  config.vocab_size = tokenizer.vocabulary().size();
-  config.hidden_size = o.config.hidden_size;
-  config.num_hidden_layers = o.config.num_hidden_layers;
-  config.num_attention_heads = o.config.num_attention_heads;
-  config.num_key_value_heads = o.config.num_key_value_heads;
-  config.intermediate_size = o.config.intermediate_size;
-  config.hidden_dropout_prob = o.config.hidden_dropout_prob;
-  config.attention_probs_dropout_prob = o.config.attention_probs_dropout_prob;
-  config.max_position_embeddings = o.max_seq_length;
-  config.tie_word_embeddings = true;  // a matrix of its own is much of a small model
-  config.bos_token_id = first_entry(tokenizer, {"<s>", "<|begin_of_text|>", "<|endoftext|>"});
-  if (const auto end = first_entry(tokenizer, {"</s>", "<|end_of_text|>", "<|endoftext|>"}))
-    config.eos_token_id = {*end};
-  check_model_config(config, "pretrain");
-  return config;
-}
-
-void run_causal(PretrainOptions o) {
-  const bool bytes = o.tokenizer == "bytes";
-  const std::unique_ptr<Tokenizer> tokenizer =
-      bytes ? std::unique_ptr<Tokenizer>(byte_tokenizer()) : read_tokenizer(o.tokenizer);
-  o.config = decoder_config(o, *tokenizer);
-  const Stream stream = read_stream(o, *tokenizer);
+void run_causal(const PretrainOptions& o) {
+  const NewModel made(o);
+  const Stream stream = read_stream(o, *made.tokenizer, made.length);
   Weights<float> weights;
   const auto initial = initial_weights(o);
-  const Backbone<float> backbone(o.config, weights, initial);
+  const Backbone<float> backbone(made.config, weights, initial);
   CausalLanguageModel<float> model(backbone, initial);
   print_backend();
-  print_model("decoder", o.config, weights);
+  print_model("decoder", made.config, weights);
   std::cout << "corpus: " << stream.training << " tokens, " << stream.validation().size()
             << " to validate" << std::endl;
   const TrainSettings train = shared_settings(o.training);
   Fingerprint data;
   data.add(std::span(stream.tokens));
-  const StreamObjective objective(model, stream.train(), stream.validation(), train,
-                                  o.max_seq_length);
-  const TrainResult result = run_training(
-      objective, train, o.training, run_settings(o, train, data),
-      [&](const tn::OutputFolder& folder) {
-        write_causal_model(folder, model);
-        bytes ? write_byte_tokenizer(folder.path) : copy_tokenizer(o.tokenizer, folder.path);
-      });
+  const StreamObjective objective(model, stream.train(), stream.validation(), train, made.length);
+  const TrainResult result = run_training(objective, train, o.training,
+                                          run_settings(o, made.config, made.length, train, data),
+                                          [&](const tn::OutputFolder& folder) {
+                                            write_causal_model(folder, model);
+                                            made.write_tokenizer(folder);
+                                          });
   print_result("next-token", result, o.training);
 }
 
-/// Flags that the objective has no use for are mistakes.
+/// Flags that the run has no use for are mistakes.
 void check_flags(const CLI::App& command, const PretrainOptions& o) {
-  const bool masked = o.objective == "masked";
-  if (masked && o.vocabulary.empty()) tn::fail("--vocab: needed for --objective masked");
-  if (!masked && o.tokenizer.empty()) tn::fail("--tokenizer: needed for --objective causal");
-  const std::vector<const char*> others =
-      masked ? std::vector{"--tokenizer",           "--model_type",
-                           "--num_key_value_heads", "--validation_split_percentage",
-                           "--eval_steps",          "--per_device_eval_batch_size"}
-             : std::vector{"--vocab", "--mlm_probability"};
-  for (const char* flag : others)
-    if (command.get_option(flag)->count() > 0)
-      tn::fail(flag, ": has no meaning for --objective ", o.objective);
+  const auto refuse = [&](const char* flag, const std::string& reason) {
+    if (command.get_option(flag)->count() > 0) tn::fail(flag, ": has no meaning ", reason);
+  };
+  if (o.causal())
+    refuse("--mlm_probability", "for --objective causal");
+  else if (o.tokenizer == "bytes")
+    tn::fail("--tokenizer: bytes have no mask, which --objective masked needs");
+  if (o.validation_share() > 0) return;
+  for (const char* flag : {"--eval_steps", "--per_device_eval_batch_size"})
+    refuse(flag, "without --validation_split_percentage");
 }
 
-void run_pretrain(PretrainOptions o) {
+void run_pretrain(const PretrainOptions& o) {
   std::vector<std::filesystem::path> inputs;
-  for (const std::string& input : {o.corpus, o.vocabulary, o.tokenizer})
+  for (const std::string& input : {o.corpus, o.tokenizer, o.config_file})
     if (!input.empty() && input != "bytes") inputs.emplace_back(input);
   check_results_folder(o.training.output, Results::model, inputs);
   check_output(o.training);
-  if (o.objective == "masked") {
-    o.config.model_type = "bert";
-    run_masked(std::move(o));
-  } else {
-    run_causal(std::move(o));
-  }
+  o.causal() ? run_causal(o) : run_masked(o);
+}
+
+/// What --config_name has instead.
+void add_shape_options(CLI::App& command, PretrainOptions& o, CLI::Option* config_file) {
+  const std::string group = "Shape";
+  const auto add = [&](const char* flag, auto& value, const char* what) {
+    return command.add_option(flag, value, what)->excludes(config_file)->group(group);
+  };
+  add("--model_type", o.model_type,
+      "The family: an encoder for masked (default: bert), a decoder for causal (default: gpt2)")
+      ->check(one_of({"bert", "roberta", "distilbert", "gpt2", "llama", "qwen2", "mistral"}));
+  add("--hidden_size", o.shape.hidden_size, "Width")->transform(whole_number(1));
+  add("--num_hidden_layers", o.shape.num_hidden_layers, "Layers")->transform(whole_number(1));
+  add("--num_attention_heads", o.shape.num_attention_heads, "Heads")->transform(whole_number(1));
+  add("--num_key_value_heads", o.shape.num_key_value_heads,
+      "Heads of keys and values, where queries share them (default: all)")
+      ->transform(whole_number(1));
+  add("--intermediate_size", o.shape.intermediate_size, "Feed-forward width")
+      ->transform(whole_number(1));
+  add("--dropout", o.shape.hidden_dropout_prob,
+      "Of hidden states (not llama, qwen2, mistral); also written to config.json")
+      ->check(number_between(0, 0.99));
 }
 
 }  // namespace
 
 void add_pretrain(CLI::App& program) {
   auto o = std::make_shared<PretrainOptions>();
-  o->config.model_type = "gpt2";
-  o->config.hidden_size = 128;
-  o->config.num_hidden_layers = 4;
-  o->config.num_attention_heads = 4;
-  o->config.intermediate_size = 512;
-  o->config.hidden_dropout_prob = 0;
-  o->config.attention_probs_dropout_prob = 0;
+  o->shape.hidden_size = 128;
+  o->shape.num_hidden_layers = 4;
+  o->shape.num_attention_heads = 4;
+  o->shape.intermediate_size = 512;
+  o->shape.hidden_dropout_prob = 0;
+  o->shape.attention_probs_dropout_prob = 0;
   TrainSettings& train = o->training.train;
   train.max_steps = 4500;
   train.batch_size = 32;
@@ -226,9 +303,7 @@ void add_pretrain(CLI::App& program) {
       add_command(program, "pretrain",
                   "Train a small model from scratch: an encoder by masked tokens, or "
                   "a decoder by next tokens");
-  command
-      ->add_option("--objective", o->objective,
-                   "masked (an encoder, BERT) or causal (a decoder, --model_type)")
+  command->add_option("--objective", o->objective, "masked (an encoder) or causal (a decoder)")
       ->check(one_of({"masked", "causal"}));
   command
       ->add_option("--corpus", o->corpus,
@@ -236,41 +311,32 @@ void add_pretrain(CLI::App& program) {
                    "stream")
       ->check(not_empty("a file"))
       ->required();
-  command->add_option("--vocab", o->vocabulary, "masked: vocab.txt, one WordPiece entry a line")
-      ->check(not_empty("a file"));
   command
       ->add_option("--tokenizer", o->tokenizer,
-                   "causal: a folder with a tokenizer, or \"bytes\" for one token a byte")
-      ->check(not_empty("a folder"));
-  command->add_option("--model_type", o->config.model_type, "causal: the family of the decoder")
-      ->check(one_of({"gpt2", "llama", "qwen2", "mistral"}));
+                   "A folder with a tokenizer, or for causal \"bytes\": one token a byte")
+      ->check(not_empty("a folder"))
+      ->required();
   add_output_options(*command, o->training, false);
-  command->add_option("--hidden_size", o->config.hidden_size, "Width")->transform(whole_number(1));
-  command->add_option("--num_hidden_layers", o->config.num_hidden_layers, "Layers")
-      ->transform(whole_number(1));
-  command->add_option("--num_attention_heads", o->config.num_attention_heads, "Heads")
-      ->transform(whole_number(1));
-  command
-      ->add_option("--num_key_value_heads", o->config.num_key_value_heads,
-                   "causal: heads of keys and values, where queries share them (default: all)")
-      ->transform(whole_number(1));
-  command->add_option("--intermediate_size", o->config.intermediate_size, "Feed-forward width")
-      ->transform(whole_number(1));
-  command
-      ->add_option("--dropout", o->config.hidden_dropout_prob,
-                   "Of hidden states (not llama, qwen2, mistral); also written to config.json")
-      ->check(number_between(0, 0.99));
-  command->add_option("--mlm_probability", o->mask_share, "Share of tokens to predict")
+  CLI::Option* config_file =
+      command
+          ->add_option("--config_name", o->config_file,
+                       "A config.json whose family and shape the model has, instead of flags")
+          ->check(not_empty("a file"))
+          ->group("Shape");
+  add_shape_options(*command, *o, config_file);
+  command->add_option("--mlm_probability", o->mask_share, "masked: share of tokens to predict")
       ->check(number_between(0.01, 0.99));
   command
       ->add_option("--max_seq_length", o->max_seq_length,
-                   "Positions of the model, and tokens of a causal block")
+                   "Tokens of a line or a block (default: 64, which the model then has positions "
+                   "for, or all positions of --config_name)")
       ->transform(whole_number(5, 1 << 16));
   command->add_option("--max_steps", train.max_steps, "Steps")->transform(whole_number(1));
   add_optimiser_options(*command, o->training);
   command
       ->add_option("--validation_split_percentage", o->validation_percentage,
-                   "causal: share of the stream, its end, that is validated on")
+                   "Share of the corpus, its end, that is validated on (default: causal 10, "
+                   "masked 0)")
       ->check(number_between(0, 90));
   command->callback([o, command] {
     check_flags(*command, *o);

@@ -197,8 +197,8 @@ Variable<T> Backbone<T>::feed_forward(const Pass& pass, Index index, const Varia
                    {MatrixType::feed_forward_down});
   }
   const Variable<T> up = product(pass, x, layer.up, false, index, {MatrixType::feed_forward_up});
-  const Variable<T> activated =
-      autodiff::bias_gelu(pass.tape, up, use(pass.tape, layer.up.bias), gelu_of(config_));
+  const Variable<T> activated = autodiff::bias_gelu(pass.tape, up, use(pass.tape, layer.up.bias),
+                                                    gelu_of(config_.hidden_act));
   return product(pass, activated, layer.down, family_.norm_first, index,
                  {MatrixType::feed_forward_down});
 }
@@ -288,8 +288,8 @@ Variable<T> Backbone<T>::forward_next(std::span<const std::int32_t> ids, KeyValu
   return hidden;
 }
 
-autodiff::Gelu gelu_of(const ModelConfig& config) {
-  return config.hidden_act == "gelu" ? autodiff::Gelu::exact : autodiff::Gelu::tanh;
+autodiff::Gelu gelu_of(const std::string& activation) {
+  return activation == "gelu" ? autodiff::Gelu::exact : autodiff::Gelu::tanh;
 }
 
 template <class T>

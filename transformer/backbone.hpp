@@ -117,8 +117,8 @@ class Backbone {
   Tensor<T> rotary_table_;
 };
 
-/// What config.hidden_act stands for.
-autodiff::Gelu gelu_of(const ModelConfig& config);
+/// What ModelConfig::hidden_act stands for.
+autodiff::Gelu gelu_of(const std::string& activation);
 
 /// Normal with deviation 0.02, zero biases, norms one and zero: the start of BERT's and GPT-2's own
 /// pretraining. Each weight has a stream of its own, derived from its name.

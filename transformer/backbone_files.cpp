@@ -1,5 +1,8 @@
 #include <metatt/tn/contract.hpp>
 #include <metatt/transformer/backbone_files.hpp>
+#include <metatt/transformer/json.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 
@@ -187,9 +190,24 @@ void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config) {
              " entries of config.json's vocab_size, found ", vocabulary.size());
 }
 
-#define METATT_INSTANTIATE(T)       \
-  template class BackboneReader<T>; \
-  template std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>&, const MatrixChange<T>&);
+template <class T>
+void write_model(const tn::OutputFolder& folder, const Backbone<T>& backbone,
+                 const std::vector<typename Weights<T>::Id>& head_ids, const char* architecture) {
+  auto tensors = backbone_tensors(backbone);
+  const auto& weights = backbone.weights();
+  for (const auto id : head_ids) tensors.push_back({weights.name(id), weights.value(id)});
+  write_safetensors<T>(folder / "model.safetensors", tensors, {{"format", "pt"}});
+  nlohmann::json json = model_config_json(backbone.config());
+  json["architectures"] = {architecture};
+  write_json(folder / "config.json", json);
+}
+
+#define METATT_INSTANTIATE(T)                                                    \
+  template class BackboneReader<T>;                                              \
+  template std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>&,      \
+                                                        const MatrixChange<T>&); \
+  template void write_model(const tn::OutputFolder&, const Backbone<T>&,         \
+                            const std::vector<typename Weights<T>::Id>&, const char*);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 #undef METATT_INSTANTIATE

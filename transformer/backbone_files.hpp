@@ -1,6 +1,7 @@
 #pragma once
 /// Backbones to and from Hugging Face's model folders.
 
+#include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/backbone.hpp>
 #include <metatt/transformer/weight_files.hpp>
 
@@ -44,5 +45,11 @@ using MatrixChange = std::function<Tensor<T>(Index layer, MatrixType type, Tenso
 template <class T>
 std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>& backbone,
                                              const MatrixChange<T>& change = {});
+
+/// config.json and model.safetensors of a backbone under a head, which transformers calls
+/// `architecture`.
+template <class T>
+void write_model(const tn::OutputFolder& folder, const Backbone<T>& backbone,
+                 const std::vector<typename Weights<T>::Id>& head_ids, const char* architecture);
 
 }  // namespace metatt::transformer

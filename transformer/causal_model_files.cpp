@@ -64,14 +64,8 @@ std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelConfig
 }
 
 void write_causal_model(const tn::OutputFolder& folder, const CausalLanguageModel<float>& model) {
-  auto tensors = backbone_tensors(model.backbone());
-  const auto& weights = model.backbone().weights();
-  for (const auto id : model.head_ids()) tensors.push_back({weights.name(id), weights.value(id)});
-  write_safetensors<float>(folder / "model.safetensors", tensors, {{"format", "pt"}});
-  const ModelConfig& config = model.backbone().config();
-  nlohmann::json json = model_config_json(config);
-  json["architectures"] = {config.family().causal_architecture};
-  write_json(folder / "config.json", json);
+  write_model(folder, model.backbone(), model.head_ids(),
+              model.backbone().config().family().causal_architecture);
 }
 
 template class CausalModelFolder<float>;

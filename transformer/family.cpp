@@ -57,7 +57,11 @@ Family bert() {
           .fields = bert_fields,
           .classifier = {.architecture = "BertForSequenceClassification",
                          .dense = "pooler.dense",
-                         .dense_is_pooler = true}};
+                         .dense_is_pooler = true},
+          .masked = {.architecture = "BertForMaskedLM",
+                     .dense = "cls.predictions.transform.dense",
+                     .norm = "cls.predictions.transform.LayerNorm",
+                     .output_bias = "cls.predictions.bias"}};
 }
 
 /// Liu et al., arXiv:1907.11692.
@@ -70,7 +74,12 @@ Family roberta() {
           .classifier = {.architecture = "RobertaForSequenceClassification",
                          .dense = "classifier.dense",
                          .dropout_before_dense = true,
-                         .output = "classifier.out_proj"}};
+                         .output = "classifier.out_proj"},
+          .masked = {.architecture = "RobertaForMaskedLM",
+                     .dense = "lm_head.dense",
+                     .norm = "lm_head.layer_norm",
+                     .output_bias = "lm_head.bias",
+                     .activation = "gelu"}};
 }
 
 /// Sanh et al., arXiv:1910.01108.
@@ -107,7 +116,11 @@ Family distilbert() {
                      .norm_epsilon = nullptr},
           .classifier = {.architecture = "DistilBertForSequenceClassification",
                          .dense = "pre_classifier",
-                         .activation = ClassifierHead::Activation::relu}};
+                         .activation = ClassifierHead::Activation::relu},
+          .masked = {.architecture = "DistilBertForMaskedLM",
+                     .dense = "vocab_transform",
+                     .norm = "vocab_layer_norm",
+                     .output_bias = "vocab_projector.bias"}};
 }
 
 /// Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
@@ -225,11 +238,13 @@ Family qwen2() {
 
 std::string file_name(const Family& family, const std::string& name) {
   const ClassifierHead& head = family.classifier;
+  const MaskedHead& masked = family.masked;
   const auto is_of = [&](const char* module) {
     return module && name.starts_with(module) && name[std::string(module).size()] == '.';
   };
-  const bool own = is_of("lm_head") || is_of("cls") || is_of(head.output) ||
-                   (!head.dense_is_pooler && is_of(head.dense));
+  const bool own = is_of("lm_head") || is_of(head.output) ||
+                   (!head.dense_is_pooler && is_of(head.dense)) || is_of(masked.dense) ||
+                   is_of(masked.norm) || (masked.output_bias && name == masked.output_bias);
   return own ? name : family.names.prefix + name;
 }
 

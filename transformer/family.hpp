@@ -51,6 +51,16 @@ struct ClassifierHead {
   bool output_bias = true;
 };
 
+/// How an encoder predicts hidden tokens, as transformers' …ForMaskedLM of the family: logits =
+/// E norm(activation(dense(h))) + bias, E the word embeddings.
+struct MaskedHead {
+  const char* architecture = nullptr;  ///< what transformers calls the model; null: has none
+  const char* dense = nullptr;
+  const char* norm = nullptr;
+  const char* output_bias = nullptr;
+  const char* activation = nullptr;  ///< null: that of the layers
+};
+
 /// One line of the table of families. A new one is a line there, if its blocks are those of others.
 struct Family {
   const char* model_type;                     ///< of config.json
@@ -77,6 +87,7 @@ struct Family {
   ModuleNames names;
   ConfigFields fields;
   ClassifierHead classifier;
+  MaskedHead masked = {};
 };
 
 /// A weight's name in a file whose names have the prefix: those of heads have none.

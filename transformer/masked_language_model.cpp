@@ -5,6 +5,7 @@
 #include <metatt/tn/backend/philox.hpp>
 
 #include <optional>
+
 namespace metatt::transformer {
 
 namespace {
@@ -15,8 +16,8 @@ using autodiff::Tape;
 /// epoch_order use.
 class Random {
  public:
-  Random(std::uint64_t seed, std::uint64_t step)
-      : seed_(seed), stream_((std::uint64_t{3} << 61) + step) {}
+  Random(std::uint64_t seed, std::uint64_t stream)
+      : seed_(seed), stream_((std::uint64_t{3} << 61) + stream) {}
   std::array<std::uint32_t, 4> operator()(std::size_t index) const {
     return tn::philox4x32<10>(static_cast<std::uint64_t>(index), stream_, seed_);
   }
@@ -25,12 +26,37 @@ class Random {
   std::uint64_t seed_, stream_;
 };
 
-bool special(const WordPiece& tokenizer, std::int32_t id) {
-  return id == tokenizer.classification_id() || id == tokenizer.separator_id() ||
-         id == tokenizer.pad_id();
+/// BERT's name for it or RoBERTa's.
+TokenId find_mask(const Vocabulary& vocabulary) {
+  for (const char* entry : {"[MASK]", "<mask>"})
+    if (const auto id = vocabulary.find(entry)) return *id;
+  tn::fail(vocabulary.source_name(), ": expected an entry [MASK] or <mask>, found neither");
 }
 
 }  // namespace
+
+template <class T>
+MaskedLanguageModel<T>::MaskedLanguageModel(const Backbone<T>& backbone,
+                                            const InitialWeight<T>& initial)
+    : backbone_(backbone) {
+  const ModelConfig& config = backbone.config();
+  const MaskedHead& head = config.family().masked;
+  if (!head.architecture)
+    tn::fail("MaskedLanguageModel: expected a family that predicts hidden tokens, found \"",
+             config.model_type, "\"");
+  if (!config.tie_word_embeddings)
+    tn::fail("MaskedLanguageModel: field \"tie_word_embeddings\": expected true, found false");
+  const auto add = [&](const std::string& name, const Shape& shape) {
+    return backbone.weights().add(name, initial(name, shape));
+  };
+  const Index d = config.hidden_size;
+  const std::string dense = head.dense, norm = head.norm;
+  dense_weight_ = add(dense + ".weight", {d, d});
+  dense_bias_ = add(dense + ".bias", {d});
+  norm_gamma_ = add(norm + ".weight", {d});
+  norm_beta_ = add(norm + ".bias", {d});
+  output_bias_ = add(head.output_bias, {config.vocab_size});
+}
 
 template <class T>
 std::vector<typename Weights<T>::Id> MaskedLanguageModel<T>::head_ids() const {
@@ -42,25 +68,35 @@ Variable<T> MaskedLanguageModel<T>::loss(Tape<T>& tape, const Batch& batch,
                                          const autodiff::Indices& rows,
                                          const autodiff::Indices& labels,
                                          const DropoutRates& dropout, double smoothing) const {
+  const ModelConfig& config = backbone_.config();
+  const char* own = config.family().masked.activation;
   const auto use = [&](Id id) { return backbone_.weights().use(tape, id); };
   const Variable<T> hidden = backbone_.forward(tape, batch, nullptr, dropout);
   const Variable<T> picked = autodiff::gather_rows(tape, hidden, rows);
   const Variable<T> dense =
       autodiff::bias_gelu(tape, autodiff::linear<T>(tape, picked, use(dense_weight_), {}),
-                          use(dense_bias_), gelu_of(backbone_.config()));
+                          use(dense_bias_), gelu_of(own ? own : config.hidden_act));
   const Variable<T> transformed = autodiff::residual_layer_norm(
-      tape, dense, {}, {}, {use(norm_gamma_), use(norm_beta_), backbone_.config().layer_norm_eps},
-      0.0);
+      tape, dense, {}, {}, {use(norm_gamma_), use(norm_beta_), config.layer_norm_eps}, 0.0);
   return autodiff::linear_cross_entropy<T>(tape, transformed, use(backbone_.word_embeddings()),
                                            use(output_bias_), labels, smoothing);
 }
 
-MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText* const> texts,
-                        double share, std::uint64_t seed, std::uint64_t step) {
+TokenMasker::TokenMasker(const Tokenizer& tokenizer, double share, std::uint64_t seed)
+    : mask_id_(find_mask(tokenizer.vocabulary())),
+      vocabulary_(static_cast<std::uint32_t>(tokenizer.vocabulary().size())),
+      share_(share),
+      seed_(seed) {
   if (!(share > 0 && share < 1))
     tn::fail("mlm_probability: expected between 0 and 1, found ", share);
-  const Random random(seed, step);
-  const auto vocabulary = static_cast<std::uint32_t>(tokenizer.vocabulary().size());
+  for (const TokenId id : tokenizer.template_ids(true)) special_.insert(id);
+  for (const AddedToken& token : tokenizer.added_tokens())
+    if (token.special) special_.insert(token.id);
+}
+
+MaskedBatch TokenMasker::mask(std::span<const EncodedText* const> texts,
+                              std::uint64_t stream) const {
+  const Random random(seed_, stream);
   std::vector<EncodedText> masked;
   std::vector<std::int32_t> rows, labels;
   std::size_t row = 0, candidate = 0;
@@ -68,17 +104,17 @@ MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText*
   for (const EncodedText* text : texts) {
     masked.push_back(*text);
     for (auto& id : masked.back().ids) {
-      if (!special(tokenizer, id)) {
+      if (!special_.contains(id)) {
         const auto words = random(candidate++);
         if (!fallback) fallback = row;
-        if (words[0] < static_cast<std::uint32_t>(share * 4294967296.0)) {
+        if (words[0] < static_cast<std::uint32_t>(share_ * 4294967296.0)) {
           rows.push_back(static_cast<std::int32_t>(row));
           labels.push_back(id);
           const double fate = words[1] / 4294967296.0;
           if (fate < 0.8)
-            id = tokenizer.mask_id();
+            id = mask_id_;
           else if (fate < 0.9)
-            id = static_cast<std::int32_t>(words[2] % vocabulary);
+            id = static_cast<std::int32_t>(words[2] % vocabulary_);
         }
       }
       ++row;
@@ -88,7 +124,7 @@ MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText*
   for (const auto& text : masked) pointers.push_back(&text);
   MaskedBatch result{Batch::pack(pointers), {}, {}};
   if (rows.empty()) {
-    if (!fallback) tn::fail("mask_tokens: the batch has no token to predict");
+    if (!fallback) tn::fail("TokenMasker: the batch has no token to predict");
     rows.push_back(static_cast<std::int32_t>(*fallback));
     labels.push_back(result.batch.ids.to_vector()[*fallback]);
   }

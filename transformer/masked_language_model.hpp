@@ -3,22 +3,22 @@
 /// section 3.1).
 
 #include <metatt/transformer/backbone.hpp>
-#include <metatt/transformer/tokenizers/wordpiece.hpp>
+#include <metatt/transformer/tokenizers/tokenizer.hpp>
 
+#include <set>
 #include <span>
-#include <string>
 
 namespace metatt::transformer {
 
-/// An encoder with the head that predicts tokens: dense, GELU and layer norm, then the word
-/// embeddings again as the output matrix (tied) and a bias, as Hugging Face's BertForMaskedLM.
+/// An encoder under its family's MaskedHead, whose output matrix is the word embeddings again
+/// (tied).
 template <class T>
 class MaskedLanguageModel {
  public:
   using Id = typename Weights<T>::Id;
 
   /// Adds the head to the encoder's weights; the values come from initial(name, shape). Throws
-  /// Error for other families than BERT.
+  /// Error if the family has no such head, or the config an output matrix of its own.
   MaskedLanguageModel(const Backbone<T>& backbone, const InitialWeight<T>& initial);
 
   const Backbone<T>& backbone() const { return backbone_; }
@@ -35,34 +35,29 @@ class MaskedLanguageModel {
   Id dense_weight_, dense_bias_, norm_gamma_, norm_beta_, output_bias_;
 };
 
-template <class T>
-MaskedLanguageModel<T>::MaskedLanguageModel(const Backbone<T>& backbone,
-                                            const InitialWeight<T>& initial)
-    : backbone_(backbone) {
-  if (backbone.config().model_type != "bert")
-    tn::fail("MaskedLanguageModel: expected the family \"bert\", whose head it has, found \"",
-             backbone.config().model_type, "\"");
-  const Index d = backbone.config().hidden_size;
-  const std::string head = "cls.predictions.";
-  const auto add = [&](const std::string& name, const Shape& shape) {
-    return backbone.weights().add(head + name, initial(head + name, shape));
-  };
-  dense_weight_ = add("transform.dense.weight", {d, d});
-  dense_bias_ = add("transform.dense.bias", {d});
-  norm_gamma_ = add("transform.LayerNorm.weight", {d});
-  norm_beta_ = add("transform.LayerNorm.bias", {d});
-  output_bias_ = add("bias", {backbone.config().vocab_size});
-}
-
 /// A batch whose tokens are partly hidden: the rows to predict and what stood there.
 struct MaskedBatch {
   Batch batch;
   autodiff::Indices rows, labels;
 };
 
-/// Picks the given share of the tokens that are not special (at least one in the batch); 80 % of
-/// the picked become [MASK], 10 % a random token, 10 % stay. A function of (seed, step) alone.
-MaskedBatch mask_tokens(const WordPiece& tokenizer, std::span<const EncodedText* const> texts,
-                        double share, std::uint64_t seed, std::uint64_t step);
+/// Picks tokens of texts to predict: of those that are not special the given share (at least one in
+/// a batch). 80 % of the picked become the mask, 10 % a random token, 10 % stay.
+class TokenMasker {
+ public:
+  /// Throws Error unless 0 < share < 1 and the tokenizer has an entry [MASK] or <mask>.
+  TokenMasker(const Tokenizer& tokenizer, double share, std::uint64_t seed);
+
+  /// A function of the seed and of `stream` (below 2^61) alone: two streams have nothing in common.
+  /// Throws Error if there is no token to predict.
+  MaskedBatch mask(std::span<const EncodedText* const> texts, std::uint64_t stream) const;
+
+ private:
+  TokenId mask_id_;
+  std::uint32_t vocabulary_;
+  std::set<TokenId> special_;
+  double share_;
+  std::uint64_t seed_;
+};
 
 }  // namespace metatt::transformer

@@ -131,4 +131,62 @@ BOOST_AUTO_TEST_CASE(answers_are_chosen_and_counted) {
   check_refused(choose + decoder, "test.json:8: expected \"answer\" to be one of option1, option2");
 }
 
+BOOST_AUTO_TEST_CASE(encoders_of_all_families_are_pretrained_and_fine_tuned) {
+  const TemporaryFolder folder, byte_pairs;
+  std::string lines;
+  for (int i = 0; i < 30; ++i) lines += i % 2 ? "a bad ace\n" : "ab\tca bad\n";
+  const std::string corpus = folder.write("corpus.txt", lines).string();
+  // The tokenizer of RoBERTa's fixture under a mask.
+  auto file = read_json(fixtures / "sentences/roberta/0_Transformer/tokenizer.json");
+  auto mask = file["added_tokens"].back();
+  mask["content"] = "<mask>";
+  mask["id"] = 17;
+  file["added_tokens"].push_back(mask);
+  transformer::write_json(byte_pairs / "tokenizer.json", file);
+  const std::string word_pieces = (fixtures / "sentences/distilbert").string();
+  const auto pretrain = [&](const std::string& tokenizer, const std::string& output) {
+    return "pretrain --corpus " + corpus + " --tokenizer " + tokenizer + " --output_dir " + output +
+           " --max_steps 2 ";
+  };
+  const std::string small =
+      "--hidden_size 8 --num_hidden_layers 1 --num_attention_heads 2 --intermediate_size 8 ";
+  const std::string train = folder.write("CoLA/train.tsv", "x\t1\t\tbad\nx\t0\t*\tace\n").string();
+  folder.write("CoLA/dev.tsv", "x\t1\t\tab\nx\t0\t*\tca\n");
+  for (const auto& [family, tokenizer, positions] :
+       {std::tuple{"bert", word_pieces, 12}, std::tuple{"distilbert", word_pieces, 12},
+        std::tuple{"roberta", byte_pairs.path().string(), 14}}) {
+    const std::string output = (folder / family).string();
+    const Run trained = run(pretrain(tokenizer, output) + small + "--model_type " + family +
+                            " --max_seq_length 12 --validation_split_percentage 20");
+    BOOST_REQUIRE_MESSAGE(trained.exit_code == 0, trained.output);
+    BOOST_TEST(trained.has("corpus: 24 lines, 6 to validate"));
+    BOOST_TEST(trained.has(", validation loss "));
+    const json config = read_json(folder / family / "config.json");
+    BOOST_TEST(config["model_type"] == family);
+    BOOST_TEST(config["max_position_embeddings"] == positions);
+    const Run tuned =
+        run("finetune --model " + output + " --task cola --data " + folder.path().string() +
+            " --adapter lora --num_train_epochs 1" + " --output_dir " + output + "-cola");
+    BOOST_CHECK_MESSAGE(tuned.exit_code == 0, tuned.output);
+    // On with the shape and the tokenizer of a model that is there.
+    const Run again =
+        run(pretrain(output, output + "-again") + "--config_name " + output + "/config.json");
+    BOOST_CHECK_MESSAGE(again.exit_code == 0, again.output);
+    json same = read_json(folder / (family + std::string("-again")) / "config.json");
+    BOOST_TEST(same == config);
+  }
+  const std::string never = (folder / "never").string(),
+                    config = "--config_name " + (folder / "bert/config.json").string();
+  check_refused(pretrain(word_pieces, never) + config + " --hidden_size 8", "--config_name");
+  check_refused(pretrain(word_pieces, never) + config + " --max_seq_length 13", "12 positions");
+  check_refused(pretrain(word_pieces, never) + config + " --objective causal",
+                "config.json: expected a decoder for --objective causal, found \"bert\"");
+  check_refused(pretrain(word_pieces, never) + "--model_type gpt2",
+                "--model_type: expected an encoder for --objective masked, found \"gpt2\"");
+  check_refused(pretrain("bytes", never), "bytes have no mask");
+  check_refused(pretrain((fixtures / "sentences/roberta/0_Transformer").string(), never),
+                "expected an entry [MASK] or <mask>");
+  BOOST_TEST(!std::filesystem::exists(never));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -28,7 +28,7 @@ struct SmallModel {
     const Run pretrained =
         run("pretrain --hidden_size 16 --num_hidden_layers 2 --intermediate_size 32"
             " --num_attention_heads 2 --max_steps 2 --corpus " +
-            suite + "/corpus.txt --vocab " + suite + "/vocab.txt --output_dir " + encoder);
+            suite + "/corpus.txt --tokenizer " + suite + " --output_dir " + encoder);
     BOOST_REQUIRE_MESSAGE(pretrained.exit_code == 0, pretrained.output);
   }
   std::string training(const std::string& output) const {
@@ -329,18 +329,20 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_of_evaluation) {
 BOOST_AUTO_TEST_CASE(pretraining_refuses_what_it_cannot_learn_from_before_it_writes) {
   const SmallModel small;
   const auto blank = small.folder.write("blank.txt", " \n\t\n\n");
-  const auto no_mask = small.folder.write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n");
-  const auto gap = small.folder.write("gap.txt", "[PAD]\n[UNK]\n[CLS]\n\n[SEP]\n[MASK]\na\n");
+  const TemporaryFolder no_mask, gap;
+  no_mask.write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n");
+  gap.write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n\n[SEP]\n[MASK]\na\n");
   const std::string suite = small.suite, output = (small.folder / "never").string();
-  const auto command = [&](const std::string& corpus, const std::string& vocabulary) {
-    return "pretrain --output_dir " + output + " --corpus " + corpus + " --vocab " + vocabulary;
+  const auto command = [&](const std::string& corpus, const std::filesystem::path& tokenizer) {
+    return "pretrain --output_dir " + output + " --corpus " + corpus + " --tokenizer " +
+           tokenizer.string();
   };
   for (const auto& [arguments, fragment] : {
-           std::pair(command(blank.string(), suite + "/vocab.txt"), "blank.txt: expected lines"),
-           std::pair(command(suite + "/corpus.txt", no_mask.string()), "[MASK]"),
-           std::pair(command(small.encoder + "/model.safetensors", suite + "/vocab.txt"),
+           std::pair(command(blank.string(), suite), "blank.txt: expected lines"),
+           std::pair(command(suite + "/corpus.txt", no_mask.path()), "[MASK]"),
+           std::pair(command(small.encoder + "/model.safetensors", suite),
                      "expected text, found a zero"),
-           std::pair(command(suite + "/corpus.txt", gap.string()), "gap.txt"),
+           std::pair(command(suite + "/corpus.txt", gap.path()), "vocab.txt"),
        }) {
     const Run result = run(arguments);
     BOOST_TEST(result.exit_code == 2);
@@ -355,7 +357,7 @@ BOOST_AUTO_TEST_CASE(pretraining_that_diverges_leaves_a_model_that_can_be_read) 
   const Run result =
       run("pretrain --hidden_size 16 --num_hidden_layers 1 --intermediate_size 16"
           " --num_attention_heads 2 --max_steps 9 --learning_rate 1e30 --warmup_ratio 0 --corpus " +
-          small.suite + "/corpus.txt --vocab " + small.suite + "/vocab.txt --output_dir " + output);
+          small.suite + "/corpus.txt --tokenizer " + small.suite + " --output_dir " + output);
   BOOST_TEST(result.exit_code == 2);
   BOOST_CHECK_MESSAGE(result.has("the last good state is in"), result.output);
   BOOST_TEST(run("inspect " + output + "/model.safetensors").exit_code == 0);
@@ -418,18 +420,18 @@ BOOST_AUTO_TEST_CASE(a_decoder_is_pretrained_and_tells_texts) {
   BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
   BOOST_TEST(run("generate --model " + (folder / "llama").string() + " --prompt a").exit_code == 0);
 
-  check_refused(pretrain + model + "2", "--tokenizer: needed for --objective causal");
+  check_refused(pretrain + model + "2", "--tokenizer is required");
   check_refused(pretrain + model + "2 --tokenizer bytes --mlm_probability 0.2",
                 "--mlm_probability: has no meaning for --objective causal");
   check_refused(pretrain + model + "2 --tokenizer bytes --model_type bert", "--model_type");
-  check_refused("pretrain --corpus " + corpus + " --vocab v --eval_steps 3 --output_dir o",
-                "--eval_steps: has no meaning for --objective masked");
+  check_refused("pretrain --corpus " + corpus + " --tokenizer t --eval_steps 3 --output_dir o",
+                "--eval_steps: has no meaning without --validation_split_percentage");
   check_refused("pretrain --objective causal --tokenizer bytes --output_dir " + model +
                     "2 --corpus " + folder.write("short.txt", "abc").string(),
                 "at least 65 tokens");
   check_refused("generate --model " + model + " --prompt 0123456789abcdefg", "16 positions");
   check_refused(pretrain + model + "2 --tokenizer bytes --num_key_value_heads 1",
-                "\"num_key_value_heads\": expected 2");
+                "--num_key_value_heads: the family \"gpt2\"");
   check_refused(pretrain + model + "2 --tokenizer bytes --model_type llama --dropout 0.1",
                 "--dropout: the family \"llama\"");
   check_refused("pretrain --objective causal --tokenizer bytes --output_dir " + model +

@@ -57,7 +57,7 @@ struct Runs {
   std::string pretraining(const std::string& rest) const {
     return "pretrain --threads 1 --hidden_size 16 --num_hidden_layers 2 --intermediate_size 32"
            " --num_attention_heads 2 --dropout 0.1 --corpus " +
-           suite + "/corpus.txt --vocab " + suite + "/vocab.txt " + rest;
+           suite + "/corpus.txt --tokenizer " + suite + " " + rest;
   }
   /// With sweeps, dropout, accumulation and the best weights: all that a state has.
   std::string finetuning(const std::string& output) const {

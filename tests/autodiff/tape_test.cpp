@@ -170,6 +170,20 @@ BOOST_AUTO_TEST_CASE(a_frozen_weight_costs_no_gradient_product_and_saves_no_inpu
   BOOST_TEST((run(true, true) == std::pair(3 * product, input)));
 }
 
+BOOST_AUTO_TEST_CASE(a_part_without_anything_to_train_is_not_run_again) {
+  ParameterArena<double> arena = two_matrices();
+  Tape<double> tape(arena, 0, 0);
+  int runs = 0;
+  const auto input = constant(Tensor<double>::from({3}, {1, 2, 3}));
+  const Variable<double> output = tape.recompute({input}, [&](Tape<double>&, auto in) {
+    ++runs;
+    return in[0];
+  });
+  BOOST_TEST(!output.tracked());
+  BOOST_TEST(runs == 1);
+  BOOST_TEST(tape.saved_bytes() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(the_arena_names_what_does_not_fit) {
   const Tensor<double> pair = Tensor<double>::zeros({2});
   check_message(

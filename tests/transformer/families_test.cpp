@@ -5,6 +5,9 @@
 
 #include <metatt/autodiff/ops_loss.hpp>
 #include <metatt/transformer/causal_language_model.hpp>
+#include <metatt/transformer/masked_language_model.hpp>
+
+#include <set>
 
 using namespace metatt;
 using namespace metatt::testing;
@@ -38,6 +41,80 @@ struct FamilyModel {
   std::optional<CausalLanguageModel<T>> head;
 };
 
+/// A forward and a backward pass of a small model of a family.
+struct PassOfFamily {
+  PassOfFamily(const char* name, const std::string& method, bool recomputes) {
+    const Family& family = find_family(name, "test");
+    ModelConfig config = family_defaults(family);
+    config.vocab_size = 24;
+    config.hidden_size = 8;
+    config.intermediate_size = 12;
+    config.num_hidden_layers = 3;
+    config.num_attention_heads = 2;
+    config.max_position_embeddings = 16;
+    Weights<double> weights;
+    const Backbone<double> backbone(config, weights, random_weight<double>);
+    std::unique_ptr<Adapter<double>> adapter;
+    if (method == "full") {
+      train_all(weights, {backbone.ids()});
+      for (const auto id : backbone.ids()) trainable.insert(weights.name(id));
+    } else {
+      AdapterSettings settings;
+      settings.kind = method;
+      settings.rank = 2;
+      settings.targets = matrix_types(family);
+      adapter = make_adapter(settings, config, weights);
+      randomise_adapter(*adapter, weights);
+      weights.build_arena();
+      for (const auto id : adapter->tensors()) trainable.insert(weights.name(id));
+    }
+    Tape<double> tape(weights.arena(), 7, 3);
+    tape.set_recomputes_layers(recomputes);
+    const Variable<double> hidden =
+        backbone.forward(tape, pack(random_examples(4, 5)), adapter.get(), {0.2, 0.2, 0.2, 0.2});
+    const Variable<double> squares = autodiff::mean_squared_error(
+        tape, hidden, tn::random_normal<double>(hidden.value.shape(), 9));
+    saved = tape.saved_bytes();
+    loss = squares.value.item();
+    tape.backward(squares);
+    auto& arena = weights.arena();
+    for (Index i = 0; i < arena.count(); ++i) {
+      BOOST_TEST(arena.has_gradient(i), arena.name(i));
+      trained.insert(arena.name(i));
+      const auto part = arena.gradient(i).to_vector();
+      gradients.insert(gradients.end(), part.begin(), part.end());
+    }
+  }
+  double loss = 0;
+  std::int64_t saved = 0;
+  std::vector<double> gradients;
+  std::set<std::string> trained, trainable;
+};
+
+/// An encoder of a folder under transformers' random head; all trainable.
+template <class T>
+struct GoldenMasked {
+  explicit GoldenMasked(const Golden& golden)
+      : config(read_model_config(golden.folder / "config.json")),
+        reader(golden.folder, config),
+        backbone(config, weights, reader),
+        model(backbone, [&](const std::string& name, const Shape& shape) {
+          return golden.arrays.read<T>("weight." + name, shape);
+        }) {
+    train_all(weights, {backbone.ids(), model.head_ids()});
+  }
+
+  ModelConfig config;
+  BackboneReader<T> reader;
+  Weights<T> weights;
+  Backbone<T> backbone;
+  MaskedLanguageModel<T> model;
+};
+
+constexpr std::array base_families{"bert",  "roberta", "distilbert", "gpt2",
+                                   "llama", "mistral", "qwen2"};
+constexpr std::array methods{"full", "lora", "metatt4d"};
+
 BOOST_AUTO_TEST_SUITE(all_families)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(hidden_states_logits_and_gradients_are_those_of_transformers, T,
@@ -65,13 +142,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(hidden_states_logits_and_gradients_are_those_of_tr
       check_close(golden.array<T>("loss").to_vector(), {loss.value.item()}, allowed);
       model.weights.arena().clear_gradients();
       tape.backward(loss);
-      // Gradients under the names and in the layout of files, as weights are written.
-      Weights<T> gradients;
-      const Backbone<T> carrier(
-          model.config, gradients, [&](const std::string& weight, const Shape&) {
-            return model.weights.arena().gradient(model.weights.arena().find(weight));
-          });
-      for (const auto& [stored, gradient] : backbone_tensors(carrier)) BOOST_TEST_CONTEXT(stored) {
+      for (const auto& [stored, gradient] : stored_gradients(model.config, model.weights))
+        BOOST_TEST_CONTEXT(stored) {
           const std::string prefix = model.config.family().names.prefix;
           const bool bare = golden.arrays.contains("gradient." + stored);
           check_close(golden.array<T>("gradient." + (bare ? stored : stored.substr(prefix.size())))
@@ -202,6 +274,68 @@ BOOST_AUTO_TEST_CASE(an_adapter_of_all_matrices_is_what_its_merged_weights_are) 
             hidden.begin(), hidden.begin() + static_cast<std::ptrdiff_t>(one_by_one.size()));
         BOOST_TEST(relative_error(first, one_by_one) < 1e-12);
       }
+}
+
+BOOST_AUTO_TEST_CASE(gradients_reach_all_that_is_trained_and_nothing_else) {
+  for (const char* family : base_families)
+    for (const char* method : methods) BOOST_TEST_CONTEXT(family << " " << method) {
+        const PassOfFamily pass(family, method, false);
+        BOOST_TEST(pass.trained == pass.trainable, boost::test_tools::per_element());
+      }
+}
+
+BOOST_AUTO_TEST_CASE(layers_run_again_change_neither_loss_nor_gradients_and_save_memory) {
+  for (const char* family : base_families)
+    for (const char* method : methods) BOOST_TEST_CONTEXT(family << " " << method) {
+        const PassOfFamily kept(family, method, false), again(family, method, true);
+        BOOST_TEST(again.loss == kept.loss);
+        BOOST_TEST(relative_error(kept.gradients, again.gradients) < 1e-14);
+        BOOST_TEST(3 * again.saved < kept.saved);
+      }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(encoders_predict_hidden_tokens_as_transformers, T, Types) {
+  for (const char* name : {"bert_tanh", "roberta", "distilbert"}) BOOST_TEST_CONTEXT(name) {
+      const Golden golden(name, "masked.safetensors");
+      const GoldenMasked<T> masked(golden);
+      const auto indices = [&](const char* array) {
+        const auto values = golden.array<double>(array).to_vector();
+        return to_indices(std::vector<std::int32_t>(values.begin(), values.end()));
+      };
+      Tape<T> tape(masked.weights.arena(), 0, 0);
+      masked.weights.arena().clear_gradients();
+      const auto loss =
+          masked.model.loss(tape, pack(golden.examples), indices("rows"), indices("labels"), {});
+      tape.backward(loss);
+      const double allowed = tolerance<T>(masked.config);
+      check_close(golden.array<T>("loss").to_vector(), std::vector<T>{loss.value.item()}, allowed);
+      std::size_t checked = 0;
+      for (const auto& [stored, gradient] :
+           stored_gradients(masked.config, masked.weights, masked.model.head_ids()))
+        BOOST_TEST_CONTEXT(stored) {
+          check_close(golden.array<T>("gradient." + stored).to_vector(), gradient.to_vector(),
+                      10 * allowed);
+          ++checked;
+        }
+      const auto all = golden.arrays.names();
+      BOOST_TEST(checked == std::ranges::count_if(all, [](const std::string& array) {
+                   return array.starts_with("gradient.");
+                 }));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_masked_model_that_cannot_be_is_refused) {
+  const auto refuse = [](const char* family, bool tied, const char* fragment) {
+    ModelConfig config = small_config();
+    config.model_type = family;
+    config.tie_word_embeddings = tied;
+    Weights<float> weights;
+    const Backbone<float> backbone(config, weights, random_weight<float>);
+    check_error([&] { MaskedLanguageModel<float>(backbone, random_weight<float>); },
+                {"MaskedLanguageModel", fragment});
+  };
+  refuse("gpt2", true, "\"gpt2\"");
+  refuse("bert", false, "tie_word_embeddings");
 }
 
 BOOST_AUTO_TEST_CASE(newer_and_rarer_fields_are_read) {

@@ -1,6 +1,7 @@
 /// Sequence classifiers of every family against transformers and PyTorch, which wrote
 /// fixtures/families/…/classifier.safetensors (README.md there), and what must hold of each.
 
+#include "../fixture_testing.hpp"
 #include "family_testing.hpp"
 
 #include <metatt/autodiff/ops_activation.hpp>
@@ -60,19 +61,9 @@ struct GoldenClassifier {
 
   /// Under the names and in the layout of files.
   std::vector<NamedTensor<T>> gradients() const {
-    const auto gradient = [&](const std::string& name) {
-      return weights.arena().gradient(weights.arena().find(name));
-    };
-    Weights<T> carrier_weights;
-    const Backbone<T> carrier(config, carrier_weights, [&](const std::string& name, const Shape&) {
-      return gradient(name);
-    });
-    auto result = backbone_tensors(carrier);
-    for (const auto& ids : {classifier.pooler_ids(), classifier.head_ids()})
-      for (const auto id : ids)
-        result.push_back(
-            {file_name(config.family(), weights.name(id)), gradient(weights.name(id))});
-    return result;
+    auto ids = classifier.pooler_ids();
+    for (const auto id : classifier.head_ids()) ids.push_back(id);
+    return stored_gradients(config, weights, ids);
   }
 
   ModelConfig config;
@@ -153,10 +144,6 @@ struct TrainedClassifier {
   std::unique_ptr<ClassifierModel<T>> model;
   tn::OutputFolder output;
 };
-
-nlohmann::json read_json(const std::filesystem::path& path) {
-  return parse_json(tn::read_file(path), path.string());
-}
 
 BOOST_AUTO_TEST_SUITE(all_families)
 

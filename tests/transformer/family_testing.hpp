@@ -51,4 +51,21 @@ void check_close(const std::vector<T>& golden, const std::vector<T>& found, doub
   BOOST_TEST(relative_error(golden, found) * std::min<double>(1, largest) < allowed);
 }
 
+/// The gradients of a backbone and its head under the names and in the layout of files.
+template <class T>
+std::vector<NamedTensor<T>> stored_gradients(
+    const ModelConfig& config, const Weights<T>& weights,
+    const std::vector<typename Weights<T>::Id>& head_ids = {}) {
+  const auto gradient = [&](const std::string& name) {
+    return weights.arena().gradient(weights.arena().find(name));
+  };
+  Weights<T> carrier_weights;
+  const Backbone<T> carrier(config, carrier_weights,
+                            [&](const std::string& name, const Shape&) { return gradient(name); });
+  auto result = backbone_tensors(carrier);
+  for (const auto id : head_ids)
+    result.push_back({file_name(config.family(), weights.name(id)), gradient(weights.name(id))});
+  return result;
+}
+
 }  // namespace metatt::testing

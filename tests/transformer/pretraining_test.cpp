@@ -1,6 +1,9 @@
+#include "../fixture_testing.hpp"
 #include "model_testing.hpp"
 
 #include <metatt/transformer/masked_objective.hpp>
+#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
+#include <metatt/transformer/tokenizers/wordpiece.hpp>
 
 #include <limits>
 #include <numeric>
@@ -38,7 +41,7 @@ struct ManyTexts {
     for (const auto& t : texts) pointers.push_back(&t);
   }
   MaskedBatch masked(double share, std::uint64_t step = 0) const {
-    return mask_tokens(tokenizer, pointers, share, 42, step);
+    return TokenMasker(tokenizer, share, 42).mask(pointers, step);
   }
   std::vector<std::int32_t> ids() const { return Batch::pack(pointers).ids.to_vector(); }
 
@@ -61,7 +64,7 @@ struct SmallPretraining {
   }
   std::vector<double> losses() {
     std::vector<double> result;
-    const MaskedObjective objective(model, tokenizer, lines, settings, 0.4, 16);
+    const MaskedObjective objective(model, tokenizer, lines, {}, settings, 0.4, 16);
     TrainObserver observer;
     observer.step = [&](const StepReport& step) { result.push_back(step.loss); };
     Trainer<float>(objective, settings, observer).run();
@@ -136,18 +139,70 @@ BOOST_AUTO_TEST_CASE(every_batch_has_a_token_to_predict) {
   const EncodedText one = text(tokenizer, 1, 1);
   const std::vector<const EncodedText*> texts{&one};
   for (std::uint64_t step = 0; step < 20; ++step)
-    BOOST_TEST(mask_tokens(tokenizer, texts, 0.01, 1, step).rows.to_vector() ==
+    BOOST_TEST(TokenMasker(tokenizer, 0.01, 1).mask(texts, step).rows.to_vector() ==
                    std::vector<std::int32_t>{1},
                boost::test_tools::per_element());
   const EncodedText none = text(tokenizer, 0, 1);
   const std::vector<const EncodedText*> empty{&none};
-  check_error([&] { mask_tokens(tokenizer, empty, 0.15, 1, 0); }, {"no token to predict"});
+  check_error([&] { TokenMasker(tokenizer, 0.15, 1).mask(empty, 0); }, {"no token to predict"});
 }
 
 BOOST_AUTO_TEST_CASE(a_share_outside_0_to_1_is_refused) {
   const ManyTexts many;
   for (const double share : {0.0, 1.0, -0.1, std::numeric_limits<double>::quiet_NaN()})
     check_error([&] { many.masked(share); }, {"mlm_probability", "between 0 and 1"});
+}
+
+BOOST_AUTO_TEST_CASE(any_tokenizer_with_a_mask_will_do) {
+  const TemporaryFolder folder;
+  write_byte_tokenizer(folder.path());
+  check_error([&] { TokenMasker(*read_tokenizer(folder.path()), 0.15, 1); },
+              {"tokenizer.json", "[MASK] or <mask>"});
+  auto file = read_json(folder / "tokenizer.json");
+  auto token = file["added_tokens"][0];
+  token["content"] = "<mask>";
+  token["id"] = 257;
+  file["added_tokens"].push_back(token);
+  write_json(folder / "tokenizer.json", file);
+  const auto tokenizer = read_tokenizer(folder.path());
+  const EncodedText one = tokenizer->encode_pair("aaaaaaaa<|endoftext|>", std::nullopt, 100);
+  BOOST_TEST(one.ids.size() == 9u);
+  const std::vector<const EncodedText*> texts{&one};
+  int hidden = 0;
+  for (std::uint64_t step = 0; step < 50; ++step) {
+    const MaskedBatch masked = TokenMasker(*tokenizer, 0.9, 1).mask(texts, step);
+    for (const auto row : masked.rows.to_vector()) BOOST_TEST(row < 8);  // not the special one
+    for (const auto id : masked.batch.ids.to_vector()) hidden += id == 257;
+  }
+  BOOST_TEST(hidden > 200);  // of 8 × 50 tokens 0.9 × 0.8
+}
+
+BOOST_AUTO_TEST_CASE(a_model_without_an_opinion_has_the_vocabulary_as_perplexity) {
+  SmallPretraining small;
+  const auto& embeddings = small.backbone.word_embeddings();
+  small.weights.set_value(embeddings, Tensor<float>::zeros(small.weights.shape(embeddings)));
+  small.settings.eval_batch_size = 2;
+  const std::vector<std::string> validation{"a b c d e", "f\tg h", "i j k l m n o p"};
+  const MaskedObjective objective(small.model, small.tokenizer, small.lines, validation,
+                                  small.settings, 0.4, 16);
+  BOOST_TEST(objective.metrics() == (std::vector<std::string>{"loss", "perplexity"}),
+             boost::test_tools::per_element());
+  const auto evaluation = objective.evaluate();
+  BOOST_TEST(std::abs(evaluation->loss - std::log(24.0)) < 1e-6);
+  BOOST_TEST(std::abs(evaluation->metrics[0].second - 24) < 1e-4);
+}
+
+BOOST_AUTO_TEST_CASE(every_evaluation_hides_the_same_tokens) {
+  SmallPretraining small;
+  const std::vector<std::string> validation{"a b c d e", "f\tg h", "i j k l m n o p"};
+  const MaskedObjective objective(small.model, small.tokenizer, small.lines, validation,
+                                  small.settings, 0.4, 16);
+  BOOST_TEST(objective.evaluate()->loss == objective.evaluate()->loss);
+  const SmallPretraining other;
+  const MaskedObjective none(other.model, other.tokenizer, other.lines, {}, other.settings, 0.4,
+                             16);
+  BOOST_TEST(!none.evaluate());
+  BOOST_TEST(none.metrics().empty());
 }
 
 BOOST_AUTO_TEST_CASE(pretraining_lowers_the_loss_and_repeats_bit_for_bit) {
