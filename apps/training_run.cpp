@@ -82,14 +82,34 @@ class Reporter {
   std::int64_t tokens_ = 0;
 };
 
+/// What the last bits depend on.
+json computed_by() {
+  const auto about = tn::backend::describe();
+  return {{"version", METATT_VERSION},
+          {"blas", about.blas},
+          {"core", about.core},
+          {"kernels", about.vector_set},
+          {"threads", about.threads}};
+}
+
+/// Says where a run goes on by other means than its last part.
+void warn_of_other_bits(const std::filesystem::path& log) {
+  if (!std::filesystem::exists(log)) return;
+  json before;
+  for (const std::string& line : tn::split_lines(tn::read_file(log)))
+    if (line.find("\"event\":\"start\"") != std::string::npos)
+      before = parse_json(line, log.string());
+  const json now = computed_by();
+  for (const auto& [field, value] : now.items())
+    if (const auto old = before.find(field); old != before.end() && *old != value)
+      std::cerr << "warning: --resume: the run had " << field << " = " << *old << ", this one has "
+                << value << ": its last bits may be others" << std::endl;
+}
+
 /// The first line of a log, or of its part that goes on.
 json start_line(json settings, tn::Index step) {
-  const auto about = tn::backend::describe();
   settings["event"] = "start";
-  settings["version"] = METATT_VERSION;
-  settings["blas"] = about.blas;
-  settings["core"] = about.core;
-  settings["threads"] = about.threads;
+  settings.update(computed_by());
   if (step > 0) settings["resumed_at"] = step;
   return settings;
 }
@@ -196,6 +216,7 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     trainer.resume(folder / checkpoint_name(*checkpoint));
     std::cout << "resumed behind step " << *checkpoint << " of " << trainer.state().total_steps
               << std::endl;
+    warn_of_other_bits(folder / "log.jsonl");
   }
   remove_stale(folder, checkpoint.has_value());
   reporter.open(folder, trainer.state(), start_line(settings, trainer.state().steps));

@@ -180,7 +180,12 @@ BOOST_AUTO_TEST_CASE(other_settings_are_not_resumed) {
   const Run again = run(runs.finetuning("out") + " --resume");
   BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
   BOOST_TEST(again.has("resumed behind step 384 of 384"));
+  BOOST_TEST(!again.has("warning"));
   BOOST_TEST((runs.file("out/metatt_adapter.safetensors") == before));
+  std::string two_threads = runs.finetuning("out") + " --resume";
+  two_threads.replace(two_threads.find("--threads 1"), 11, "--threads 2");
+  const Run faster = run(two_threads);
+  BOOST_TEST(faster.has("warning: --resume: the run had threads = 1, this one has 2: "));
   const Run anew = run(runs.finetuning("anew") + " --resume");
   BOOST_TEST(anew.has("no checkpoint to resume from"));
   BOOST_TEST((runs.file("anew/metatt_adapter.safetensors") == before));
