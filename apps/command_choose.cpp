@@ -93,9 +93,11 @@ void add_choose(CLI::App& program) {
       ->transform(whole_number(0));
   command->add_option("--per_device_eval_batch_size", o->batch_size, "Questions a batch")
       ->transform(whole_number(1));
-  command->add_option("--output_file", o->output, "Accuracies as JSON");
-  command->add_option("--predictions_file", o->predictions,
-                      "What was chosen and all log-probabilities, a JSON object a question");
+  command->add_option("--output_file", o->output, "Accuracies as JSON")->check(in_a_folder());
+  command
+      ->add_option("--predictions_file", o->predictions,
+                   "What was chosen and all log-probabilities, a JSON object a question")
+      ->check(in_a_folder());
   command->callback([o] { run_choose(*o); });
 }
 

@@ -158,10 +158,12 @@ void add_embed(CLI::App& program) {
                    "embedding have the same number")
       ->check(not_empty("a file"))
       ->excludes(text);
-  command->add_option("--output_file", o->output,
-                      "NAME.jsonl: an object with text and embedding a line; NAME.safetensors: "
-                      "the tensor \"embeddings\", texts × numbers; default: the lines to standard "
-                      "output");
+  command
+      ->add_option("--output_file", o->output,
+                   "NAME.jsonl: an object with text and embedding a line; NAME.safetensors: "
+                   "the tensor \"embeddings\", texts × numbers; default: the lines to standard "
+                   "output")
+      ->check(in_a_folder());
   command->add_option("--per_device_eval_batch_size", o->batch_size, "Texts a batch")
       ->transform(whole_number(1));
   command->callback([o] { run_embed(*o); });

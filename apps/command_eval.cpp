@@ -41,8 +41,8 @@ void eval_classifier(const EvalOptions& o) {
   if (o.data.empty()) tn::fail("eval: expected --data, or --validation_file, found neither");
   const TrainedClassifier trained = read_classifier(o.classifier);
   print_backend();
-  const auto rows = read_glue(o.data, trained.task,
-                              o.split.empty() ? trained.task.development_splits.front() : o.split);
+  const auto rows = read_labelled(
+      o.data, trained.task, o.split.empty() ? trained.task.development_splits.front() : o.split);
   const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
   report(o, evaluate<float>(*trained.model, trained.task, examples, o.classifier.batch_size),
          examples.size(), "examples");
@@ -57,6 +57,9 @@ void eval_decoder(const EvalOptions& o) {
   print_backend();
   const TextData data =
       read_texts(o.validation_file, decoder->tokenizer(), decoder->config(), length);
+  if (data.cut > 0)
+    std::cout << data.cut << " texts were longer than " << length << " tokens and lost their end"
+              << std::endl;
   report(o, evaluate<float>(*decoder, data.texts, o.classifier.batch_size), data.texts.size(),
          "texts");
 }
@@ -79,7 +82,7 @@ void add_eval(CLI::App& program) {
       ->check(not_empty("a file"))
       ->excludes(data)
       ->excludes("--task");
-  command->add_option("--output_file", o->output, "Metrics as JSON");
+  command->add_option("--output_file", o->output, "Metrics as JSON")->check(in_a_folder());
   command->callback([o] { o->validation_file.empty() ? eval_classifier(*o) : eval_decoder(*o); });
 }
 

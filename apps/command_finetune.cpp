@@ -5,6 +5,7 @@
 #include <metatt/apps/finetune_options.hpp>
 #include <metatt/apps/fingerprint.hpp>
 #include <metatt/apps/results_folder.hpp>
+#include <metatt/apps/trained_classifier.hpp>
 #include <metatt/apps/training_log.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/adapter_files.hpp>
@@ -60,7 +61,7 @@ AdapterRecord record_of(const FinetuneOptions& o, const AdaptedModel<float>& mod
 /// The examples of one split, as far as they are wanted.
 std::vector<Example> read_examples(const FinetuneOptions& o, const ClassifierModel<float>& model,
                                    const GlueTask& task, const std::string& split, Index limit) {
-  auto rows = read_glue(o.data, task, split);
+  auto rows = read_labelled(o.data, task, split);
   if (limit > 0 && static_cast<Index>(rows.size()) > limit)
     rows.resize(static_cast<std::size_t>(limit));
   return encode_rows(model.tokenizer(), rows, model.sequence_length(o.max_seq_length));

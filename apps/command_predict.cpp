@@ -57,8 +57,10 @@ void add_predict(CLI::App& program) {
       ->required();
   command->add_option("--split", o->split, "File without .tsv; its labels are not looked at")
       ->check(not_empty("a split"));
-  command->add_option("--output_file", o->output,
-                      "Table of index and prediction (default: standard output)");
+  command
+      ->add_option("--output_file", o->output,
+                   "Table of index and prediction (default: standard output)")
+      ->check(in_a_folder());
   command->callback([o] { run_predict(*o); });
 }
 

@@ -38,9 +38,11 @@ struct PretrainOptions {
   TrainingOptions training;
 
   bool causal() const { return objective == "causal"; }
-  /// Of the corpus. Few lines are few sentences to hide tokens in.
-  double validation_share() const {
-    return validation_percentage.value_or(causal() ? 10 : 0) / 100;
+  double validated() const { return validation_percentage.value_or(causal() ? 10 : 0); }
+  /// How many lines or tokens of so many are trained on.
+  std::size_t training_part(std::size_t count) const {
+    return static_cast<std::size_t>(
+        std::floor(static_cast<double>(count) * (100 - validated()) / 100));
   }
 };
 
@@ -65,8 +67,15 @@ nlohmann::json run_settings(const PretrainOptions& o, const ModelConfig& config,
   settings["tokenizer"] = o.tokenizer;
   settings["mlm_probability"] = o.mask_share;
   settings["max_seq_length"] = length;
-  settings["validation_split_percentage"] = 100 * o.validation_share();
+  settings["validation_split_percentage"] = o.validated();
+  settings["model_type"] = config.model_type;
+  settings["hidden_size"] = config.hidden_size;
+  settings["num_hidden_layers"] = config.num_hidden_layers;
   settings["config"] = model_config_json(config);
+  // What there is no flag for.
+  for (const char* name : {"num_train_epochs", "head_learning_rate", "metric_for_best_model",
+                           "early_stopping_patience", "load_best_model_at_end", "dropout"})
+    settings.erase(name);
   return settings;
 }
 
@@ -92,10 +101,24 @@ void check_objective(const PretrainOptions& o, const Family& family, const char*
              o.objective, ", found \"", family.model_type, "\"");
 }
 
+/// Those of the tokenizer, as far as its entries tell.
+void set_special_tokens(const PretrainOptions& o, const Tokenizer& tokenizer, ModelConfig& config) {
+  config.bos_token_id = first_entry(tokenizer, {"<s>", "<|begin_of_text|>", "<|endoftext|>"});
+  config.eos_token_id.clear();
+  if (const auto end = first_entry(tokenizer, {"</s>", "<|end_of_text|>", "<|endoftext|>"}))
+    config.eos_token_id = {*end};
+  if (o.causal()) return config.pad_token_id.reset();
+  config.pad_token_id = first_entry(tokenizer, {"[PAD]", "<pad>"});
+  if (!config.pad_token_id)
+    tn::fail(o.tokenizer, ": expected an entry [PAD] or <pad>, found neither");
+}
+
 ModelConfig config_from_file(const PretrainOptions& o, const Tokenizer& tokenizer) {
-  const ModelConfig config = read_model_config(o.config_file);
+  ModelConfig config = read_model_config(o.config_file);
   check_objective(o, config.family(), o.config_file.c_str());
-  check_vocabulary(tokenizer, config);
+  check_vocabulary(tokenizer, config, o.config_file);
+  set_special_tokens(o, tokenizer, config);
+  check_model_config(config, o.config_file);
   const Index longest = config.longest_sequence();
   if (o.max_seq_length.value_or(1) > longest)
     tn::fail("--max_seq_length: ", o.config_file, " has ", longest, " positions, found ",
@@ -125,14 +148,7 @@ ModelConfig config_from_flags(const PretrainOptions& o, const Tokenizer& tokeniz
   config.hidden_dropout_prob = o.shape.hidden_dropout_prob;
   config.attention_probs_dropout_prob = o.shape.attention_probs_dropout_prob;
   config.tie_word_embeddings = true;  // a matrix of its own is much of a small model
-  config.bos_token_id = first_entry(tokenizer, {"<s>", "<|begin_of_text|>", "<|endoftext|>"});
-  if (const auto end = first_entry(tokenizer, {"</s>", "<|end_of_text|>", "<|endoftext|>"}))
-    config.eos_token_id = {*end};
-  if (!family.causal) {
-    config.pad_token_id = first_entry(tokenizer, {"[PAD]", "<pad>"});
-    if (!config.pad_token_id)
-      tn::fail(o.tokenizer, ": expected an entry [PAD] or <pad>, found neither");
-  }
+  set_special_tokens(o, tokenizer, config);
   config.max_position_embeddings = o.max_seq_length.value_or(64) + config.first_position();
   check_model_config(config, "pretrain");
   return config;
@@ -151,6 +167,7 @@ struct NewModel {
   void write_tokenizer(const tn::OutputFolder& folder) const {
     tokenizer_folder == "bytes" ? write_byte_tokenizer(folder.path)
                                 : copy_tokenizer(tokenizer_folder, folder.path);
+    write_tokenizer_class(folder.path);
   }
 
   std::unique_ptr<Tokenizer> tokenizer;
@@ -161,10 +178,10 @@ struct NewModel {
 
 void run_masked(const PretrainOptions& o) {
   const NewModel made(o);
-  const auto lines = read_corpus(o.corpus);
-  const auto training = static_cast<std::size_t>(
-      std::floor(static_cast<double>(lines.size()) * (1 - o.validation_share())));
-  if (o.validation_share() > 0 && (training == 0 || training == lines.size()))
+  const TokenMasker masker(*made.tokenizer, o.mask_share);
+  const auto lines = read_corpus(o.corpus, *made.tokenizer, made.length);
+  const auto training = o.training_part(lines.size());
+  if (o.validated() > 0 && (training == 0 || training == lines.size()))
     tn::fail(o.corpus, ": expected lines to train on and lines to validate on, found ", training,
              " and ", lines.size() - training);
   const std::span train_lines = std::span(lines).first(training),
@@ -174,14 +191,13 @@ void run_masked(const PretrainOptions& o) {
   const Backbone<float> backbone(made.config, weights, initial);
   MaskedLanguageModel<float> model(backbone, initial);
   const TrainSettings train = shared_settings(o.training);
-  const MaskedObjective objective(model, *made.tokenizer, train_lines, validation, train,
-                                  o.mask_share, made.length);
+  const MaskedObjective objective(model, masker, train_lines, validation, train);
   print_backend();
   print_model("encoder", made.config, weights);
   std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size() << " to validate"
             << std::endl;
   Fingerprint data;  // of ids, which tell of the tokenizer too
-  for (const auto& ids : made.tokenizer->encode_all(lines)) data.add(std::span(ids));
+  for (const CorpusLine& line : lines) data.add(std::span(line.text.ids));
   const TrainResult result = run_training(objective, train, o.training,
                                           run_settings(o, made.config, made.length, train, data),
                                           [&](const tn::OutputFolder& folder) {
@@ -202,13 +218,12 @@ struct Stream {
 Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer, Index length) {
   const std::string text = read_utf8(o.corpus);
   Stream stream{tokenizer.encode(text)};
-  const double share = o.validation_share();
-  stream.training =
-      static_cast<std::size_t>(std::floor(static_cast<double>(stream.tokens.size()) * (1 - share)));
+  stream.training = o.training_part(stream.tokens.size());
+  const bool validated = o.validated() > 0;
   const auto needed = static_cast<std::size_t>(length) + 1;
-  if (stream.training < needed || (share > 0 && stream.tokens.size() - stream.training < needed))
+  if (stream.training < needed || (validated && stream.tokens.size() - stream.training < needed))
     tn::fail(o.corpus, ": expected at least ", needed, " tokens (max_seq_length and one more) to ",
-             "train on", share > 0 ? ", and as many to validate on" : "", ", found ",
+             "train on", validated ? ", and as many to validate on" : "", ", found ",
              stream.training, " and ", stream.tokens.size() - stream.training);
   return stream;
 }
@@ -246,7 +261,7 @@ void check_flags(const CLI::App& command, const PretrainOptions& o) {
     refuse("--mlm_probability", "for --objective causal");
   else if (o.tokenizer == "bytes")
     tn::fail("--tokenizer: bytes have no mask, which --objective masked needs");
-  if (o.validation_share() > 0) return;
+  if (o.validated() > 0) return;
   for (const char* flag : {"--eval_steps", "--per_device_eval_batch_size"})
     refuse(flag, "without --validation_split_percentage");
 }
@@ -306,13 +321,13 @@ void add_pretrain(CLI::App& program) {
   command->add_option("--objective", o->objective, "masked (an encoder) or causal (a decoder)")
       ->check(one_of({"masked", "causal"}));
   command
-      ->add_option("--corpus", o->corpus,
+      ->add_option("--corpus,--train_file", o->corpus,
                    "Text; masked: one sentence (or two with a tab between) a line; causal: one "
                    "stream")
       ->check(not_empty("a file"))
       ->required();
   command
-      ->add_option("--tokenizer", o->tokenizer,
+      ->add_option("--tokenizer,--tokenizer_name", o->tokenizer,
                    "A folder with a tokenizer, or for causal \"bytes\": one token a byte")
       ->check(not_empty("a folder"))
       ->required();
@@ -327,7 +342,7 @@ void add_pretrain(CLI::App& program) {
   command->add_option("--mlm_probability", o->mask_share, "masked: share of tokens to predict")
       ->check(number_between(0.01, 0.99));
   command
-      ->add_option("--max_seq_length", o->max_seq_length,
+      ->add_option("--max_seq_length,--block_size", o->max_seq_length,
                    "Tokens of a line or a block (default: 64, which the model then has positions "
                    "for, or all positions of --config_name)")
       ->transform(whole_number(5, 1 << 16));

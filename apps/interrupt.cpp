@@ -1,16 +1,26 @@
 #include <metatt/apps/interrupt.hpp>
 
+#include <ctime>
+
 namespace metatt::apps {
 
 namespace {
 
 volatile std::sig_atomic_t received = 0;
+timespec received_at{};
 
+/// A second signal, of either kind, ends the program; but some send the same one to the process and
+/// to its group (coreutils' timeout), microseconds apart.
 extern "C" void remember_signal(int signal) {
-  received = signal;
-  // The next one, of either kind, ends the program.
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (received == 0) {
+    received_at = now;
+    received = signal;
+  } else if (now.tv_sec > received_at.tv_sec + 1) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
 }
 
 /// Leaves a signal alone that whoever started the program had it ignore.

@@ -19,8 +19,8 @@ class Interrupted : public std::runtime_error {
   int signal_;
 };
 
-/// While one exists, the first SIGINT or SIGTERM is remembered; a second one ends the program at
-/// once. At most one at a time.
+/// While one exists, the first SIGINT or SIGTERM is remembered; one that comes two seconds later or
+/// more ends the program at once. At most one at a time.
 class InterruptWatch {
  public:
   InterruptWatch();

@@ -3,6 +3,8 @@
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
+#include <iostream>
+
 namespace metatt::apps {
 
 using namespace transformer;
@@ -25,6 +27,16 @@ void add_classifier_options(CLI::App& command, ClassifierOptions& o) {
       ->transform(whole_number(0));
 }
 
+std::vector<GlueRow> read_labelled(const std::string& folder, const GlueTask& task,
+                                   const std::string& split) {
+  std::size_t left_out = 0;
+  auto rows = read_glue(folder, task, split, &left_out);
+  if (left_out > 0)
+    std::cout << task.name << ", " << split << ": " << left_out
+              << " rows lack columns and are left out" << std::endl;
+  return rows;
+}
+
 TrainedClassifier read_classifier(const ClassifierOptions& o) {
   if (o.adapter.empty() && (o.model.empty() || o.task.empty()))
     tn::fail("expected --adapter DIR, or --model DIR with --task NAME");
@@ -40,6 +52,9 @@ TrainedClassifier read_classifier(const ClassifierOptions& o) {
   if (record.task == causal_task)
     tn::fail(o.adapter, ": expected the adapter of a classifier, found that of a language model");
   const GlueTask& task = find_glue_task(o.task.empty() ? record.task : o.task);
+  if (task.name != record.task)
+    std::cerr << "warning: --task " << task.name << ": " << o.adapter << " was trained for "
+              << record.task << ", whose classes may mean something else" << std::endl;
   auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
   const Index cut =
       model->sequence_length(o.max_seq_length > 0 ? o.max_seq_length : record.max_seq_length);

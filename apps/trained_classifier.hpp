@@ -24,6 +24,11 @@ struct TrainedClassifier {
   tn::Index max_seq_length;
 };
 
+/// read_glue(), which says how many rows were left out.
+std::vector<transformer::GlueRow> read_labelled(const std::string& folder,
+                                                const transformer::GlueTask& task,
+                                                const std::string& split);
+
 /// An adapter on its base model, or a merged or fully fine-tuned model. Throws Error if neither an
 /// adapter nor a model with a task was given.
 TrainedClassifier read_classifier(const ClassifierOptions& options);

@@ -17,6 +17,30 @@ using nlohmann::json;
 
 namespace {
 
+/// What the last bits depend on.
+json computed_by() {
+  const auto about = tn::backend::describe();
+  return {{"version", METATT_VERSION},
+          {"blas", about.blas},
+          {"core", about.core},
+          {"kernels", about.vector_set},
+          {"threads", about.threads}};
+}
+
+/// Says where a run goes on by other means than the part that wrote the checkpoint, behind which
+/// the log has been cut.
+void warn_of_other_bits(const std::filesystem::path& log) {
+  json before;
+  for (const std::string& line : tn::split_lines(tn::read_file(log)))
+    if (line.find("\"event\":\"start\"") != std::string::npos)
+      before = parse_json(line, log.string());
+  const json now = computed_by();
+  for (const auto& [field, value] : now.items())
+    if (const auto old = before.find(field); old != before.end() && *old != value)
+      std::cerr << "warning: --resume: the run had " << field << " = " << *old << ", this one has "
+                << value << ": its last bits may be others" << std::endl;
+}
+
 /// What the trainer tells goes to the terminal and into the log.
 class Reporter {
  public:
@@ -26,6 +50,7 @@ class Reporter {
   /// Before the first step; from then on there is a log.
   void open(const tn::OutputFolder& folder, const TrainState& state, const json& start) {
     log_.emplace(folder, state.steps);
+    if (state.steps > 0) warn_of_other_bits(folder / "log.jsonl");
     progress_.emplace(state.total_steps);
     tokens_ = state.tokens;
     step_ = state.steps;
@@ -82,30 +107,6 @@ class Reporter {
   std::int64_t tokens_ = 0;
 };
 
-/// What the last bits depend on.
-json computed_by() {
-  const auto about = tn::backend::describe();
-  return {{"version", METATT_VERSION},
-          {"blas", about.blas},
-          {"core", about.core},
-          {"kernels", about.vector_set},
-          {"threads", about.threads}};
-}
-
-/// Says where a run goes on by other means than its last part.
-void warn_of_other_bits(const std::filesystem::path& log) {
-  if (!std::filesystem::exists(log)) return;
-  json before;
-  for (const std::string& line : tn::split_lines(tn::read_file(log)))
-    if (line.find("\"event\":\"start\"") != std::string::npos)
-      before = parse_json(line, log.string());
-  const json now = computed_by();
-  for (const auto& [field, value] : now.items())
-    if (const auto old = before.find(field); old != before.end() && *old != value)
-      std::cerr << "warning: --resume: the run had " << field << " = " << *old << ", this one has "
-                << value << ": its last bits may be others" << std::endl;
-}
-
 /// The first line of a log, or of its part that goes on.
 json start_line(json settings, tn::Index step) {
   settings["event"] = "start";
@@ -122,7 +123,8 @@ void write_run_results(const tn::OutputFolder& folder, const TrainResult& result
               {"train_steps", state.steps},
               {"train_tokens_per_second", static_cast<double>(state.tokens) / state.seconds},
               {"peak_memory_mb", peak_memory_megabytes()}});
-  write_json(folder / "trainer_state.json", trainer_state_json(state, folder.path));
+  write_json(folder / "trainer_state.json",
+             trainer_state_json(state, folder.path, /*writing=*/false));
   if (!result.evaluation.metrics.empty())
     write_json(folder / "eval_results.json", evaluation_json(result.evaluation));
 }
@@ -216,7 +218,6 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     trainer.resume(folder / checkpoint_name(*checkpoint));
     std::cout << "resumed behind step " << *checkpoint << " of " << trainer.state().total_steps
               << std::endl;
-    warn_of_other_bits(folder / "log.jsonl");
   }
   remove_stale(folder, checkpoint.has_value());
   reporter.open(folder, trainer.state(), start_line(settings, trainer.state().steps));
@@ -243,6 +244,7 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     write_results(folder);
     tn::fail(error.what(), "; the last good state is in ", folder.path.string());
   } catch (const tn::Error& error) {
+    reporter.clear();
     reporter.log().write({{"event", "error"}, {"message", error.what()}});
     throw;
   }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <sstream>
@@ -119,6 +120,18 @@ CLI::Validator true_or_false() {
 CLI::Validator not_empty(const std::string& expected) {
   const auto check = [expected](std::string& text) {
     return text.empty() ? mismatch(expected, text) : "";
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator in_a_folder() {
+  const auto check = [](std::string& text) -> std::string {
+    const std::filesystem::path file = text;
+    std::error_code ignored;
+    if (file.has_filename() && !std::filesystem::is_directory(file, ignored) &&
+        (!file.has_parent_path() || std::filesystem::is_directory(file.parent_path(), ignored)))
+      return "";
+    return mismatch("a file in a folder that is there", text);
   };
   return CLI::Validator(check, "");
 }

@@ -37,4 +37,7 @@ CLI::Validator true_or_false();
 /// Anything but the empty string; `expected` is what the message asks for ("a folder").
 CLI::Validator not_empty(const std::string& expected);
 
+/// A file that can be written as far as its folder goes, before hours of work end in it.
+CLI::Validator in_a_folder();
+
 }  // namespace metatt::apps

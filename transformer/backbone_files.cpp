@@ -178,16 +178,17 @@ std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>& backbone,
   return tensors;
 }
 
-void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config) {
+void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config,
+                      const std::string& config_source) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   if (vocabulary.size() > config.vocab_size)
-    tn::fail(vocabulary.source_name(), ": ", vocabulary.size(),
-             " entries, but config.json says vocab_size ", config.vocab_size);
+    tn::fail(vocabulary.source_name(), ": ", vocabulary.size(), " entries, but ", config_source,
+             " says vocab_size ", config.vocab_size);
   // A vocab.txt that has been cut off is still one. Up to 127 more rows only make the table's
   // height a round number.
   if (vocabulary.source_name().ends_with(".txt") && vocabulary.size() + 128 <= config.vocab_size)
     tn::fail(vocabulary.source_name(), ": expected the ", config.vocab_size,
-             " entries of config.json's vocab_size, found ", vocabulary.size());
+             " entries of the vocab_size in ", config_source, ", found ", vocabulary.size());
 }
 
 template <class T>

@@ -39,6 +39,12 @@ Batch Batch::pack(std::span<const EncodedText* const> texts) {
           *std::max_element(types.begin(), types.end())};
 }
 
+Batch Batch::pack(std::span<const EncodedText> texts) {
+  std::vector<const EncodedText*> pointers;
+  for (const EncodedText& text : texts) pointers.push_back(&text);
+  return pack(pointers);
+}
+
 std::vector<Example> encode_rows(const Tokenizer& tokenizer, std::span<const GlueRow> rows,
                                  Index max_length) {
   std::vector<Example> examples;

@@ -25,6 +25,7 @@ struct Batch {
   std::int32_t smallest_id = 0, largest_id = 0, largest_type_id = 0;
 
   static Batch pack(std::span<const EncodedText* const> texts);
+  static Batch pack(std::span<const EncodedText> texts);
 };
 
 /// Token ids or row numbers as one tensor.

@@ -199,13 +199,14 @@ void remove_incomplete_checkpoints(const std::filesystem::path& folder) {
   for (const auto& path : incomplete) std::filesystem::remove_all(path, error);
 }
 
-json trainer_state_json(const TrainState& state, const std::filesystem::path& folder) {
+json trainer_state_json(const TrainState& state, const std::filesystem::path& folder,
+                        bool writing) {
   TrainState end = state;
   end.steps = state.total_steps;
   const auto best = folder / checkpoint_name(state.best_step);
-  // Not every evaluation leaves a checkpoint; that of the last one is being written.
-  const bool kept =
-      state.best_metric && (state.best_step == state.steps || std::filesystem::exists(best));
+  // Not every evaluation leaves a checkpoint.
+  const bool being_written = writing && state.best_step == state.steps;
+  const bool kept = state.best_metric && (being_written || std::filesystem::exists(best));
   return {{"best_metric", state.best_metric ? json(*state.best_metric) : json()},
           {"best_model_checkpoint", kept ? json(best.string()) : json()},
           {"epoch", state.epochs()},
@@ -236,7 +237,8 @@ void write_checkpoint(const CheckpointSettings& settings, const Weights<T>& weig
   }
   write_safetensors<T>(folder / tensors_name, tensors, {{"format", "metatt"}});
   write_json(folder / state_name, state_json(state, optimiser, settings.settings));
-  write_json(folder / trainer_state_name, trainer_state_json(state, settings.folder));
+  write_json(folder / trainer_state_name,
+             trainer_state_json(state, settings.folder, /*writing=*/true));
   checkpoint.commit();
   remove_older(settings, state);
 }

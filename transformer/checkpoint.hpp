@@ -72,8 +72,10 @@ void remove_incomplete_checkpoints(const std::filesystem::path& folder);
 /// Removes all checkpoints of a run's folder, also incomplete ones.
 void remove_checkpoints(const std::filesystem::path& folder);
 
-/// The state as transformers' trainer_state.json has it.
-nlohmann::json trainer_state_json(const TrainState& state, const std::filesystem::path& folder);
+/// The state as transformers' trainer_state.json has it; `writing`: as a part of this step's
+/// checkpoint, which is not there yet.
+nlohmann::json trainer_state_json(const TrainState& state, const std::filesystem::path& folder,
+                                  bool writing);
 
 /// Writes folder/checkpoint-STEP: the results, trainer_state.json, training_state.json and
 /// training_state.safetensors (values and moments of what is trained). The folder appears when it

@@ -2,6 +2,7 @@
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/glue.hpp>
 #include <metatt/transformer/metrics.hpp>
+#include <metatt/transformer/tokenizers/unicode.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -49,7 +50,9 @@ const std::vector<GlueTask> tasks = {
      "question2",
      "is_duplicate",
      {"0", "1"},
-     {Metric::accuracy, Metric::f1}},
+     {Metric::accuracy, Metric::f1},
+     {"dev"},
+     true},
     {"mnli",
      "MNLI",
      {},
@@ -107,8 +110,14 @@ class RowReader {
         sentence2_(task.sentence2.empty() ? 0 : column(task.sentence2)),
         label_(labelled ? std::optional(column(task.label)) : std::nullopt) {}
 
+  bool lacks_columns(const std::string& line) const {
+    return tn::split_at(line, '\t').size() < columns_.size();
+  }
+
   GlueRow read(const std::string& line, std::size_t number) const {
     const std::string where = file_ + ":" + std::to_string(number);
+    if (line.find('\0') != std::string::npos || !is_valid_utf8(line))
+      tn::fail(where, ": expected UTF-8, found ", is_valid_utf8(line) ? "a zero" : "other bytes");
     const std::vector<std::string> values = tn::split_at(line, '\t');
     if (values.size() != columns_.size()) {
       tn::fail(where, ": expected ", columns_.size(), " columns (", joined(columns_), "), found ",
@@ -186,7 +195,7 @@ const GlueTask& find_glue_task(const std::string& name) {
 namespace {
 
 std::vector<GlueRow> read_rows(const std::filesystem::path& file, const GlueTask& task,
-                               bool labelled) {
+                               bool labelled, std::size_t* left_out) {
   const std::vector<std::string> lines = read_lines(file);
   const auto& known = task.columns_without_header;
   bool has_header = known.empty();
@@ -202,21 +211,25 @@ std::vector<GlueRow> read_rows(const std::filesystem::path& file, const GlueTask
   const RowReader reader(task, file.string(),
                          has_header ? tn::split_at(lines.front(), '\t') : known, labelled);
   std::vector<GlueRow> rows;
-  for (std::size_t i = first; i < lines.size(); ++i) rows.push_back(reader.read(lines[i], i + 1));
+  for (std::size_t i = first; i < lines.size(); ++i)
+    if (left_out && task.short_rows && reader.lacks_columns(lines[i]))
+      ++*left_out;
+    else
+      rows.push_back(reader.read(lines[i], i + 1));
   return rows;
 }
 
 }  // namespace
 
 std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTask& task,
-                               const std::string& split) {
+                               const std::string& split, std::size_t* left_out) {
   check_split(task, split);
-  return read_rows(find_file(folder, task, split), task, true);
+  return read_rows(find_file(folder, task, split), task, true, left_out);
 }
 
 std::vector<GlueRow> read_glue_texts(const std::filesystem::path& folder, const GlueTask& task,
                                      const std::string& split) {
-  return read_rows(find_file(folder, task, split), task, false);
+  return read_rows(find_file(folder, task, split), task, false, nullptr);
 }
 
 std::string metric_name(Metric metric) {

@@ -26,6 +26,8 @@ struct GlueTask {
   std::vector<Metric> metrics;
   /// File names without ".tsv" for evaluation; the one for training is "train".
   std::vector<std::string> development_splits = {"dev"};
+  bool short_rows =
+      false;  ///< its labelled files have rows that lack columns, and nobody uses them
 
   bool regression() const { return labels.empty(); }
   /// Outputs of a head for this task: the number of classes, 1 for a score.
@@ -45,11 +47,12 @@ const GlueTask& find_glue_task(const std::string& name);
 /// All rows of a labelled split ("train", "dev"; for MNLI "dev_matched", "dev_mismatched").
 /// `folder` is the task's own folder or the one that holds it under GLUE's name (MRPC/train.tsv).
 /// Tabs separate and quotes are plain text; a byte order mark, CRLF and a missing last newline are
-/// accepted. Throws tn::Error naming file and line on a wrong number of columns, an unknown label,
-/// a score outside 0 … 5, an empty sentence, a header without a needed column or a file without
-/// rows.
+/// accepted. Throws tn::Error naming file and line on a wrong number of columns (rows of QQP that
+/// lack some are left out and counted in `left_out`), bytes that are no UTF-8, a zero, an unknown
+/// label, a score outside 0 … 5, an empty sentence, a header without a needed column or a file
+/// without rows.
 std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTask& task,
-                               const std::string& split);
+                               const std::string& split, std::size_t* left_out = nullptr);
 
 /// The same for predictions: labels are not looked at, so also for "test" and the like, whose files
 /// have none (and for CoLA a header then). Every label is 0.

@@ -4,7 +4,7 @@
 #include <metatt/autodiff/ops_loss.hpp>
 #include <metatt/tn/backend/philox.hpp>
 
-#include <optional>
+#include <algorithm>
 
 namespace metatt::transformer {
 
@@ -82,55 +82,52 @@ Variable<T> MaskedLanguageModel<T>::loss(Tape<T>& tape, const Batch& batch,
                                            use(output_bias_), labels, smoothing);
 }
 
-TokenMasker::TokenMasker(const Tokenizer& tokenizer, double share, std::uint64_t seed)
+TokenMasker::TokenMasker(const Tokenizer& tokenizer, double share)
     : mask_id_(find_mask(tokenizer.vocabulary())),
       vocabulary_(static_cast<std::uint32_t>(tokenizer.vocabulary().size())),
-      share_(share),
-      seed_(seed) {
+      share_(share) {
   if (!(share > 0 && share < 1))
     tn::fail("mlm_probability: expected between 0 and 1, found ", share);
+  special_.insert(mask_id_);
   for (const TokenId id : tokenizer.template_ids(true)) special_.insert(id);
   for (const AddedToken& token : tokenizer.added_tokens())
     if (token.special) special_.insert(token.id);
 }
 
-MaskedBatch TokenMasker::mask(std::span<const EncodedText* const> texts,
-                              std::uint64_t stream) const {
-  const Random random(seed_, stream);
+bool TokenMasker::can_predict(const EncodedText& text) const {
+  return std::ranges::any_of(text.ids, [&](TokenId id) { return !special(id); });
+}
+
+MaskedBatch TokenMasker::mask(std::span<const EncodedText* const> texts, std::uint64_t seed,
+                              std::uint64_t first_stream) const {
   std::vector<EncodedText> masked;
   std::vector<std::int32_t> rows, labels;
-  std::size_t row = 0, candidate = 0;
-  std::optional<std::size_t> fallback;  // so that no batch is left without a prediction
+  std::size_t first_row = 0;
   for (const EncodedText* text : texts) {
+    const Random random(seed, first_stream + masked.size());
+    std::vector<std::size_t> candidates, picked;
+    for (std::size_t i = 0; i < text->ids.size(); ++i)
+      if (!special(text->ids[i])) candidates.push_back(i);
+    for (std::size_t k = 0; k < candidates.size(); ++k)
+      if (random(k)[0] < static_cast<std::uint32_t>(share_ * 4294967296.0)) picked.push_back(k);
+    if (picked.empty() && !candidates.empty())
+      picked.push_back(random(candidates.size())[0] % candidates.size());
     masked.push_back(*text);
-    for (auto& id : masked.back().ids) {
-      if (!special_.contains(id)) {
-        const auto words = random(candidate++);
-        if (!fallback) fallback = row;
-        if (words[0] < static_cast<std::uint32_t>(share_ * 4294967296.0)) {
-          rows.push_back(static_cast<std::int32_t>(row));
-          labels.push_back(id);
-          const double fate = words[1] / 4294967296.0;
-          if (fate < 0.8)
-            id = mask_id_;
-          else if (fate < 0.9)
-            id = static_cast<std::int32_t>(words[2] % vocabulary_);
-        }
-      }
-      ++row;
+    for (const std::size_t k : picked) {
+      auto& id = masked.back().ids[candidates[k]];
+      rows.push_back(static_cast<std::int32_t>(first_row + candidates[k]));
+      labels.push_back(id);
+      const auto words = random(k);
+      const double fate = words[1] / 4294967296.0;
+      if (fate < 0.8)
+        id = mask_id_;
+      else if (fate < 0.9)
+        id = static_cast<std::int32_t>(words[2] % vocabulary_);
     }
+    first_row += text->ids.size();
   }
-  std::vector<const EncodedText*> pointers;
-  for (const auto& text : masked) pointers.push_back(&text);
-  MaskedBatch result{Batch::pack(pointers), {}, {}};
-  if (rows.empty()) {
-    if (!fallback) tn::fail("TokenMasker: the batch has no token to predict");
-    rows.push_back(static_cast<std::int32_t>(*fallback));
-    labels.push_back(result.batch.ids.to_vector()[*fallback]);
-  }
-  result.rows = to_indices(rows);
-  result.labels = to_indices(labels);
-  return result;
+  if (rows.empty()) tn::fail("TokenMasker: the batch has no token to predict");
+  return {Batch::pack(masked), to_indices(rows), to_indices(labels)};
 }
 
 template class MaskedLanguageModel<float>;

@@ -41,23 +41,27 @@ struct MaskedBatch {
   autodiff::Indices rows, labels;
 };
 
-/// Picks tokens of texts to predict: of those that are not special the given share (at least one in
-/// a batch). 80 % of the picked become the mask, 10 % a random token, 10 % stay.
+/// Picks tokens of texts to predict: of those that are not special the given share, at least one in
+/// each text that has any. 80 % of the picked become the mask, 10 % a random token, 10 % stay.
 class TokenMasker {
  public:
-  /// Throws Error unless 0 < share < 1 and the tokenizer has an entry [MASK] or <mask>.
-  TokenMasker(const Tokenizer& tokenizer, double share, std::uint64_t seed);
+  /// Throws Error unless 0 < share < 1 and the tokenizer has an entry `[MASK]` or `<mask>`.
+  TokenMasker(const Tokenizer& tokenizer, double share);
 
-  /// A function of the seed and of `stream` (below 2^61) alone: two streams have nothing in common.
-  /// Throws Error if there is no token to predict.
-  MaskedBatch mask(std::span<const EncodedText* const> texts, std::uint64_t stream) const;
+  /// Whether a text has a token that is not special.
+  bool can_predict(const EncodedText& text) const;
+  /// What becomes of text i is a function of it, of the seed and of first_stream + i (below 2^61)
+  /// alone, whatever else is in the batch. Throws Error if there is no token to predict.
+  MaskedBatch mask(std::span<const EncodedText* const> texts, std::uint64_t seed,
+                   std::uint64_t first_stream) const;
 
  private:
+  bool special(TokenId id) const { return special_.contains(id); }
+
   TokenId mask_id_;
   std::uint32_t vocabulary_;
   std::set<TokenId> special_;
   double share_;
-  std::uint64_t seed_;
 };
 
 }  // namespace metatt::transformer

@@ -7,16 +7,26 @@
 
 namespace metatt::transformer {
 
+/// A line of a corpus as the model reads it.
+struct CorpusLine {
+  EncodedText text;
+  Index number = 0;  ///< in its file, from 1
+};
+
+/// The lines of a text file that are not blank, one text or two with a tab between them, cut at
+/// `max_seq_length` tokens. Throws Error naming file and place: no UTF-8, a zero, no line.
+std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tokenizer& tokenizer,
+                                    Index max_seq_length);
+
 /// Trains all weights of a model that predicts hidden tokens on the lines of a corpus, in a new
-/// order every time all have been seen. A line with a tab is a pair of texts. Everything that it
-/// refers to must outlive it.
+/// order every time all have been seen. Everything that it refers to must outlive it.
 class MaskedObjective final : public Objective<float> {
  public:
-  /// `validation` may be empty. `mask_share`: of the tokens, to predict. Lines are cut at
-  /// `max_seq_length` tokens. Throws Error if there is no line.
-  MaskedObjective(const MaskedLanguageModel<float>& model, const Tokenizer& tokenizer,
-                  std::span<const std::string> lines, std::span<const std::string> validation,
-                  const TrainSettings& settings, double mask_share, Index max_seq_length);
+  /// `validation` may be empty. Throws Error if there is no line, or on a line without a token to
+  /// predict or with a token type that the model does not know.
+  MaskedObjective(const MaskedLanguageModel<float>& model, const TokenMasker& masker,
+                  std::span<const CorpusLine> lines, std::span<const CorpusLine> validation,
+                  const TrainSettings& settings);
 
   Weights<float>& weights() const override { return model_.backbone().weights(); }
   Index steps_per_epoch() const override { return 0; }
@@ -25,24 +35,19 @@ class MaskedObjective final : public Objective<float> {
                         std::uint64_t pass) const override;
   std::string described(std::span<const Index> examples) const override;
   std::vector<std::string> metrics() const override;
-  /// The same tokens are hidden every time.
+  /// The same tokens are hidden every time, by whatever seed and batch.
   std::optional<Evaluation> evaluate() const override;
 
  private:
-  MaskedBatch masked(std::span<const std::string* const> lines, std::uint64_t stream) const;
-
   const MaskedLanguageModel<float>& model_;
-  const Tokenizer& tokenizer_;
-  std::span<const std::string> lines_, validation_;
-  TokenMasker masker_;
+  const TokenMasker& masker_;
+  std::span<const CorpusLine> lines_, validation_;
   DropoutRates rates_;
   double label_smoothing_;
-  Index max_seq_length_, examples_per_step_, eval_batch_size_;
+  Index batch_size_, examples_per_step_, eval_batch_size_;
+  std::uint64_t seed_;
   ExampleOrder order_;
 };
-
-/// The lines of a text file that are not blank. Throws Error if there is none.
-std::vector<std::string> read_corpus(const std::filesystem::path& file);
 
 /// config.json and model.safetensors in Hugging Face layout.
 void write_masked_model(const tn::OutputFolder& folder, const MaskedLanguageModel<float>& model);

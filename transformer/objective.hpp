@@ -4,6 +4,7 @@
 
 #include <metatt/transformer/metatt4d.hpp>
 
+#include <cmath>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +22,14 @@ struct Evaluation {
   std::vector<double> predictions;
 };
 
+/// What evaluations of language models have beside the mean loss over the predicted tokens.
+inline Evaluation language_evaluation(double loss) {
+  return {loss, {{"perplexity", std::exp(loss)}}, {}};
+}
+inline std::vector<std::string> language_metrics() {
+  return {"loss", "perplexity"};
+}
+
 /// The loss of a batch.
 template <class T>
 struct BatchLoss {
@@ -29,8 +38,8 @@ struct BatchLoss {
   Index tokens = 0;   ///< that went through the model
 };
 
-/// Everything but evaluations is a function of its arguments alone, so that a run that goes on from
-/// a checkpoint sees what the uninterrupted one would have seen.
+/// Everything is a function of its arguments and the weights, never of what was called before, so
+/// that a run that goes on from a checkpoint sees what the uninterrupted one would have seen.
 template <class T>
 class Objective {
  public:

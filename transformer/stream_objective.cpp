@@ -2,7 +2,6 @@
 #include <metatt/transformer/stream_objective.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace metatt::transformer {
 
@@ -25,9 +24,7 @@ Blocks blocks_at(std::span<const std::int32_t> tokens, std::span<const Index> st
     texts.push_back({{begin, end}, std::vector<std::int32_t>(static_cast<std::size_t>(block), 0)});
     labels.insert(labels.end(), begin + 1, end + 1);
   }
-  std::vector<const EncodedText*> pointers;
-  for (const auto& text : texts) pointers.push_back(&text);
-  return {Batch::pack(pointers), to_indices(labels)};
+  return {Batch::pack(texts), to_indices(labels)};
 }
 
 void check_stream(const char* function, const CausalLanguageModel<float>& model,
@@ -108,14 +105,12 @@ std::string StreamObjective::described(std::span<const Index> examples) const {
 }
 
 std::vector<std::string> StreamObjective::metrics() const {
-  if (validation_.empty()) return {};
-  return {"loss", "perplexity"};
+  return validation_.empty() ? std::vector<std::string>{} : language_metrics();
 }
 
 std::optional<Evaluation> StreamObjective::evaluate() const {
   if (validation_.empty()) return std::nullopt;
-  const double loss = causal_loss(model_, validation_, block_size_, eval_batch_size_);
-  return Evaluation{loss, {{"perplexity", std::exp(loss)}}, {}};
+  return language_evaluation(causal_loss(model_, validation_, block_size_, eval_batch_size_));
 }
 
 }  // namespace metatt::transformer

@@ -33,7 +33,11 @@ class Reader {
                        json.contains("completion");
     if (!whole && !split)
       tn::fail(where, ": expected an object with \"text\", or with \"prompt\" and \"completion\"");
-    if (whole) return add(required<std::string>(json, "text", where), {}, where);
+    if (whole) {
+      const auto text = required<std::string>(json, "text", where);
+      if (text.empty()) tn::fail(where, ": field \"text\": expected a text, found none");
+      return add(text, {}, where);
+    }
     const auto prompt = required<std::string>(json, "prompt", where);
     const auto completion = required<std::string>(json, "completion", where);
     if (completion.empty()) tn::fail(where, ": field \"completion\": expected a text, found none");
@@ -85,9 +89,11 @@ class Reader {
 
 std::string read_utf8(const std::filesystem::path& file) {
   std::string text = tn::read_file(file);
-  if (!is_valid_utf8(text))
-    tn::fail(file.string(), ": expected UTF-8, found something else at byte ",
-             std::ranges::mismatch(valid_utf8(text), text).in2 - text.begin());
+  if (!is_valid_utf8(text)) {
+    const auto place = std::ranges::mismatch(valid_utf8(text), text).in2;
+    tn::fail(file.string(), ":", 1 + std::count(text.begin(), place, '\n'),
+             ": expected UTF-8, found something else at byte ", place - text.begin());
+  }
   return text;
 }
 

@@ -9,7 +9,7 @@
 
 namespace metatt::transformer {
 
-/// The bytes of a file. Throws Error naming file and byte where they are no UTF-8.
+/// The bytes of a file. Throws Error naming file, line and byte where they are no UTF-8.
 std::string read_utf8(const std::filesystem::path& file);
 
 /// Tokens of a text, of which the first ones are given and not predicted.

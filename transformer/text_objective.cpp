@@ -1,7 +1,6 @@
 #include <metatt/transformer/text_objective.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 namespace metatt::transformer {
@@ -30,9 +29,7 @@ Predicted pack(std::span<const TokenText> texts, std::span<const Index> picked) 
     }
     first_row += static_cast<std::int32_t>(text.ids.size()) - 1;
   }
-  std::vector<const EncodedText*> pointers;
-  for (const EncodedText& input : inputs) pointers.push_back(&input);
-  return {Batch::pack(pointers), to_indices(rows), to_indices(labels)};
+  return {Batch::pack(inputs), to_indices(rows), to_indices(labels)};
 }
 
 }  // namespace
@@ -53,8 +50,7 @@ Evaluation evaluate(const CausalModelFolder<T>& model, std::span<const TokenText
     sum += static_cast<double>(loss.value.item()) * static_cast<double>(part.labels.size());
     predicted += part.labels.size();
   }
-  const double loss = sum / static_cast<double>(predicted);
-  return {loss, {{"perplexity", std::exp(loss)}}, {}};
+  return language_evaluation(sum / static_cast<double>(predicted));
 }
 
 template <class T>
@@ -82,8 +78,7 @@ std::string TextObjective<T>::described(std::span<const Index> examples) const {
 
 template <class T>
 std::vector<std::string> TextObjective<T>::metrics() const {
-  if (development_.empty()) return {};
-  return {"loss", "perplexity"};
+  return development_.empty() ? std::vector<std::string>{} : language_metrics();
 }
 
 template <class T>

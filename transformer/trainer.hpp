@@ -25,8 +25,9 @@ struct TrainSettings {
   bool gradient_checkpointing = false;  ///< layers are run again in the backward pass
   std::uint64_t seed = 42;
   Index logging_steps = 50;
-  Index eval_steps = 0;         ///< steps between evaluations; 0: at the end of every epoch
-  std::string metric = "loss";  ///< by which evaluations are compared; "loss" is better if smaller
+  Index eval_steps = 0;  ///< steps between evaluations; 0: at the end of every epoch
+  std::string metric =
+      "loss";  ///< by which evaluations are compared; "loss" and "perplexity": less is better
   Index early_stopping_patience = 0;  ///< evaluations without a better one that end it; 0: none do
   bool load_best_model = false;       ///< end with the weights of the best evaluation
   std::vector<RankStep> rank_schedule;  ///< empty: the rank stays

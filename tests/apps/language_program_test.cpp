@@ -168,6 +168,12 @@ BOOST_AUTO_TEST_CASE(encoders_of_all_families_are_pretrained_and_fine_tuned) {
         run("finetune --model " + output + " --task cola --data " + folder.path().string() +
             " --adapter lora --num_train_epochs 1" + " --output_dir " + output + "-cola");
     BOOST_CHECK_MESSAGE(tuned.exit_code == 0, tuned.output);
+    const std::string eval = "eval --adapter " + output + "-cola --data " + folder.path().string();
+    BOOST_TEST(!run(eval).has("warning"));
+    folder.write("SST-2/dev.tsv", "sentence\tlabel\nab\t1\nca\t0\n");
+    BOOST_TEST(run(eval + " --task sst2").has("was trained for cola"));
+    check_refused(eval + " --output_file " + output + "/none/x.json", "a folder that is there");
+    BOOST_TEST(read_json(folder / family / "tokenizer_config.json").contains("tokenizer_class"));
     // On with the shape and the tokenizer of a model that is there.
     const Run again =
         run(pretrain(output, output + "-again") + "--config_name " + output + "/config.json");

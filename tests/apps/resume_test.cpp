@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -186,6 +187,13 @@ BOOST_AUTO_TEST_CASE(other_settings_are_not_resumed) {
   two_threads.replace(two_threads.find("--threads 1"), 11, "--threads 2");
   const Run faster = run(two_threads);
   BOOST_TEST(faster.has("warning: --resume: the run had threads = 1, this one has 2: "));
+  BOOST_TEST(faster.exit_code == 0);
+  // What the other part left behind the checkpoint counts no more, nor does a line cut short.
+  std::ofstream(runs.folder / "out/log.jsonl", std::ios::app)
+      << R"({"blas":"x","event":"start","th)";
+  const Run as_before = run(runs.finetuning("out") + " --resume");
+  BOOST_TEST(as_before.exit_code == 0);
+  BOOST_TEST(!as_before.has("warning"));
   const Run anew = run(runs.finetuning("anew") + " --resume");
   BOOST_TEST(anew.has("no checkpoint to resume from"));
   BOOST_TEST((runs.file("anew/metatt_adapter.safetensors") == before));

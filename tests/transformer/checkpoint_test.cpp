@@ -55,7 +55,7 @@ struct SmallRun {
 };
 
 std::string log_text(const TrainState& state) {
-  return trainer_state_json(state, "").dump();
+  return trainer_state_json(state, "", false).dump();
 }
 
 BOOST_AUTO_TEST_SUITE(checkpoint)

@@ -162,6 +162,54 @@ BOOST_AUTO_TEST_CASE(the_real_files_have_their_official_counts, *precondition(ha
   check_counts("qnli", "dev", 5463, -1);
 }
 
+BOOST_AUTO_TEST_CASE(rows_of_qqp_that_lack_columns_are_left_out_and_counted) {
+  const TemporaryFolder folder;
+  const std::string header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n";
+  folder.write("QQP/train.tsv", header + "1\t1\t2\ta\tb\t1\n2\t3\t4\tc\n3\t5\t6\td\te\t0\n");
+  const GlueTask& qqp = find_glue_task("qqp");
+  std::size_t left_out = 0;
+  const auto rows = read_glue(folder.path(), qqp, "train", &left_out);
+  BOOST_TEST(left_out == 1u);
+  BOOST_TEST_REQUIRE(rows.size() == 2u);
+  BOOST_TEST(rows[1].sentence1 == "d");
+  BOOST_TEST(*rows[1].sentence2 == "e");
+  // A prediction is wanted for each, and a column too many is none that lacks.
+  check_error([&] { read_glue_texts(folder.path(), qqp, "train"); }, {"train.tsv:3", "found 4"});
+  folder.write("QQP/dev.tsv", header + "1\t1\t2\ta\tb\t1\tx\n");
+  check_error([&] { read_glue(folder.path(), qqp, "dev", &left_out); }, {"dev.tsv:2", "found 7"});
+}
+
+BOOST_AUTO_TEST_CASE(mnli_and_sst2_have_their_own_files) {
+  const TemporaryFolder folder;
+  const std::string header = "index\tsentence1\tsentence2\tgold_label\n";
+  for (const char* split : {"train", "dev_matched", "dev_mismatched"})
+    folder.write(std::string("MNLI/") + split + ".tsv",
+                 header + "0\t" + split + "\tb\tcontradiction\n");
+  folder.write("MNLI/test_mismatched.tsv", "index\tsentence1\tsentence2\n0\tx\ty\n");
+  const GlueTask& mnli = find_glue_task("mnli");
+  for (const char* split : {"train", "dev_matched", "dev_mismatched"}) {
+    const auto rows = read_glue(folder.path(), mnli, split);
+    BOOST_TEST(rows[0].sentence1 == split);
+    BOOST_TEST(rows[0].label == 2);
+  }
+  BOOST_TEST(read_glue_texts(folder.path(), mnli, "test_mismatched")[0].sentence1 == "x");
+  check_error([&] { read_glue(folder.path(), mnli, "dev"); }, {"dev_matched, dev_mismatched"});
+  folder.write("SST-2/train.tsv", "sentence\tlabel\nfine\t1\n");
+  const auto rows = read_glue(folder.path(), find_glue_task("sst2"), "train");
+  BOOST_TEST(rows[0].sentence1 == "fine");
+  BOOST_TEST(!rows[0].sentence2);
+}
+
+BOOST_AUTO_TEST_CASE(bytes_that_are_no_text_are_refused_by_file_and_line) {
+  const TemporaryFolder folder;
+  const GlueTask& sst2 = find_glue_task("sst2");
+  folder.write("train.tsv", "sentence\tlabel\nfine\t1\nf\xFFne\t1\n");
+  check_error([&] { read_glue(folder.path(), sst2, "train"); }, {"train.tsv:3", "UTF-8"});
+  check_error([&] { read_glue_texts(folder.path(), sst2, "train"); }, {"train.tsv:3", "UTF-8"});
+  folder.write("train.tsv", std::string("sentence\tlabel\nfi\0ne\t1\n", 23));
+  check_error([&] { read_glue(folder.path(), sst2, "train"); }, {"train.tsv:2", "a zero"});
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

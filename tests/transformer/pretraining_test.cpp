@@ -40,8 +40,8 @@ struct ManyTexts {
     for (std::int32_t i = 0; i < 1000; ++i) texts.push_back(text(tokenizer, 20, 1 + i % 18));
     for (const auto& t : texts) pointers.push_back(&t);
   }
-  MaskedBatch masked(double share, std::uint64_t step = 0) const {
-    return TokenMasker(tokenizer, share, 42).mask(pointers, step);
+  MaskedBatch masked(double share, std::uint64_t step = 0, std::uint64_t seed = 42) const {
+    return TokenMasker(tokenizer, share).mask(pointers, seed, 1000 * step);
   }
   std::vector<std::int32_t> ids() const { return Batch::pack(pointers).ids.to_vector(); }
 
@@ -53,8 +53,10 @@ struct ManyTexts {
 /// A model of the small shape that predicts tokens.
 struct SmallPretraining {
   SmallPretraining() {
-    for (const char* line : {"a a a a", "b b b b", "c c c c", "d d d\td d d"})
-      lines.emplace_back(line);
+    corpus.write("corpus.txt", "a a a a\nb b b b\n\nc c c c\nd d d\td d d\n");
+    lines = read_corpus(corpus / "corpus.txt", tokenizer, 16);
+    corpus.write("validation.txt", "a b c d e\nf\tg h\ni j k l m n o p\n");
+    validation = read_corpus(corpus / "validation.txt", tokenizer, 16);
     settings.max_steps = 120;
     settings.batch_size = 4;
     settings.optimiser.learning_rate = 1e-2;
@@ -62,9 +64,12 @@ struct SmallPretraining {
   static Tensor<float> initial(const std::string& name, const Shape& shape) {
     return initial_weight<float>(name, shape, 1);
   }
+  MaskedObjective objective(std::span<const CorpusLine> validated) const {
+    return MaskedObjective(model, masker, lines, validated, settings);
+  }
   std::vector<double> losses() {
     std::vector<double> result;
-    const MaskedObjective objective(model, tokenizer, lines, {}, settings, 0.4, 16);
+    const MaskedObjective objective = this->objective({});
     TrainObserver observer;
     observer.step = [&](const StepReport& step) { result.push_back(step.loss); };
     Trainer<float>(objective, settings, observer).run();
@@ -72,7 +77,9 @@ struct SmallPretraining {
   }
 
   WordPiece tokenizer = letters();
-  std::vector<std::string> lines;
+  TokenMasker masker{tokenizer, 0.4};
+  TemporaryFolder corpus;
+  std::vector<CorpusLine> lines, validation;
   TrainSettings settings;
   Weights<float> weights;
   Backbone<float> backbone{small_config(), weights, initial};
@@ -84,8 +91,10 @@ BOOST_AUTO_TEST_SUITE(pretraining)
 BOOST_AUTO_TEST_CASE(the_share_of_hidden_tokens_is_the_one_asked_for) {
   const ManyTexts many;
   for (const double share : {0.15, 0.4}) {
-    // 20,000 words: five standard deviations of a binomial number.
-    const double expected = share * 20000, deviation = std::sqrt(20000 * share * (1 - share));
+    // 20,000 words, and one of each text of which none was picked: five standard deviations of a
+    // binomial number.
+    const double expected = share * 20000 + 1000 * std::pow(1 - share, 20),
+                 deviation = std::sqrt(20000 * share * (1 - share));
     const auto count = static_cast<double>(many.masked(share).rows.size());
     BOOST_TEST(std::abs(count - expected) < 5 * deviation);
   }
@@ -127,24 +136,30 @@ BOOST_AUTO_TEST_CASE(of_the_picked_80_percent_are_hidden_and_10_percent_stay) {
   BOOST_TEST(std::abs(same / count - expected_same) < deviation(expected_same));
 }
 
-BOOST_AUTO_TEST_CASE(hidden_tokens_follow_from_seed_and_step) {
+BOOST_AUTO_TEST_CASE(hidden_tokens_follow_from_seed_and_place) {
   const ManyTexts many;
   BOOST_TEST(many.masked(0.15, 3).rows.to_vector() == many.masked(0.15, 3).rows.to_vector(),
              boost::test_tools::per_element());
   BOOST_TEST((many.masked(0.15, 3).rows.to_vector() != many.masked(0.15, 4).rows.to_vector()));
+  BOOST_TEST((many.masked(0.15, 3, 1).rows.to_vector() != many.masked(0.15, 3).rows.to_vector()));
 }
 
-BOOST_AUTO_TEST_CASE(every_batch_has_a_token_to_predict) {
+BOOST_AUTO_TEST_CASE(every_text_has_a_token_to_predict) {
   const WordPiece tokenizer = letters();
   const EncodedText one = text(tokenizer, 1, 1);
   const std::vector<const EncodedText*> texts{&one};
-  for (std::uint64_t step = 0; step < 20; ++step)
-    BOOST_TEST(TokenMasker(tokenizer, 0.01, 1).mask(texts, step).rows.to_vector() ==
-                   std::vector<std::int32_t>{1},
+  for (std::uint64_t step = 0; step < 20; ++step) {
+    const MaskedBatch masked = TokenMasker(tokenizer, 0.01).mask(texts, 1, step);
+    BOOST_TEST(masked.rows.to_vector() == std::vector<std::int32_t>{1},
                boost::test_tools::per_element());
+    BOOST_TEST(masked.labels.to_vector() == std::vector<std::int32_t>{one.ids[1]},
+               boost::test_tools::per_element());
+  }
   const EncodedText none = text(tokenizer, 0, 1);
   const std::vector<const EncodedText*> empty{&none};
-  check_error([&] { TokenMasker(tokenizer, 0.15, 1).mask(empty, 0); }, {"no token to predict"});
+  BOOST_TEST(TokenMasker(tokenizer, 0.15).can_predict(one));
+  BOOST_TEST(!TokenMasker(tokenizer, 0.15).can_predict(none));
+  check_error([&] { TokenMasker(tokenizer, 0.15).mask(empty, 1, 0); }, {"no token to predict"});
 }
 
 BOOST_AUTO_TEST_CASE(a_share_outside_0_to_1_is_refused) {
@@ -156,7 +171,7 @@ BOOST_AUTO_TEST_CASE(a_share_outside_0_to_1_is_refused) {
 BOOST_AUTO_TEST_CASE(any_tokenizer_with_a_mask_will_do) {
   const TemporaryFolder folder;
   write_byte_tokenizer(folder.path());
-  check_error([&] { TokenMasker(*read_tokenizer(folder.path()), 0.15, 1); },
+  check_error([&] { TokenMasker(*read_tokenizer(folder.path()), 0.15); },
               {"tokenizer.json", "[MASK] or <mask>"});
   auto file = read_json(folder / "tokenizer.json");
   auto token = file["added_tokens"][0];
@@ -169,8 +184,8 @@ BOOST_AUTO_TEST_CASE(any_tokenizer_with_a_mask_will_do) {
   BOOST_TEST(one.ids.size() == 9u);
   const std::vector<const EncodedText*> texts{&one};
   int hidden = 0;
-  for (std::uint64_t step = 0; step < 50; ++step) {
-    const MaskedBatch masked = TokenMasker(*tokenizer, 0.9, 1).mask(texts, step);
+  for (std::uint64_t stream = 0; stream < 50; ++stream) {
+    const MaskedBatch masked = TokenMasker(*tokenizer, 0.9).mask(texts, 1, stream);
     for (const auto row : masked.rows.to_vector()) BOOST_TEST(row < 8);  // not the special one
     for (const auto id : masked.batch.ids.to_vector()) hidden += id == 257;
   }
@@ -181,28 +196,71 @@ BOOST_AUTO_TEST_CASE(a_model_without_an_opinion_has_the_vocabulary_as_perplexity
   SmallPretraining small;
   const auto& embeddings = small.backbone.word_embeddings();
   small.weights.set_value(embeddings, Tensor<float>::zeros(small.weights.shape(embeddings)));
-  small.settings.eval_batch_size = 2;
-  const std::vector<std::string> validation{"a b c d e", "f\tg h", "i j k l m n o p"};
-  const MaskedObjective objective(small.model, small.tokenizer, small.lines, validation,
-                                  small.settings, 0.4, 16);
+  const MaskedObjective objective = small.objective(small.validation);
   BOOST_TEST(objective.metrics() == (std::vector<std::string>{"loss", "perplexity"}),
              boost::test_tools::per_element());
   const auto evaluation = objective.evaluate();
   BOOST_TEST(std::abs(evaluation->loss - std::log(24.0)) < 1e-6);
   BOOST_TEST(std::abs(evaluation->metrics[0].second - 24) < 1e-4);
-}
-
-BOOST_AUTO_TEST_CASE(every_evaluation_hides_the_same_tokens) {
-  SmallPretraining small;
-  const std::vector<std::string> validation{"a b c d e", "f\tg h", "i j k l m n o p"};
-  const MaskedObjective objective(small.model, small.tokenizer, small.lines, validation,
-                                  small.settings, 0.4, 16);
-  BOOST_TEST(objective.evaluate()->loss == objective.evaluate()->loss);
   const SmallPretraining other;
-  const MaskedObjective none(other.model, other.tokenizer, other.lines, {}, other.settings, 0.4,
-                             16);
+  const MaskedObjective none = other.objective({});
   BOOST_TEST(!none.evaluate());
   BOOST_TEST(none.metrics().empty());
+}
+
+BOOST_AUTO_TEST_CASE(the_validation_loss_depends_on_neither_batch_nor_seed) {
+  std::vector<double> losses;
+  for (const Index batch : {1, 2, 3})
+    for (const std::uint64_t seed : {1, 2}) {
+      SmallPretraining small;
+      small.settings.eval_batch_size = batch;
+      small.settings.seed = seed;
+      // Large, so that lines have different losses.
+      const auto embeddings = small.backbone.word_embeddings();
+      small.weights.set_value(embeddings,
+                              random_weight<float>("words", small.weights.shape(embeddings)));
+      losses.push_back(small.objective(small.validation).evaluate()->loss);
+    }
+  for (const double loss : losses) BOOST_TEST(std::abs(loss - losses[0]) < 1e-6 * losses[0]);
+}
+
+BOOST_AUTO_TEST_CASE(parts_of_a_batch_hide_what_the_batch_would) {
+  const auto gradients = [](Index batch_size, Index parts) {
+    SmallPretraining small;
+    small.settings.batch_size = batch_size;
+    small.settings.gradient_accumulation_steps = parts;
+    small.settings.max_steps = 1;
+    small.settings.dropout = false;
+    double norm = 0;
+    const MaskedObjective objective = small.objective({});
+    TrainObserver observer;
+    observer.step = [&](const StepReport& step) { norm = step.gradient_norm; };
+    Trainer<float>(objective, small.settings, observer).run();
+    return norm;
+  };
+  BOOST_TEST(std::abs(gradients(4, 1) - gradients(1, 4)) < 1e-5 * gradients(4, 1));
+  BOOST_TEST(std::abs(gradients(4, 1) - gradients(2, 2)) < 1e-5 * gradients(4, 1));
+}
+
+BOOST_AUTO_TEST_CASE(lines_that_the_model_cannot_learn_from_are_named) {
+  SmallPretraining small;
+  const auto refuse = [&](const std::string& text, const std::vector<std::string_view>& fragments) {
+    small.corpus.write("corpus.txt", text);
+    check_error(
+        [&] {
+          const auto lines = read_corpus(small.corpus / "corpus.txt", small.tokenizer, 16);
+          MaskedObjective(small.model, small.masker, lines, {}, small.settings);
+        },
+        fragments);
+  };
+  refuse("a b\n\n\xC2\xA0\n", {"pretrain", "line 3", "special ones only"});
+  refuse("a b\n\xE9\n", {"corpus.txt", "expected UTF-8"});
+  refuse("a b\n" + std::string(1, '\0'), {"corpus.txt", "a zero at byte 4"});
+  refuse(" \n\t\n", {"corpus.txt", "expected lines"});
+  auto lines = read_corpus(small.corpus.write("corpus.txt", "a\tb\n"), small.tokenizer, 16);
+  lines[0].text.type_ids.back() = 2;
+  check_error([&] { MaskedObjective(small.model, small.masker, lines, {}, small.settings); },
+              {"line 1", "type 2", "type_vocab_size 2"});
 }
 
 BOOST_AUTO_TEST_CASE(pretraining_lowers_the_loss_and_repeats_bit_for_bit) {

@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_text_is_refused_by_file_and_line) {
   refuse(good + "{\"txt\": \"a\"}\n", {"x.jsonl:2", "expected an object with \"text\""});
   refuse("{\"text\": \"a\", \"label\": 1}\n", {"x.jsonl:1", "\"text\""});
   refuse("{\"text\": 7}\n", {"x.jsonl:1", "\"text\""});
-  refuse("{\"text\": \"\"}\n", {"x.jsonl:1", "two tokens"});
+  refuse("{\"text\": \"\"}\n", {"x.jsonl:1", "\"text\": expected a text"});
   refuse("{\"prompt\": \"a\", \"completion\": \"\"}\n", {"x.jsonl:1", "completion"});
   refuse("{\"prompt\": \"abcdefghijklmnop\", \"completion\": \"q\"}\n",
          {"x.jsonl:1", "16 tokens", "no room"});

@@ -408,6 +408,21 @@ void write_byte_tokenizer(const std::filesystem::path& folder) {
                                            {"merges", json::array()}}}});
 }
 
+void write_tokenizer_class(const std::filesystem::path& folder) {
+  const auto there = [&](const char* name) { return std::filesystem::exists(folder / name); };
+  const std::filesystem::path path = folder / "tokenizer_config.json";
+  json settings = json::object();
+  if (there("tokenizer_config.json")) settings = parse_json(tn::read_file(path), path.string());
+  if (!settings.is_object() || settings.contains("tokenizer_class")) return;
+  const bool roberta =
+      there("vocab.json") && read_vocabulary(folder / "vocab.json").find("<s>").has_value();
+  settings["tokenizer_class"] = there("tokenizer.json") ? "PreTrainedTokenizerFast"
+                                : there("vocab.txt")    ? "BertTokenizer"
+                                : roberta               ? "RobertaTokenizer"
+                                                        : "GPT2Tokenizer";
+  write_json(path, settings);
+}
+
 void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to) {
   const auto there = [&](const char* name) { return std::filesystem::exists(from / name); };
   if (std::ranges::none_of(tokenizer_file_names, there))

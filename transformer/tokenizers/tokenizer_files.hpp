@@ -25,6 +25,10 @@ std::optional<std::int64_t> read_model_max_length(const std::filesystem::path& f
 /// another tokenizer in the folder are removed.
 void write_byte_tokenizer(const std::filesystem::path& folder);
 
+/// Puts the name of the tokenizer's class into tokenizer_config.json, if it has none: transformers
+/// otherwise takes the class that the model's family usually has.
+void write_tokenizer_class(const std::filesystem::path& folder);
+
 /// Copies the files of a folder that read_tokenizer() reads, and those that Hugging Face's
 /// tokenizers read beside them. Files of another tokenizer in `to` are removed.
 void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to);
