@@ -44,6 +44,7 @@ void eval_classifier(const EvalOptions& o) {
   const auto rows = read_labelled(
       o.data, trained.task, o.split.empty() ? trained.task.development_splits.front() : o.split);
   const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
+  print_cut(cut_examples(examples), trained.max_seq_length);
   report(o, evaluate<float>(*trained.model, trained.task, examples, o.classifier.batch_size),
          examples.size(), "examples");
 }
@@ -55,13 +56,10 @@ void eval_decoder(const EvalOptions& o) {
     length = read_adapter_record(o.classifier.adapter).max_seq_length;
   length = decoder->sequence_length(length);
   print_backend();
-  const TextData data =
+  const std::vector<TokenText> texts =
       read_texts(o.validation_file, decoder->tokenizer(), decoder->config(), length);
-  if (data.cut > 0)
-    std::cout << data.cut << " texts were longer than " << length << " tokens and lost their end"
-              << std::endl;
-  report(o, evaluate<float>(*decoder, data.texts, o.classifier.batch_size), data.texts.size(),
-         "texts");
+  print_cut(std::ranges::count_if(texts, &TokenText::cut), length);
+  report(o, evaluate<float>(*decoder, texts, o.classifier.batch_size), texts.size(), "texts");
 }
 
 }  // namespace

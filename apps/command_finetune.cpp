@@ -133,6 +133,8 @@ void finetune_classifier(const FinetuneOptions& o, const TrainSettings& settings
     model.center_regression(labels);
   }
   print_model(model, "examples", examples.size(), development.size());
+  print_cut(cut_examples(examples) + cut_examples(development),
+            model.sequence_length(o.max_seq_length));
   AdapterRecord record = record_of(o, model, task.name, model.sequence_length(o.max_seq_length));
   record.pooler_trained = model.pooler_trained();
   const ClassificationObjective<float> objective(model, task, settings, examples, development);
@@ -151,22 +153,23 @@ void finetune_decoder(const FinetuneOptions& o, const TrainSettings& settings,
   CausalModelFolder<float> model(o.model, method);
   const Index length = model.sequence_length(o.max_seq_length);
   const auto read = [&](const std::string& file, Index limit) {
-    if (file.empty()) return TextData();
-    TextData data = read_texts(file, model.tokenizer(), model.config(), length);
-    if (limit > 0 && static_cast<Index>(data.texts.size()) > limit)
-      data.texts.resize(static_cast<std::size_t>(limit));
-    return data;
+    std::vector<TokenText> texts;
+    if (file.empty()) return texts;
+    texts = read_texts(file, model.tokenizer(), model.config(), length);
+    if (limit > 0 && static_cast<Index>(texts.size()) > limit)
+      texts.resize(static_cast<std::size_t>(limit));
+    return texts;
   };
-  const TextData train = read(o.train_file, o.max_train_samples);
-  const TextData development = read(o.validation_file, 0);
-  print_model(model, "texts", train.texts.size(), development.texts.size());
-  if (train.cut + development.cut > 0)
-    std::cout << train.cut + development.cut << " texts were longer than " << length
-              << " tokens and lost their end" << std::endl;
-  const TextObjective<float> objective(model, settings, train.texts, development.texts);
+  const std::vector<TokenText> train = read(o.train_file, o.max_train_samples);
+  const std::vector<TokenText> development = read(o.validation_file, 0);
+  print_model(model, "texts", train.size(), development.size());
+  print_cut(std::ranges::count_if(train, &TokenText::cut) +
+                std::ranges::count_if(development, &TokenText::cut),
+            length);
+  const TextObjective<float> objective(model, settings, train, development);
   Fingerprint data;
-  for (const TextData* part : {&train, &development})
-    for (const TokenText& text : part->texts) {
+  for (const auto* part : {&train, &development})
+    for (const TokenText& text : *part) {
       data.add(std::span(text.ids));
       data.add(std::span(&text.given, 1));
     }

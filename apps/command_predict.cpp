@@ -35,6 +35,7 @@ void run_predict(const PredictOptions& o) {
   const TrainedClassifier trained = read_classifier(o.classifier);
   const auto rows = read_glue_texts(o.data, trained.task, o.split);
   const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
+  print_cut(cut_examples(examples), trained.max_seq_length);
   const std::string text =
       table(trained.task, predict<float>(*trained.model, examples, o.classifier.batch_size));
   if (o.output.empty()) {

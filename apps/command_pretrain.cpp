@@ -196,6 +196,8 @@ void run_masked(const PretrainOptions& o) {
   print_model("encoder", made.config, weights);
   std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size() << " to validate"
             << std::endl;
+  print_cut(std::ranges::count_if(lines, [](const CorpusLine& line) { return line.text.cut; }),
+            made.length);
   Fingerprint data;  // of ids, which tell of the tokenizer too
   for (const CorpusLine& line : lines) data.add(std::span(line.text.ids));
   const TrainResult result = run_training(objective, train, o.training,

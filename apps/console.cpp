@@ -75,6 +75,12 @@ void print_backend() {
   if (!about.warning.empty()) std::cerr << "warning: " << about.warning << std::endl;
 }
 
+void print_cut(std::int64_t texts, std::int64_t max_length) {
+  if (texts > 0)
+    std::cerr << texts << " texts were longer than " << max_length << " tokens and lost their end"
+              << std::endl;
+}
+
 void Progress::update(std::int64_t done, const std::string& text) {
   const auto now = Clock::now();
   const double elapsed = std::chrono::duration<double>(now - start_).count();

@@ -19,6 +19,9 @@ void print_error(const std::string& message);
 /// speed.
 void print_backend();
 
+/// Says on standard error how many texts lost their end, if some did.
+void print_cut(std::int64_t texts, std::int64_t max_length);
+
 /// A bar with text behind it on standard error: redrawn in place on a terminal, otherwise one line
 /// a tenth of the way.
 class Progress {

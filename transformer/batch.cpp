@@ -59,6 +59,10 @@ std::vector<Example> encode_rows(const Tokenizer& tokenizer, std::span<const Glu
   return examples;
 }
 
+Index cut_examples(std::span<const Example> examples) {
+  return std::ranges::count_if(examples, [](const Example& example) { return example.text.cut; });
+}
+
 std::vector<Index> epoch_order(Index count, std::uint64_t seed, std::uint64_t epoch) {
   std::vector<Index> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), Index{0});

@@ -39,6 +39,9 @@ autodiff::Indices shifted(const autodiff::Indices& values, tn::Index by);
 std::vector<Example> encode_rows(const Tokenizer& tokenizer, std::span<const GlueRow> rows,
                                  tn::Index max_length);
 
+/// How many of them lost tokens to the maximum length.
+tn::Index cut_examples(std::span<const Example> examples);
+
 /// The numbers 0 … count-1 in the random order of one epoch: a Fisher-Yates shuffle driven by
 /// Philox, the same on every machine.
 std::vector<tn::Index> epoch_order(tn::Index count, std::uint64_t seed, std::uint64_t epoch);

@@ -20,7 +20,7 @@ class Reader {
          std::int64_t max_length)
       : file_(std::move(file)), tokenizer_(tokenizer), config_(config), max_length_(max_length) {}
 
-  TextData take() { return std::move(data_); }
+  std::vector<TokenText> take() { return std::move(texts_); }
 
   /// One line of a JSONL file.
   void add_line(const std::string& line, std::size_t number) {
@@ -54,7 +54,7 @@ class Reader {
     for (std::size_t begin = 0; begin + 1 < ids.size(); begin += length - 1) {
       const auto first = ids.begin() + static_cast<std::ptrdiff_t>(begin);
       const auto count = std::min(length, ids.size() - begin);
-      data_.texts.push_back({{first, first + static_cast<std::ptrdiff_t>(count)}, 1});
+      texts_.push_back({{first, first + static_cast<std::ptrdiff_t>(count)}, 1});
     }
   }
 
@@ -71,18 +71,16 @@ class Reader {
     if (static_cast<std::int64_t>(given) >= max_length_)
       tn::fail(where, ": a prompt of ", given, " tokens leaves no room for a completion in ",
                max_length_);
-    if (static_cast<std::int64_t>(ids.size()) > max_length_) {
-      ids.resize(static_cast<std::size_t>(max_length_));
-      ++data_.cut;
-    }
-    data_.texts.push_back({std::move(ids), static_cast<std::int64_t>(given)});
+    const bool cut = static_cast<std::int64_t>(ids.size()) > max_length_;
+    if (cut) ids.resize(static_cast<std::size_t>(max_length_));
+    texts_.push_back({std::move(ids), static_cast<std::int64_t>(given), cut});
   }
 
   std::string file_;
   const Tokenizer& tokenizer_;
   const ModelConfig& config_;
   std::int64_t max_length_;
-  TextData data_;
+  std::vector<TokenText> texts_;
 };
 
 }  // namespace
@@ -97,8 +95,8 @@ std::string read_utf8(const std::filesystem::path& file) {
   return text;
 }
 
-TextData read_texts(const std::filesystem::path& file, const Tokenizer& tokenizer,
-                    const ModelConfig& config, std::int64_t max_length) {
+std::vector<TokenText> read_texts(const std::filesystem::path& file, const Tokenizer& tokenizer,
+                                  const ModelConfig& config, std::int64_t max_length) {
   if (max_length < 2) tn::fail("max_seq_length: expected at least 2, found ", max_length);
   const std::string text = read_utf8(file);
   Reader reader(file.string(), tokenizer, config, max_length);

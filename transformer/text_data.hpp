@@ -16,12 +16,7 @@ std::string read_utf8(const std::filesystem::path& file);
 struct TokenText {
   std::vector<TokenId> ids;
   std::int64_t given = 1;  ///< at least the first one: nothing stands before it
-};
-
-/// The texts of a file, and how many of them were too long and lost their end.
-struct TextData {
-  std::vector<TokenText> texts;
-  std::int64_t cut = 0;
+  bool cut = false;        ///< it lost its end to the maximum length
 };
 
 /// Reads FILE.jsonl, where each line is an object with "text", or with "prompt" and "completion" (a
@@ -30,7 +25,7 @@ struct TextData {
 /// one. At most `max_length` tokens each. Throws Error naming file and line: no JSON object, other
 /// fields, an empty line, an empty text, bytes that are no UTF-8, a prompt that leaves no room for
 /// a token of its completion.
-TextData read_texts(const std::filesystem::path& file, const Tokenizer& tokenizer,
-                    const ModelConfig& config, std::int64_t max_length);
+std::vector<TokenText> read_texts(const std::filesystem::path& file, const Tokenizer& tokenizer,
+                                  const ModelConfig& config, std::int64_t max_length);
 
 }  // namespace metatt::transformer

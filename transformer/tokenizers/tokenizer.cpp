@@ -128,9 +128,10 @@ EncodedText Tokenizer::encode_pair(std::string_view a, const std::optional<std::
   std::vector<TokenId> first = encode(a), second = b ? encode(*b) : std::vector<TokenId>();
   const auto [first_length, second_length] =
       kept_lengths(first.size(), second.size(), static_cast<std::size_t>(max_length - tokens));
+  EncodedText encoded;
+  encoded.cut = first_length < first.size() || second_length < second.size();
   first.resize(first_length);
   second.resize(second_length);
-  EncodedText encoded;
   for (const TokenTemplate::Piece& piece : pieces) {
     const std::vector<TokenId>& text = piece.source == Source::first ? first : second;
     if (piece.source == Source::token)

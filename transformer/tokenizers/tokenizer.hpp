@@ -12,6 +12,7 @@ namespace metatt::transformer {
 struct EncodedText {
   std::vector<TokenId> ids;
   std::vector<TokenId> type_ids;  ///< of each id, as the template of the tokenizer says
+  bool cut = false;               ///< it lost tokens to a maximum length
 };
 
 /// A token that is found in a text before anything else is done with it.
