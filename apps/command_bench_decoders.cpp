@@ -65,7 +65,6 @@ class DecoderBench {
     optimiser_ = std::make_unique<AdamW<float>>(weights_, AdamWSettings{},
                                                 LearningRateSchedule{0, Index{1} << 40});
     std::vector<EncodedText> texts(static_cast<std::size_t>(shape_.batch));
-    std::vector<const EncodedText*> pointers;
     std::vector<std::int32_t> labels;
     for (std::size_t b = 0; b < texts.size(); ++b) {
       for (Index t = 0; t < shape_.tokens; ++t) {
@@ -74,9 +73,8 @@ class DecoderBench {
         labels.push_back(static_cast<std::int32_t>((t * 7919 + 13) % shape_.vocabulary));
       }
       texts[b].type_ids.assign(texts[b].ids.size(), 0);
-      pointers.push_back(&texts[b]);
     }
-    batch_ = Batch::pack(pointers);
+    batch_ = Batch::pack(texts);
     labels_ = to_indices(labels);
   }
 

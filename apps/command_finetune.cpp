@@ -40,8 +40,8 @@ void print_model(const AdaptedModel<float>& model, const char* kind, std::size_t
 }
 
 /// Writes what the run leaves: the adapter or, for full, the model.
-void write_model(const tn::OutputFolder& folder, const AdaptedModel<float>& model,
-                 const AdapterRecord& record) {
+void write_trained(const tn::OutputFolder& folder, const AdaptedModel<float>& model,
+                   const AdapterRecord& record) {
   if (record.method.kind == Method::Kind::full)
     write_merged_model(folder, model, record);
   else
@@ -72,6 +72,12 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
                             const AdaptedModel<float>& model, const AdapterRecord& record,
                             const Fingerprint& data) {
   nlohmann::json settings = settings_json(train);
+  settings["head_learning_rate"] = train.optimiser.head_learning_rate;
+  settings["num_train_epochs"] = train.epochs;
+  settings["metric_for_best_model"] = train.metric;
+  settings["early_stopping_patience"] = train.early_stopping_patience;
+  settings["load_best_model_at_end"] = train.load_best_model;
+  settings["dropout"] = train.dropout;
   settings["fingerprint_of_data"] = data.text();
   Fingerprint frozen;  // what is trained is in the checkpoints
   for (Index id = 0; id < model.weights().count(); ++id)
@@ -105,7 +111,7 @@ void run(const FinetuneOptions& o, const TrainSettings& settings, const AdaptedM
          const Objective<float>& objective, const AdapterRecord& record, const Fingerprint& data) {
   const TrainResult result =
       run_training(objective, settings, o.training, run_settings(o, settings, model, record, data),
-                   [&](const tn::OutputFolder& folder) { write_model(folder, model, record); });
+                   [&](const tn::OutputFolder& folder) { write_trained(folder, model, record); });
   const bool full = model.method().kind == Method::Kind::full;
   std::cout << "result: method " << model.method().name()
             << (full ? ", backbone parameters " : ", adapter parameters ")

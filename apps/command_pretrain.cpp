@@ -72,10 +72,6 @@ nlohmann::json run_settings(const PretrainOptions& o, const ModelConfig& config,
   settings["hidden_size"] = config.hidden_size;
   settings["num_hidden_layers"] = config.num_hidden_layers;
   settings["config"] = model_config_json(config);
-  // What there is no flag for.
-  for (const char* name : {"num_train_epochs", "head_learning_rate", "metric_for_best_model",
-                           "early_stopping_patience", "load_best_model_at_end", "dropout"})
-    settings.erase(name);
   return settings;
 }
 

@@ -182,23 +182,17 @@ void check_output(const TrainingOptions& o) {
 json settings_json(const TrainSettings& settings) {
   constexpr const char* schedules[] = {"linear", "cosine", "constant"};
   return {{"learning_rate", settings.optimiser.learning_rate},
-          {"head_learning_rate", settings.optimiser.head_learning_rate},
           {"weight_decay", settings.optimiser.weight_decay},
           {"max_grad_norm", settings.optimiser.max_gradient_norm},
           {"warmup_ratio", settings.warmup_ratio},
           {"lr_scheduler_type", schedules[static_cast<int>(settings.schedule)]},
-          {"num_train_epochs", settings.epochs},
           {"max_steps", settings.max_steps},
           {"per_device_train_batch_size", settings.batch_size},
           {"gradient_accumulation_steps", settings.gradient_accumulation_steps},
           {"per_device_eval_batch_size", settings.eval_batch_size},
           {"eval_steps", settings.eval_steps},
-          {"metric_for_best_model", settings.metric},
-          {"early_stopping_patience", settings.early_stopping_patience},
-          {"load_best_model_at_end", settings.load_best_model},
           {"label_smoothing_factor", settings.label_smoothing},
           {"logging_steps", settings.logging_steps},
-          {"dropout", settings.dropout},
           {"gradient_checkpointing", settings.gradient_checkpointing},
           {"seed", settings.seed}};
 }

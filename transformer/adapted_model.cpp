@@ -8,7 +8,7 @@ template <class T>
 AdaptedModel<T>::AdaptedModel(const std::filesystem::path& base, ModelConfig config,
                               const Method& method)
     : base_(base), method_(method), config_(std::move(config)), tokenizer_(read_tokenizer(base)) {
-  check_vocabulary(*tokenizer_, config_);
+  check_vocabulary(*tokenizer_, config_, (base / "config.json").string());
 }
 
 template <class T>

@@ -36,7 +36,7 @@ class BackboneReader {
 /// Throws Error naming the tokenizer's file and `config_source`, the config's, if the tokenizer has
 /// more entries than the model knows, or is a vocab.txt that lacks many of them.
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config,
-                      const std::string& config_source = "config.json");
+                      const std::string& config_source);
 
 /// The backbone's weights under Hugging Face's names, the family's prefix before each, what we join
 /// apart. `change(layer, type, weight)` may alter a matrix (out × in) on its way (merging an

@@ -91,8 +91,8 @@ BatchLoss<T> ClassificationObjective<T>::loss(Tape<T>& tape, std::span<const Ind
                                               std::uint64_t /*pass*/) const {
   const Labelled step = pack(train_, examples);
   const Variable<T> logits =
-      model_.classifier().logits(tape, step.batch, model_.adapter(), this->rates_);
-  return {model_.classifier().loss(tape, logits, step.labels, this->label_smoothing_),
+      model_.classifier().logits(tape, step.batch, model_.adapter(), this->pass_.rates);
+  return {model_.classifier().loss(tape, logits, step.labels, this->pass_.label_smoothing),
           static_cast<Index>(examples.size()), step.batch.sequences.tokens()};
 }
 
@@ -110,13 +110,13 @@ std::vector<std::string> ClassificationObjective<T>::metrics() const {
 
 template <class T>
 std::optional<Evaluation> ClassificationObjective<T>::evaluate() const {
-  return transformer::evaluate(model_, task_, development_, this->eval_batch_size_);
+  return transformer::evaluate(model_, task_, development_, this->pass_.eval_batch_size);
 }
 
 template <class T>
 double ClassificationObjective<T>::probe_loss() const {
   const auto probe = train_.first(std::min<std::size_t>(train_.size(), 256));
-  return transformer::evaluate(model_, task_, probe, this->eval_batch_size_).loss;
+  return transformer::evaluate(model_, task_, probe, this->pass_.eval_batch_size).loss;
 }
 
 #define METATT_INSTANTIATE(T)                                                               \

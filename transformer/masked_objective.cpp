@@ -19,11 +19,11 @@ EncodedText encode_line(const Tokenizer& tokenizer, std::string_view line, Index
 
 void check_line(const CorpusLine& line, const TokenMasker& masker, const ModelConfig& config) {
   if (!masker.can_predict(line.text))
-    tn::fail("pretrain: line ", line.number,
+    tn::fail("pretrain: line ", line.place + 1,
              " of the corpus: expected a token to predict, found special ones only");
   const TokenId type = *std::ranges::max_element(line.text.type_ids);
   if (config.type_vocab_size > 0 && type >= config.type_vocab_size)
-    tn::fail("pretrain: line ", line.number, " of the corpus: a token of type ", type,
+    tn::fail("pretrain: line ", line.place + 1, " of the corpus: a token of type ", type,
              ", but config.json says type_vocab_size ", config.type_vocab_size);
 }
 
@@ -35,11 +35,11 @@ std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tok
   if (const auto place = text.find('\0'); place != std::string::npos)
     tn::fail(file.string(), ": expected text, found a zero at byte ", place);
   std::vector<CorpusLine> lines;
-  Index number = 0;
+  Index place = 0;
   for (const std::string& line : tn::split_lines(text)) {
-    ++number;
     if (line.find_first_not_of(" \t\v\f") != std::string::npos)
-      lines.push_back({encode_line(tokenizer, line, max_seq_length), number});
+      lines.push_back({encode_line(tokenizer, line, max_seq_length), place});
+    ++place;
   }
   if (lines.empty()) tn::fail(file.string(), ": expected lines of text, found none");
   return lines;
@@ -53,16 +53,11 @@ MaskedObjective::MaskedObjective(const MaskedLanguageModel<float>& model, const 
       masker_(masker),
       lines_(lines),
       validation_(validation),
-      rates_(settings.dropout ? DropoutRates::of(model.backbone().config()) : DropoutRates{}),
-      label_smoothing_(settings.label_smoothing),
-      batch_size_(settings.batch_size),
-      examples_per_step_(settings.examples_per_step()),
-      eval_batch_size_(settings.eval_batch_size),
-      seed_(settings.seed),
+      pass_(settings, model.backbone().config()),
       order_(static_cast<Index>(lines.size()), settings.seed) {
   if (lines.empty()) tn::fail("pretrain: the corpus has no line");
-  if (eval_batch_size_ < 1)
-    tn::fail("pretrain: eval_batch_size: expected at least 1, found ", eval_batch_size_);
+  if (pass_.eval_batch_size < 1)
+    tn::fail("pretrain: eval_batch_size: expected at least 1, found ", pass_.eval_batch_size);
   for (const auto& part : {lines, validation})
     for (const CorpusLine& line : part) check_line(line, masker, model.backbone().config());
   train_all(weights(), {model.backbone().ids(), model.head_ids()});
@@ -70,8 +65,8 @@ MaskedObjective::MaskedObjective(const MaskedLanguageModel<float>& model, const 
 
 std::vector<Index> MaskedObjective::batch(Index step) const {
   std::vector<Index> examples;
-  for (Index i = 0; i < examples_per_step_; ++i)
-    examples.push_back(order_.at(step * examples_per_step_ + i));
+  for (Index i = 0; i < pass_.examples_per_step; ++i)
+    examples.push_back(order_.at(step * pass_.examples_per_step + i));
   return examples;
 }
 
@@ -81,16 +76,16 @@ BatchLoss<float> MaskedObjective::loss(autodiff::Tape<float>& tape, std::span<co
   for (const Index line : examples) texts.push_back(&lines_[static_cast<std::size_t>(line)].text);
   // By the place in the run, so that passes hide what the large batch would.
   const MaskedBatch batch =
-      masker_.mask(texts, seed_, pass * static_cast<std::uint64_t>(batch_size_));
-  return {model_.loss(tape, batch.batch, batch.rows, batch.labels, rates_, label_smoothing_),
+      masker_.mask(texts, pass_.seed, pass * static_cast<std::uint64_t>(pass_.batch_size));
+  return {model_.loss(tape, batch.batch, batch.rows, batch.labels, pass_.rates,
+                      pass_.label_smoothing),
           batch.rows.size(), batch.batch.sequences.tokens()};
 }
 
 std::string MaskedObjective::described(std::span<const Index> examples) const {
-  std::vector<Index> numbers;  // counted_from_one() adds one
-  for (const Index line : examples)
-    numbers.push_back(lines_[static_cast<std::size_t>(line)].number - 1);
-  return "lines " + counted_from_one(numbers);
+  std::vector<Index> places;
+  for (const Index line : examples) places.push_back(lines_[static_cast<std::size_t>(line)].place);
+  return "lines " + counted_from_one(places);
 }
 
 std::vector<std::string> MaskedObjective::metrics() const {
@@ -100,7 +95,7 @@ std::vector<std::string> MaskedObjective::metrics() const {
 std::optional<Evaluation> MaskedObjective::evaluate() const {
   if (validation_.empty()) return std::nullopt;
   double sum = 0, targets = 0;
-  const auto step = static_cast<std::size_t>(eval_batch_size_);
+  const auto step = static_cast<std::size_t>(pass_.eval_batch_size);
   for (std::size_t first = 0; first < validation_.size(); first += step) {
     std::vector<const EncodedText*> texts;
     for (std::size_t i = first; i < std::min(first + step, validation_.size()); ++i)

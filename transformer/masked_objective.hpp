@@ -10,7 +10,7 @@ namespace metatt::transformer {
 /// A line of a corpus as the model reads it.
 struct CorpusLine {
   EncodedText text;
-  Index number = 0;  ///< in its file, from 1
+  Index place = 0;  ///< among the lines of its file, from 0
 };
 
 /// The lines of a text file that are not blank, one text or two with a tab between them, cut at
@@ -42,10 +42,7 @@ class MaskedObjective final : public Objective<float> {
   const MaskedLanguageModel<float>& model_;
   const TokenMasker& masker_;
   std::span<const CorpusLine> lines_, validation_;
-  DropoutRates rates_;
-  double label_smoothing_;
-  Index batch_size_, examples_per_step_, eval_batch_size_;
-  std::uint64_t seed_;
+  PassSettings pass_;
   ExampleOrder order_;
 };
 

@@ -22,12 +22,6 @@ double LearningRateSchedule::at(Index step) const {
   return shape == ScheduleShape::linear ? left : 0.5 * (1 - std::cos(std::numbers::pi * left));
 }
 
-std::string counted_from_one(std::span<const Index> positions) {
-  std::string text;
-  for (const Index i : positions) text += (text.empty() ? "" : ", ") + std::to_string(i + 1);
-  return text;
-}
-
 template <class T>
 AdamW<T>::AdamW(Weights<T>& weights, const AdamWSettings& settings,
                 const LearningRateSchedule& schedule)

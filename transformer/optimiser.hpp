@@ -40,9 +40,6 @@ class Diverged : public tn::Error {
   using tn::Error::Error;
 };
 
-/// Positions counted from 0 as text for such an error, counted from 1: "3, 17, 4".
-std::string counted_from_one(std::span<const Index> positions);
-
 /// AdamW (Loshchilov & Hutter, arXiv:1711.05101).
 template <class T>
 class AdamW {

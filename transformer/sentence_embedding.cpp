@@ -172,7 +172,7 @@ SentenceEncoder<T>::SentenceEncoder(const std::filesystem::path& folder)
   if (settings_.width.value_or(width()) != width())
     tn::fail(folder.string(), ": the pooling's word_embedding_dimension is ", *settings_.width,
              ", but the encoder's hidden states have ", width(), " numbers");
-  check_vocabulary(*tokenizer_, config_);
+  check_vocabulary(*tokenizer_, config_, (settings_.encoder / "config.json").string());
   const BackboneReader<T> reader(settings_.encoder, config_);
   reader.check_layers();
   backbone_ = std::make_unique<Backbone<T>>(config_, weights_, reader);

@@ -67,12 +67,8 @@ StreamObjective::StreamObjective(const CausalLanguageModel<float>& model,
     : model_(model),
       train_(train),
       validation_(validation),
-      rates_(settings.dropout ? DropoutRates::of(model.backbone().config()) : DropoutRates{}),
-      label_smoothing_(settings.label_smoothing),
-      block_size_(block_size),
-      examples_per_step_(settings.examples_per_step()),
-      eval_batch_size_(settings.eval_batch_size),
-      seed_(settings.seed) {
+      pass_(settings, model.backbone().config()),
+      block_size_(block_size) {
   check_stream("pretrain", model, train, block_size, settings.batch_size);
   if (!validation.empty())
     check_stream("pretrain", model, validation, block_size, settings.eval_batch_size);
@@ -82,11 +78,11 @@ StreamObjective::StreamObjective(const CausalLanguageModel<float>& model,
 std::vector<Index> StreamObjective::batch(Index step) const {
   const std::uint64_t places = train_.size() - static_cast<std::size_t>(block_size_);
   std::vector<Index> starts;
-  for (Index b = 0; b < examples_per_step_; ++b) {
+  for (Index b = 0; b < pass_.examples_per_step; ++b) {
     // A stream of numbers that neither dropout, masks, epochs nor sampling use.
     const auto words =
         tn::philox4x32<10>(static_cast<std::uint64_t>(b),
-                           (std::uint64_t{7} << 61) + static_cast<std::uint64_t>(step), seed_);
+                           (std::uint64_t{7} << 61) + static_cast<std::uint64_t>(step), pass_.seed);
     starts.push_back(static_cast<Index>(((std::uint64_t{words[0]} << 32) + words[1]) % places));
   }
   return starts;
@@ -95,7 +91,7 @@ std::vector<Index> StreamObjective::batch(Index step) const {
 BatchLoss<float> StreamObjective::loss(Tape<float>& tape, std::span<const Index> examples,
                                        std::uint64_t /*pass*/) const {
   const Blocks blocks = blocks_at(train_, examples, block_size_);
-  return {model_.loss(tape, blocks.batch, {}, blocks.labels, nullptr, rates_, label_smoothing_),
+  return {model_.loss(tape, blocks.batch, {}, blocks.labels, nullptr, pass_.rates, pass_.label_smoothing),
           blocks.labels.size(), blocks.batch.sequences.tokens()};
 }
 
@@ -110,7 +106,7 @@ std::vector<std::string> StreamObjective::metrics() const {
 
 std::optional<Evaluation> StreamObjective::evaluate() const {
   if (validation_.empty()) return std::nullopt;
-  return language_evaluation(causal_loss(model_, validation_, block_size_, eval_batch_size_));
+  return language_evaluation(causal_loss(model_, validation_, block_size_, pass_.eval_batch_size));
 }
 
 }  // namespace metatt::transformer

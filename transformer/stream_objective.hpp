@@ -28,10 +28,8 @@ class StreamObjective final : public Objective<float> {
  private:
   const CausalLanguageModel<float>& model_;
   std::span<const std::int32_t> train_, validation_;
-  DropoutRates rates_;
-  double label_smoothing_;
-  Index block_size_, examples_per_step_, eval_batch_size_;
-  std::uint64_t seed_;
+  PassSettings pass_;
+  Index block_size_;
 };
 
 /// Mean loss of the model on a stream cut into blocks (what is behind the last whole one is left

@@ -67,7 +67,7 @@ BatchLoss<T> TextObjective<T>::loss(Tape<T>& tape, std::span<const Index> exampl
                                     std::uint64_t /*pass*/) const {
   const Predicted part = pack(train_, examples);
   return {model_.model().loss(tape, part.batch, part.rows, part.labels, model_.adapter(),
-                              this->rates_, this->label_smoothing_),
+                              this->pass_.rates, this->pass_.label_smoothing),
           part.labels.size(), part.batch.sequences.tokens()};
 }
 
@@ -84,13 +84,13 @@ std::vector<std::string> TextObjective<T>::metrics() const {
 template <class T>
 std::optional<Evaluation> TextObjective<T>::evaluate() const {
   if (development_.empty()) return std::nullopt;
-  return transformer::evaluate(model_, development_, this->eval_batch_size_);
+  return transformer::evaluate(model_, development_, this->pass_.eval_batch_size);
 }
 
 template <class T>
 double TextObjective<T>::probe_loss() const {
   const auto probe = train_.first(std::min<std::size_t>(train_.size(), 64));
-  return transformer::evaluate(model_, probe, this->eval_batch_size_).loss;
+  return transformer::evaluate(model_, probe, this->pass_.eval_batch_size).loss;
 }
 
 #define METATT_INSTANTIATE(T)                                                                   \

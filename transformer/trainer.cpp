@@ -82,6 +82,12 @@ double compared(const Evaluation& evaluation, const std::string& metric) {
 
 }  // namespace
 
+std::string counted_from_one(std::span<const Index> positions) {
+  std::string text;
+  for (const Index i : positions) text += (text.empty() ? "" : ", ") + std::to_string(i + 1);
+  return text;
+}
+
 Index steps_in_epoch(Index examples, const TrainSettings& settings) {
   if (examples < 1) tn::fail("train: there are no training examples");
   const Index batch = std::max<Index>(1, settings.examples_per_step());
@@ -203,7 +209,9 @@ void Trainer<T>::step() {
   if (!std::isfinite(loss))
     diverge(where(), "the loss is " + std::to_string(loss) + "; the batch holds " +
                          objective_.described(examples));
-  if (good_.empty() || state_.steps % settings_.logging_steps == 0) keep_good_state();
+  // Behind a checkpoint too, so that a run that goes on from there keeps the same.
+  if (good_.empty() || state_.steps == saved_ || state_.steps % settings_.logging_steps == 0)
+    keep_good_state();
   const double rate = optimiser_.learning_rate();
   double norm = 0;
   try {
@@ -220,7 +228,7 @@ void Trainer<T>::step() {
   if (observer_.step)
     observer_.step({state_.steps, state_.total_steps, epoch_of_step, loss, rate, norm, tokens,
                     state_.seconds});
-  log_if_due();
+  log_if_due(norm);
 }
 
 /// Forward and backward passes over the parts of a batch; returns the mean loss over the targets.
@@ -265,11 +273,12 @@ bool Trainer<T>::weights_finite() const {
 }
 
 template <class T>
-void Trainer<T>::log_if_due() {
+void Trainer<T>::log_if_due(double gradient_norm) {
   if (state_.steps % settings_.logging_steps != 0 && !over()) return;
   state_.log.push_back({state_.steps,
                         state_.epochs(),
                         {{"loss", state_.logged_loss / static_cast<double>(state_.logged_steps)},
+                         {"grad_norm", gradient_norm},
                          {"learning_rate", optimiser_.learning_rate()}}});
   state_.logged_loss = 0;
   state_.logged_steps = 0;

@@ -1,11 +1,13 @@
 #pragma once
 /// The training loop of every objective: steps, evaluations, rank adaptation, checkpoints.
 
+#include <metatt/transformer/backbone.hpp>
 #include <metatt/transformer/checkpoint.hpp>
 #include <metatt/transformer/objective.hpp>
 #include <metatt/transformer/rank_adaptation.hpp>
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,8 +28,8 @@ struct TrainSettings {
   std::uint64_t seed = 42;
   Index logging_steps = 50;
   Index eval_steps = 0;  ///< steps between evaluations; 0: at the end of every epoch
-  std::string metric =
-      "loss";  ///< by which evaluations are compared; "loss" and "perplexity": less is better
+  /// By which evaluations are compared; of "loss" and "perplexity" less is better.
+  std::string metric = "loss";
   Index early_stopping_patience = 0;  ///< evaluations without a better one that end it; 0: none do
   bool load_best_model = false;       ///< end with the weights of the best evaluation
   std::vector<RankStep> rank_schedule;  ///< empty: the rank stays
@@ -36,6 +38,25 @@ struct TrainSettings {
 
   Index examples_per_step() const { return batch_size * gradient_accumulation_steps; }
 };
+
+/// What the forward passes of an objective take from the settings and the model.
+struct PassSettings {
+  PassSettings(const TrainSettings& settings, const ModelConfig& config)
+      : rates(settings.dropout ? DropoutRates::of(config) : DropoutRates{}),
+        label_smoothing(settings.label_smoothing),
+        batch_size(settings.batch_size),
+        examples_per_step(settings.examples_per_step()),
+        eval_batch_size(settings.eval_batch_size),
+        seed(settings.seed) {}
+
+  DropoutRates rates;
+  double label_smoothing;
+  Index batch_size, examples_per_step, eval_batch_size;
+  std::uint64_t seed;
+};
+
+/// Positions counted from 0 as text, counted from 1: "3, 17, 4".
+std::string counted_from_one(std::span<const Index> positions);
 
 /// Steps of an epoch; the last one may have fewer examples.
 Index steps_in_epoch(Index examples, const TrainSettings& settings);
@@ -100,7 +121,7 @@ class Trainer {
   void resume(const std::filesystem::path& checkpoint);
   /// Throws Diverged on a loss, on a batch or in an evaluation, or a gradient that is not finite,
   /// naming step and examples; the weights are then the last ones that were kept (every
-  /// logging_steps steps) with a finite loss.
+  /// logging_steps steps and behind every checkpoint) with a finite loss.
   TrainResult run();
 
  private:
@@ -118,7 +139,7 @@ class Trainer {
   double accumulate(std::span<const Index> examples, Index& targets, Index& tokens);
   void count_step(double loss, Index tokens);
   bool weights_finite() const;
-  void log_if_due();
+  void log_if_due(double gradient_norm);
   bool evaluation_due() const;
   /// Returns whether it is the best one so far.
   bool evaluate();

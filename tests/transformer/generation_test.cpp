@@ -187,8 +187,8 @@ BOOST_AUTO_TEST_CASE(a_written_decoder_reads_back_with_its_tokenizer) {
 
   ModelConfig fewer = decoder.config;
   fewer.vocab_size = 256;
-  check_error([&] { check_vocabulary(again.tokenizer(), fewer); },
-              {(output / "tokenizer.json").string(), "257", "256"});
+  check_error([&] { check_vocabulary(again.tokenizer(), fewer, "a config"); },
+              {(output / "tokenizer.json").string(), "257", "a config", "256"});
 }
 
 BOOST_AUTO_TEST_SUITE_END()
