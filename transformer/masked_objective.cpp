@@ -77,9 +77,9 @@ BatchLoss<float> MaskedObjective::loss(autodiff::Tape<float>& tape, std::span<co
   // By the place in the run, so that passes hide what the large batch would.
   const MaskedBatch batch =
       masker_.mask(texts, pass_.seed, pass * static_cast<std::uint64_t>(pass_.batch_size));
-  return {model_.loss(tape, batch.batch, batch.rows, batch.labels, pass_.rates,
-                      pass_.label_smoothing),
-          batch.rows.size(), batch.batch.sequences.tokens()};
+  return {
+      model_.loss(tape, batch.batch, batch.rows, batch.labels, pass_.rates, pass_.label_smoothing),
+      batch.rows.size(), batch.batch.sequences.tokens()};
 }
 
 std::string MaskedObjective::described(std::span<const Index> examples) const {

@@ -91,7 +91,8 @@ std::vector<Index> StreamObjective::batch(Index step) const {
 BatchLoss<float> StreamObjective::loss(Tape<float>& tape, std::span<const Index> examples,
                                        std::uint64_t /*pass*/) const {
   const Blocks blocks = blocks_at(train_, examples, block_size_);
-  return {model_.loss(tape, blocks.batch, {}, blocks.labels, nullptr, pass_.rates, pass_.label_smoothing),
+  return {model_.loss(tape, blocks.batch, {}, blocks.labels, nullptr, pass_.rates,
+                      pass_.label_smoothing),
           blocks.labels.size(), blocks.batch.sequences.tokens()};
 }
 
