@@ -93,7 +93,10 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
   settings["validation_file"] = o.validation_file;
   settings["method"] = model.method().name();
   settings["rank"] = model.method().adapter.rank;
-  settings["alpha"] = model.method().adapter.alpha;
+  settings["ranks"] = model.method().adapter.ranks;
+  settings["alpha"] = o.alpha;
+  settings["scaling"] = o.scaling;
+  settings["core_order"] = o.core_order;
   settings["target_modules"] = o.targets;
   settings["initialisation"] = model.method().adapter.initialisation;
   settings["rank_schedule"] = o.rank_schedule;

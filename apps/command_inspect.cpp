@@ -3,7 +3,7 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/tn/tensor_train.hpp>
-#include <metatt/transformer/metatt4d.hpp>
+#include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/safetensors.hpp>
 
 #include <iomanip>
@@ -18,28 +18,40 @@ using namespace transformer;
 
 using Train = tn::TensorTrain<double>;
 
-bool holds_train(const SafetensorsFile& file) {
-  for (int k = 0; k < MetaTT4D<double>::cores; ++k)
-    if (!file.contains(MetaTT4D<double>::core_name(k))) return false;
-  return true;
-}
-
-Train read_train(const SafetensorsFile& file) {
+/// Empty if there is none.
+std::vector<Tensor<double>> read_cores(const SafetensorsFile& file) {
   std::vector<Tensor<double>> cores;
-  for (int k = 0; k < MetaTT4D<double>::cores; ++k) {
-    const std::string name = MetaTT4D<double>::core_name(k);
+  while (true) {
+    const std::string name = MetaTT<double>::core_name(static_cast<Index>(cores.size()));
+    if (!file.contains(name)) return cores;
     cores.push_back(file.read<double>(name, file.entry(name).shape));
   }
-  return train_of_cores(std::move(cores));
+}
+
+/// "input | layer", …: what lies on both sides of each bond, as far as the file says.
+std::vector<std::string> bond_names(const SafetensorsFile& file, Index modes) {
+  const auto said = file.metadata().find("modes");
+  std::vector<std::string> names;
+  if (said != file.metadata().end()) {
+    std::istringstream list(said->second);
+    for (std::string name; std::getline(list, name, ',');) names.push_back(printable(name));
+  } else if (modes == 4) {
+    names = {"input", "layer", "matrix_type", "output"};  // files that do not say are of metatt4d
+  }
+  if (static_cast<Index>(names.size()) != modes)
+    tn::fail(file.path().string(), ": expected the names of ", modes, " modes as metadata, found ",
+             names.size());
+  std::vector<std::string> bonds;
+  for (std::size_t k = 1; k < names.size(); ++k) bonds.push_back(names[k - 1] + " | " + names[k]);
+  return bonds;
 }
 
 /// Everything is computed before anything is printed.
-std::string spectra_text(Train train) {
+std::string spectra_text(Train train, const std::vector<std::string>& names) {
   std::ostringstream out;
   out << "tensor train: modes " << tn::shape_text(train.modes()) << ", ranks "
       << tn::shape_text(train.ranks()) << ", " << train.parameter_count() << " parameters, norm "
       << train.norm() << "\n";
-  const auto names = {"input | layer", "layer | matrix type", "matrix type | output"};
   // A sweep that may keep everything only brings the train into canonical form and reads off the
   // values.
   tn::TruncationPolicy keep_all;
@@ -55,8 +67,11 @@ std::string spectra_text(Train train) {
 
 /// Nothing is printed of a damaged file.
 std::string train_text(const SafetensorsFile& file) {
+  auto cores = read_cores(file);
+  if (cores.empty()) return "";
+  const auto names = bond_names(file, static_cast<Index>(cores.size()));
   try {
-    return spectra_text(read_train(file));
+    return spectra_text(train_of_cores(std::move(cores)), names);
   } catch (const tn::Error& error) {
     tn::fail(file.path().string(), ": ", error.what());
   }
@@ -64,7 +79,7 @@ std::string train_text(const SafetensorsFile& file) {
 
 void inspect(const std::string& path) {
   const SafetensorsFile file(path);
-  const std::string spectra = holds_train(file) ? train_text(file) : "";
+  const std::string spectra = train_text(file);
   std::size_t width = 4;
   for (const auto& name : file.names()) width = std::max(width, printable(name).size());
   Index total = 0;

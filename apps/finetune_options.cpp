@@ -3,6 +3,7 @@
 #include <metatt/transformer/glue.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace metatt::apps {
 
@@ -40,14 +41,26 @@ void add_file_options(CLI::App& command, FinetuneOptions& o) {
 
 void add_adapter_options(CLI::App& command, FinetuneOptions& o) {
   const std::string adapter = "Adapter";
-  command.add_option("--adapter", o.method, "metatt4d, lora, none (head only) or full")
-      ->check(one_of({"metatt4d", "lora", "none", "full"}))
+  auto methods = adapter_kinds();
+  methods.insert(methods.end(), {"none", "full"});
+  command
+      .add_option("--adapter", o.method, tn::joined(adapter_kinds()) + "; none (head only) or full")
+      ->check(one_of(methods))
       ->group(adapter);
-  command.add_option("--rank", o.rank, "Rank of every bond (metatt4d) or factor (lora)")
+  command
+      .add_option("--rank", o.ranks,
+                  "Rank of all factors or bonds; of a train also a list, one for each bond")
+      ->delimiter(',')
       ->transform(whole_number(1))
       ->group(adapter);
   command.add_option("--alpha", o.alpha, "Factor before the update")
       ->check(any_number())
+      ->group(adapter);
+  command
+      .add_option("--scaling", o.scaling,
+                  "What alpha is divided by: none, rank (as lora_alpha of PEFT) or root_rank "
+                  "(rsLoRA); the largest rank of the start")
+      ->check(one_of({"none", "rank", "root_rank"}))
       ->group(adapter);
   command
       .add_option("--target_modules", o.targets,
@@ -57,7 +70,14 @@ void add_adapter_options(CLI::App& command, FinetuneOptions& o) {
       ->group(adapter);
   command
       .add_option("--initialisation", o.initialisation,
-                  "A code for each core: ze, id, no or or; exactly one ze")
+                  "A code for each core of a train joined by \"-\": ze, id, no or or; exactly "
+                  "one ze (default: ze, then id)")
+      ->check(not_empty("codes"))
+      ->group(adapter);
+  command
+      .add_option("--core_order", o.core_order,
+                  "Order of a train's inner cores, such as layer,head,matrix_type")
+      ->delimiter(',')
       ->group(adapter);
 }
 
@@ -149,22 +169,32 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
   if (!options.train_file.empty() && options.validation_file.empty())
     for (const char* name : {"--eval_steps", "--metric_for_best_model"})
       if (command.count(name) > 0) tn::fail(name, ": needs --validation_file");
-  const bool train = options.method == "metatt4d", adapter = train || options.method == "lora";
+  const bool train = options.method.starts_with("metatt");
+  const bool adapter = options.method != "none" && options.method != "full";
   const auto refuse_unless = [&](bool used, std::initializer_list<const char*> names) {
     for (const char* name : names)
       if (!used && command.count(name) > 0)
         tn::fail(name, ": --adapter ", options.method, " has no use for it");
   };
-  refuse_unless(adapter, {"--rank", "--alpha", "--target_modules"});
-  refuse_unless(train, {"--initialisation", "--rank_schedule", "--sweep", "--optimizer_state"});
+  refuse_unless(adapter, {"--rank", "--alpha", "--scaling", "--target_modules"});
+  refuse_unless(train, {"--initialisation", "--core_order", "--rank_schedule", "--sweep",
+                        "--optimizer_state"});
+  if (!train && options.ranks.size() > 1)
+    tn::fail("--rank: --adapter ", options.method, " has one rank, found ", options.ranks.size());
 }
 
 Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   AdapterSettings settings;
-  settings.rank = train.rank_schedule.empty() ? o.rank : train.rank_schedule.front().rank;
+  settings.rank =
+      train.rank_schedule.empty() ? std::ranges::max(o.ranks) : train.rank_schedule.front().rank;
+  if (train.rank_schedule.empty() && o.ranks.size() > 1) settings.ranks = o.ranks;
+  const auto rank = static_cast<double>(settings.rank);
   settings.alpha = o.alpha;
+  if (o.scaling == "rank") settings.alpha /= rank;
+  if (o.scaling == "root_rank") settings.alpha /= std::sqrt(rank);
   settings.initialisation = o.initialisation;
   settings.seed = train.seed;
+  for (const auto& name : o.core_order) settings.core_order.push_back(find_train_mode(name));
   settings.targets.clear();
   for (const auto& name : o.targets) settings.targets.push_back(find_matrix_type(name));
   std::sort(settings.targets.begin(), settings.targets.end());

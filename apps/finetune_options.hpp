@@ -12,10 +12,12 @@ namespace metatt::apps {
 struct FinetuneOptions {
   std::string model, task, data, train_file, validation_file;
   std::string method = "metatt4d";
-  tn::Index rank = 8;
+  std::vector<tn::Index> ranks{8};  ///< one for all bonds, or one for each
   double alpha = 1;
+  std::string scaling = "none";
   std::vector<std::string> targets{"query", "value"};
-  std::string initialisation = "ze-id-id-id";
+  std::string initialisation;           ///< empty: the kind's
+  std::vector<std::string> core_order;  ///< empty: the kind's
   std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
   tn::Index max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0;

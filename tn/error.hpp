@@ -24,6 +24,9 @@ template <class... Parts>
   throw Error(message.str());
 }
 
+/// "a, b, c".
+std::string joined(std::span<const std::string> words, std::string_view separator = ", ");
+
 /// "2×3×4" for messages; "scalar" for no modes.
 std::string shape_text(std::span<const Index> shape);
 

@@ -12,8 +12,8 @@ AdaptedModel<T>::AdaptedModel(const std::filesystem::path& base, ModelConfig con
 }
 
 template <class T>
-const MetaTT4D<T>* AdaptedModel<T>::train() const {
-  return dynamic_cast<const MetaTT4D<T>*>(adapter_.get());
+const MetaTT<T>* AdaptedModel<T>::train() const {
+  return dynamic_cast<const MetaTT<T>*>(adapter_.get());
 }
 
 template <class T>
@@ -27,10 +27,10 @@ Index AdaptedModel<T>::trainable_head() const {
 template <class T>
 std::vector<NamedTensor<T>> AdaptedModel<T>::own_tensors() const {
   std::vector<Id> ids = adapter_ ? adapter_->tensors() : std::vector<Id>();
-  for (const Id id : head_ids()) ids.push_back(id);
+  for (const Id id : head_ids())
+    if (weights_.trainable(id)) ids.push_back(id);
   std::vector<NamedTensor<T>> tensors;
-  for (const Id id : ids)
-    if (weights_.trainable(id)) tensors.push_back({weights_.name(id), weights_.value(id)});
+  for (const Id id : ids) tensors.push_back({weights_.name(id), weights_.value(id)});
   return tensors;
 }
 

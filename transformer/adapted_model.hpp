@@ -1,8 +1,8 @@
 #pragma once
 /// A backbone with its tokenizer from a folder, and what of it is trained.
 
+#include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/backbone.hpp>
-#include <metatt/transformer/metatt4d.hpp>
 #include <metatt/transformer/method.hpp>
 #include <metatt/transformer/tokenizers/tokenizer.hpp>
 
@@ -32,7 +32,7 @@ class AdaptedModel {
   /// Null for other methods.
   const Adapter<T>* adapter() const { return adapter_.get(); }
   /// The adapter as a train, or null for another method.
-  const MetaTT4D<T>* train() const;
+  const MetaTT<T>* train() const;
 
   /// All weights beside the backbone's.
   virtual std::vector<Id> head_ids() const = 0;

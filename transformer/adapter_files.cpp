@@ -26,8 +26,12 @@ AdapterSettings read_settings(const nlohmann::json& json, const std::string& sou
   settings.alpha = required<double>(json, "alpha", source);
   settings.targets.clear();
   const auto names = required<std::vector<std::string>>(json, "target_modules", source);
+  const auto modes = optional_or<std::vector<std::string>>(json, "mode_names", {}, source);
+  settings.tasks = optional_or<std::int64_t>(json, "tasks", 1, source);
   try {
     for (const auto& name : names) settings.targets.push_back(find_matrix_type(name));
+    for (std::size_t k = 1; k + 1 < modes.size(); ++k)
+      settings.core_order.push_back(find_train_mode(modes[k]));
   } catch (const tn::Error& error) {
     tn::fail(source, ": ", error.what());
   }
@@ -60,7 +64,7 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
 
 /// What metatt_config.json says of a train against the train itself.
 template <class T>
-void check_record(const AdapterRecord& record, const MetaTT4D<T>& train) {
+void check_record(const AdapterRecord& record, const MetaTT<T>& train) {
   const auto differs = [](const char* field, const auto& expected, const auto& found) {
     tn::fail(adapter_config_name, ": ", field, ": expected ", expected, ", as ", adapter_file_name,
              " has it, found ", found);
@@ -79,9 +83,10 @@ void check_record(const AdapterRecord& record, const MetaTT4D<T>& train) {
 template <class T>
 void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                    const AdapterRecord& record) {
-  const auto tensors = model.own_tensors();
-  write_safetensors<T>(folder / adapter_file_name, tensors,
-                       {{"format", "metatt"}, {"version", std::to_string(format_version)}});
+  std::map<std::string, std::string> metadata{{"format", "metatt"},
+                                              {"version", std::to_string(format_version)}};
+  if (const auto* train = model.train()) metadata["modes"] = tn::joined(train->mode_names(), ",");
+  write_safetensors<T>(folder / adapter_file_name, model.own_tensors(), metadata);
   nlohmann::json json{{"format", "metatt"},
                       {"version", format_version},
                       {"adapter", record.method.name()},
@@ -93,9 +98,10 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
     json["rank"] = record.method.adapter.rank;
     json["alpha"] = record.method.adapter.alpha;
     json["target_modules"] = target_names(record.method.adapter);
+    if (record.method.adapter.tasks > 1) json["tasks"] = record.method.adapter.tasks;
     if (const auto* train = model.train()) {
       json["modes"] = train->train().modes();
-      json["mode_names"] = {"input", "layer", "matrix_type", "output"};
+      json["mode_names"] = train->mode_names();
       json["ranks"] = train->ranks();
       json["rank"] = std::ranges::max(train->ranks());
     }

@@ -141,16 +141,22 @@ Variable<T> Backbone<T>::product(const Pass& pass, const Variable<T>& x, const L
                                  bool with_bias, Index layer,
                                  std::initializer_list<MatrixType> types) const {
   std::vector<LowRankUpdate<T>> picked;
+  std::vector<autodiff::ColumnGain<T>> gains;
   Index column = 0;
   for (const MatrixType type : types) {
-    if (const auto* update = pass.updates.find(layer, type)) {
-      picked.push_back(*update);
-      picked.back().first_column = column;
+    for (const LowRankUpdate<T>& update : pass.updates.of(layer, type)) {
+      picked.push_back(update);
+      picked.back().first_column += column;
     }
+    if (auto gain = pass.updates.gain(layer, type); !gain.empty())
+      gains.push_back({std::move(gain), column});
     column += matrix_extents(config_, type).d_out;
   }
-  return autodiff::linear<T>(pass.tape, x, use(pass.tape, linear.weight),
-                             with_bias ? use(pass.tape, linear.bias) : Variable<T>{}, picked);
+  const Variable<T> weight = use(pass.tape, linear.weight);
+  const Variable<T> bias = with_bias ? use(pass.tape, linear.bias) : Variable<T>{};
+  if (gains.empty()) return autodiff::linear<T>(pass.tape, x, weight, bias, picked);
+  return autodiff::scale_columns<T>(
+      pass.tape, autodiff::linear<T>(pass.tape, x, weight, {}, picked), gains, bias);
 }
 
 template <class T>
@@ -227,7 +233,7 @@ Variable<T> Backbone<T>::block(const Pass& pass, Index index, const Variable<T>&
 template <class T>
 Variable<T> Backbone<T>::forward(Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
                                  const DropoutRates& dropout) const {
-  const UpdateTable<T> updates = adapter ? adapter->updates(tape) : UpdateTable<T>();
+  const UpdateTable<T> updates = adapter ? adapter->updates(tape, batch.task) : UpdateTable<T>();
   return run({tape, batch, updates, dropout});
 }
 
@@ -281,7 +287,7 @@ Variable<T> Backbone<T>::forward_next(std::span<const std::int32_t> ids, KeyValu
   Batch batch = Batch::pack(std::array{&text});
   batch.positions = shifted(batch.positions, cache.length);
   Tape<T> tape;
-  const UpdateTable<T> updates = adapter ? adapter->updates(tape) : UpdateTable<T>();
+  const UpdateTable<T> updates = adapter ? adapter->updates(tape, 0) : UpdateTable<T>();
   const DropoutRates none_dropped;
   const Variable<T> hidden = run({tape, batch, updates, none_dropped, &cache});
   cache.length += count;

@@ -2,7 +2,7 @@
 /// The backbone of every family: embeddings and blocks of attention and feed-forward.
 
 #include <metatt/autodiff/ops_normalisation.hpp>
-#include <metatt/transformer/adapter.hpp>
+#include <metatt/transformer/adapters/adapter.hpp>
 #include <metatt/transformer/batch.hpp>
 
 #include <functional>

@@ -23,6 +23,7 @@ struct Batch {
   autodiff::Indices ids, type_ids, positions;
   /// For the backbone's check against its tables.
   std::int32_t smallest_id = 0, largest_id = 0, largest_type_id = 0;
+  tn::Index task = 0;  ///< of all sequences, for an adapter that tells tasks apart
 
   static Batch pack(std::span<const EncodedText* const> texts);
   static Batch pack(std::span<const EncodedText> texts);

@@ -75,16 +75,10 @@ std::vector<std::string> read_lines(const std::filesystem::path& file) {
   return tn::split_lines(text);
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 void check_split(const GlueTask& task, const std::string& split) {
   const auto& others = task.development_splits;
   if (split != "train" && std::find(others.begin(), others.end(), split) == others.end())
-    tn::fail("read_glue: task ", task.name, ": expected split train or ", joined(others),
+    tn::fail("read_glue: task ", task.name, ": expected split train or ", tn::joined(others),
              ", found \"", split, "\"");
 }
 
@@ -120,8 +114,8 @@ class RowReader {
       tn::fail(where, ": expected UTF-8, found ", is_valid_utf8(line) ? "a zero" : "other bytes");
     const std::vector<std::string> values = tn::split_at(line, '\t');
     if (values.size() != columns_.size()) {
-      tn::fail(where, ": expected ", columns_.size(), " columns (", joined(columns_), "), found ",
-               values.size());
+      tn::fail(where, ": expected ", columns_.size(), " columns (", tn::joined(columns_),
+               "), found ", values.size());
     }
     GlueRow row;
     row.sentence1 = sentence(values, sentence1_, where);
@@ -136,7 +130,8 @@ class RowReader {
   std::size_t column(const std::string& name) const {
     const auto place = std::find(columns_.begin(), columns_.end(), name);
     if (place == columns_.end()) {
-      tn::fail(file_, ":1: expected a header with column \"", name, "\", found ", joined(columns_));
+      tn::fail(file_, ":1: expected a header with column \"", name, "\", found ",
+               tn::joined(columns_));
     }
     return static_cast<std::size_t>(place - columns_.begin());
   }
@@ -152,7 +147,7 @@ class RowReader {
   double label(const std::string& text, const std::string& where) const {
     const auto place = std::find(task_.labels.begin(), task_.labels.end(), text);
     if (place == task_.labels.end()) {
-      tn::fail(where, ": column \"", task_.label, "\": expected one of ", joined(task_.labels),
+      tn::fail(where, ": column \"", task_.label, "\": expected one of ", tn::joined(task_.labels),
                ", found \"", text, "\"");
     }
     return static_cast<double>(place - task_.labels.begin());
@@ -189,7 +184,7 @@ const GlueTask& find_glue_task(const std::string& name) {
     if (task.name == name) return task;
     names.push_back(task.name);
   }
-  tn::fail("task: expected one of ", joined(names), ", found \"", name, "\"");
+  tn::fail("task: expected one of ", tn::joined(names), ", found \"", name, "\"");
 }
 
 namespace {

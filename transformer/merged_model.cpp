@@ -17,14 +17,8 @@ std::vector<NamedTensor<T>> merged_tensors(const AdaptedModel<T>& model) {
   const auto* adapter = model.adapter();
   MatrixChange<T> add_update;
   if (adapter)
-    add_update = [&](Index layer, MatrixType type, Tensor<T> weight) {
-      const auto& targets = adapter->settings().targets;
-      if (std::find(targets.begin(), targets.end(), type) == targets.end()) return weight;
-      const auto [A, B] = adapter->lora_factors(layer, type);
-      tn::backend::gemm(tn::backend::queue(), tn::Transpose::no, tn::Transpose::no, B.extent(0),
-                        A.extent(1), A.extent(0), T(1), B.data(), B.extent(1), A.data(),
-                        A.extent(1), T(1), weight.mutable_data(), weight.extent(1));
-      return weight;
+    add_update = [&](Index layer, MatrixType type, const Tensor<T>& weight) {
+      return adapter->merged(layer, type, 0, weight);
     };
   auto tensors = backbone_tensors(model.backbone(), add_update);
   const auto& weights = model.backbone().weights();

@@ -1,7 +1,7 @@
 #pragma once
 /// What of a model is trained.
 
-#include <metatt/transformer/adapter.hpp>
+#include <metatt/transformer/adapters/adapter.hpp>
 
 #include <string>
 

@@ -64,11 +64,7 @@ class Instruction {
   /// The number of an answer's name, such as "answer3" or "true".
   std::size_t answer(const std::string& name) const {
     const auto place = std::ranges::find(names_, name);
-    if (place == names_.end()) {
-      std::string all;
-      for (const std::string& known : names_) all.append(all.empty() ? "" : ", ").append(known);
-      refuse("\"answer\" to be one of " + all, name);
-    }
+    if (place == names_.end()) refuse("\"answer\" to be one of " + tn::joined(names_), name);
     return static_cast<std::size_t>(place - names_.begin());
   }
 

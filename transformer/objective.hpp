@@ -2,7 +2,7 @@
 /// What a model is trained for, as the trainer sees it: numbered batches of examples, their loss
 /// and an evaluation.
 
-#include <metatt/transformer/metatt4d.hpp>
+#include <metatt/transformer/adapters/meta_tt.hpp>
 
 #include <cmath>
 #include <optional>
@@ -48,7 +48,7 @@ class Objective {
   /// The model's weights, with an arena.
   virtual Weights<T>& weights() const = 0;
   /// The train whose ranks may be adapted, or null.
-  virtual const MetaTT4D<T>* train() const { return nullptr; }
+  virtual const MetaTT<T>* train() const { return nullptr; }
 
   /// 0: the batches have no epochs.
   virtual Index steps_per_epoch() const = 0;

@@ -29,7 +29,7 @@ typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, In
   Index rows = 0, rank = 0;
   for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
     if (std::ranges::find(targets, type) != targets.end()) {
-      parts.emplace_back(rows, model.adapter()->lora_factors(layer, type));
+      parts.emplace_back(rows, model.adapter()->lora_factors(layer, type, 0));
       rank += parts.back().second.A.extent(0);
     }
     rows += matrix_extents(config, type).d_out;
@@ -53,7 +53,7 @@ std::vector<PeftUpdate<T>> peft_updates(const AdaptedModel<T>& model, Index laye
   std::vector<PeftUpdate<T>> updates;
   for (const MatrixType type : model.adapter()->settings().targets)
     if (const char* module = module_of(family, type))
-      updates.push_back({module, model.adapter()->lora_factors(layer, type)});
+      updates.push_back({module, model.adapter()->lora_factors(layer, type, 0)});
     else if (updates.empty())  // the first of the joined ones
       updates.push_back({family.names.joined, joined_factors(model, layer)});
   return updates;
@@ -99,6 +99,9 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
                       const AdapterRecord& record) {
   if (!model.adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
+  if (!model.adapter()->only_adds())
+    tn::fail("export: ", record.method.name(), " also sets the norms of a matrix, for which the ",
+             "files of LoRA have no place; merge writes the whole model");
   const std::string prefix = "base_model.model.";
   const Family& family = model.config().family();
   nlohmann::json json{{"peft_type", "LORA"},

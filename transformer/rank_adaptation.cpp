@@ -82,7 +82,7 @@ std::vector<RankStep> parse_rank_schedule(const std::string& text, Index epochs)
 }
 
 template <class T>
-RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>& optimiser,
+RankSweep adapt_ranks(const MetaTT<T>& adapter, Weights<T>& weights, AdamW<T>& optimiser,
                       Index rank, tn::SweepMode mode, OptimizerState state) {
   tn::TensorTrain<double> train = adapter.train();
   RankSweep result;
@@ -96,7 +96,7 @@ RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>&
 
   std::vector<Moments> moments;
   auto& arena = weights.arena();
-  for (int k = 0; k < MetaTT4D<T>::cores; ++k) {
+  for (Index k = 0; k < adapter.cores(); ++k) {
     const Index parameter = arena.find(weights.name(adapter.core(k)));
     const Shape shape = train.core(k).shape();
     moments.push_back({tn::converted<double>(arena.first_moment(parameter)).reshaped(shape),
@@ -108,16 +108,16 @@ RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>&
   const auto report = tn::sweep(train, policy, mode);
 
   std::vector<typename Weights<T>::Replacement> replacements;
-  for (int k = 0; k < MetaTT4D<T>::cores; ++k) {
+  for (Index k = 0; k < adapter.cores(); ++k) {
     const auto index = static_cast<std::size_t>(k);
     Shape shape = train.core(k).shape();
     if (k == 0) shape.erase(shape.begin());
-    if (k == MetaTT4D<T>::cores - 1) shape.pop_back();
+    if (k == adapter.cores() - 1) shape.pop_back();
     typename Weights<T>::Replacement replacement{
         adapter.core(k), tn::converted<T>(train.dense_core(k)).reshaped(shape), {}, {}};
     if (state == OptimizerState::project) {
       const Moments carried = project(moments[index], k > 0 ? &report.bonds[index - 1] : nullptr,
-                                      k + 1 < MetaTT4D<T>::cores ? &report.bonds[index] : nullptr);
+                                      k + 1 < adapter.cores() ? &report.bonds[index] : nullptr);
       replacement.first_moment = tn::converted<T>(carried.first).reshaped(shape);
       replacement.second_moment = tn::converted<T>(carried.second).reshaped(shape);
     }
@@ -132,9 +132,9 @@ RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>&
   return result;
 }
 
-template RankSweep adapt_ranks(const MetaTT4D<float>&, Weights<float>&, AdamW<float>&, Index,
+template RankSweep adapt_ranks(const MetaTT<float>&, Weights<float>&, AdamW<float>&, Index,
                                tn::SweepMode, OptimizerState);
-template RankSweep adapt_ranks(const MetaTT4D<double>&, Weights<double>&, AdamW<double>&, Index,
+template RankSweep adapt_ranks(const MetaTT<double>&, Weights<double>&, AdamW<double>&, Index,
                                tn::SweepMode, OptimizerState);
 
 }  // namespace metatt::transformer

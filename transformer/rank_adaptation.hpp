@@ -1,7 +1,7 @@
 #pragma once
 /// Rank adaptation in the manner of DMRG: sweeps over the adapter's train while training goes on.
 
-#include <metatt/transformer/metatt4d.hpp>
+#include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/optimiser.hpp>
 
 #include <string>
@@ -38,7 +38,7 @@ struct RankSweep {
 /// the weights. The moments of other weights stay. Throws Error if the train is zero (it has no
 /// spectrum) or a bond has less than `rank`. The sweep runs in double precision on cores of any T.
 template <class T>
-RankSweep adapt_ranks(const MetaTT4D<T>& adapter, Weights<T>& weights, AdamW<T>& optimiser,
+RankSweep adapt_ranks(const MetaTT<T>& adapter, Weights<T>& weights, AdamW<T>& optimiser,
                       Index rank, tn::SweepMode mode, OptimizerState state);
 
 }  // namespace metatt::transformer

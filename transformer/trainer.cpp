@@ -63,9 +63,8 @@ void check_metric(const TrainSettings& settings, const std::vector<std::string>&
     tn::fail(settings.load_best_model ? "load_best_model_at_end" : "early_stopping_patience",
              ": nothing is evaluated, so there is no best evaluation");
   if (known.empty() || std::ranges::find(known, settings.metric) != known.end()) return;
-  std::string names;
-  for (const auto& name : known) names += (names.empty() ? "" : ", ") + name;
-  tn::fail("metric_for_best_model: expected one of ", names, ", found \"", settings.metric, "\"");
+  tn::fail("metric_for_best_model: expected one of ", tn::joined(known), ", found \"",
+           settings.metric, "\"");
 }
 
 /// Whether less is better.

@@ -18,6 +18,18 @@ void broadcast_bias(Queue& queue, Index rows, Index width, const T* bias, T* y, 
 template <class T>
 void column_sums(Queue& queue, Index rows, Index width, const T* x, T beta, T* out);
 
+/// y (rows × width, leading dimension ldy) = x · diag(factors) + shift in every row; factors (1)
+/// and shift (0) may be null. y may be x.
+template <class T>
+void scale_columns(Queue& queue, Index rows, Index width, const T* x, Index ldx, const T* factors,
+                   const T* shift, T* y, Index ldy);
+
+/// out (width) = beta · out + Σ over rows of x · y, element by element (rows × width): the gradient
+/// of the factors of scale_columns.
+template <class T>
+void column_products(Queue& queue, Index rows, Index width, const T* x, Index ldx, const T* y,
+                     Index ldy, T beta, T* out);
+
 /// y = gelu(x + bias) (Hendrycks & Gimpel, arXiv:1606.08415), gelu(t) = t/2 · (1 + erf(t/√2)), or
 /// with Gelu::tanh t/2 · (1 + tanh(√(2/π)·(t + 0.044715·t³))). bias may be null. y may be x.
 template <class T>

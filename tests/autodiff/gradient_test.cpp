@@ -3,6 +3,7 @@
 
 #include <metatt/autodiff/ops_activation.hpp>
 #include <metatt/autodiff/ops_attention.hpp>
+#include <metatt/autodiff/ops_diagonal.hpp>
 #include <metatt/autodiff/ops_embedding.hpp>
 #include <metatt/autodiff/ops_linear.hpp>
 #include <metatt/autodiff/ops_normalisation.hpp>
@@ -87,6 +88,32 @@ BOOST_AUTO_TEST_CASE(matmul_of_neighbouring_cores_of_a_train) {
                   [](Tape<double>& tape, const Inputs& in) {
                     return matmul(tape, in[0], in[1], {2, 8, 5});
                   });
+}
+
+BOOST_AUTO_TEST_CASE(scale_columns_of_a_matrix) {
+  check_operation(
+      {normal("x", {5, 7}), normal("factors", {7})},
+      [](Tape<double>& tape, const Inputs& in) { return scale_columns(tape, in[0], in[1]); });
+}
+
+BOOST_AUTO_TEST_CASE(scale_columns_of_some_columns_with_a_bias) {
+  check_operation(
+      {normal("x", {5, 9}), normal("first", {3}), normal("second", {4}), normal("bias", {9})},
+      [](Tape<double>& tape, const Inputs& in) {
+        const std::vector<ColumnGain<double>> gains{{in[1], 1}, {in[2], 5}};
+        return scale_columns<double>(tape, in[0], gains, in[3]);
+      });
+}
+
+BOOST_AUTO_TEST_CASE(quotient_by_constants) {
+  check_operation({normal("x", {1, 3})}, [](Tape<double>& tape, const Inputs& in) {
+    return quotient(tape, in[0], {2, -0.5, 3});
+  });
+}
+
+BOOST_AUTO_TEST_CASE(diagonal_core_of_a_matrix) {
+  check_operation({normal("a", {4, 3})},
+                  [](Tape<double>& tape, const Inputs& in) { return diagonal_core(tape, in[0]); });
 }
 
 BOOST_AUTO_TEST_CASE(bias_gelu_with_and_without_bias) {

@@ -29,6 +29,41 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(column_sums_equal_the_reference, T, Types) {
   });
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(scale_columns_equals_the_reference_and_leaves_the_padding, T, Types) {
+  Random random(105);
+  for_each_shape([&](Index rows, Index width) {
+    for (const bool with_factors : {true, false}) {
+      const Index ldx = width + 2, ldy = width + 5;
+      Operand<T> x = random.operand<T>(rows * ldx);
+      Operand<T> factors = with_factors ? random.operand<T>(width) : Operand<T>();
+      Operand<T> shift = with_factors ? Operand<T>() : random.operand<T>(width);
+      Operand<T> y = random.operand<T>(rows * ldy);
+      METATT_RUN_ON_BOTH(scale_columns<T>, rows, width, at(x), ldx, at(factors), at(shift), at(y),
+                         ldy);
+      check_close(y, 1);
+    }
+    Operand<T> x = random.operand<T>(rows * width);
+    Operand<T> factors = random.operand<T>(width), shift = random.operand<T>(width);
+    METATT_RUN_ON_BOTH(scale_columns<T>, rows, width, at(x), width, at(factors), at(shift), at(x),
+                       width);
+    check_close(x, 1);
+  });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(column_products_equal_the_reference, T, Types) {
+  Random random(106);
+  for_each_shape([&](Index rows, Index width) {
+    for (double beta : {0.0, 1.0, -0.5}) {
+      Operand<T> x = random.operand<T>(rows * (width + 3), -0.5, 1.5);
+      Operand<T> y = random.operand<T>(rows * (width + 1), -0.5, 1.5);
+      Operand<T> out = destination<T>(random, width, beta);
+      METATT_RUN_ON_BOTH(column_products<T>, rows, width, at(x), width + 3, at(y), width + 1,
+                         T(beta), at(out));
+      check_close(out, rows);
+    }
+  });
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(bias_gelu_equals_the_reference_with_and_without_bias, T, Types) {
   Random random(103);
   for_each_shape([&](Index rows, Index width) {

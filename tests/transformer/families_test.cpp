@@ -66,7 +66,8 @@ struct PassOfFamily {
       adapter = make_adapter(settings, config, weights);
       randomise_adapter(*adapter, weights);
       weights.build_arena();
-      for (const auto id : adapter->tensors()) trainable.insert(weights.name(id));
+      for (const auto id : adapter->tensors())
+        if (weights.trainable(id)) trainable.insert(weights.name(id));
     }
     Tape<double> tape(weights.arena(), 7, 3);
     tape.set_recomputes_layers(recomputes);
@@ -113,7 +114,7 @@ struct GoldenMasked {
 
 constexpr std::array base_families{"bert",  "roberta", "distilbert", "gpt2",
                                    "llama", "mistral", "qwen2"};
-constexpr std::array methods{"full", "lora", "metatt4d"};
+constexpr std::array methods{"full", "dora", "lora", "lorta", "metatt4d", "metatt5d", "vera"};
 
 BOOST_AUTO_TEST_SUITE(all_families)
 
@@ -226,7 +227,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(tokens_one_by_one_are_those_of_the_whole_text, T, 
 
 BOOST_AUTO_TEST_CASE(an_adapter_of_all_matrices_is_what_its_merged_weights_are) {
   for (const char* name : names)
-    for (const char* kind : {"lora", "metatt4d"}) BOOST_TEST_CONTEXT(name << " " << kind) {
+    for (const char* kind : {"lora", "metatt4d", "metatt5d", "metatt5+1d"})
+      BOOST_TEST_CONTEXT(name << " " << kind) {
         const Golden golden(name);
         const ModelConfig config = read_model_config(golden.folder / "config.json");
         const BackboneReader<double> reader(golden.folder, config);
@@ -247,7 +249,7 @@ BOOST_AUTO_TEST_CASE(an_adapter_of_all_matrices_is_what_its_merged_weights_are) 
         const TemporaryFolder folder;
         const auto merged = backbone_tensors<double>(
             backbone, [&](Index layer, MatrixType type, Tensor<double> weight) {
-              const auto update = dense_update<double>(adapter->lora_factors(layer, type));
+              const auto update = dense_update<double>(adapter->lora_factors(layer, type, 0));
               BOOST_TEST_REQUIRE((update.shape() == weight.shape()));
               Tensor<double> sum = weight.slice(0, weight.extent(0));
               std::vector<double> values = sum.to_vector();

@@ -114,8 +114,8 @@ std::unique_ptr<AssembledModel<T>> adapted(const Fixture& fixture, const std::st
     settings.alpha = facts["lora_alpha"].get<double>() / facts["rank"].get<double>();
   } else {
     settings.alpha = facts["alpha"];
-    for (int k = 0; k < MetaTT4D<T>::cores; ++k)
-      shapes[MetaTT4D<T>::core_name(k)] =
+    for (Index k = 0; k < 4; ++k)
+      shapes[MetaTT<T>::core_name(k)] =
           fixture.arrays.entry(name + ".core." + std::to_string(k + 1)).shape;
   }
   auto model = std::make_unique<AssembledModel<T>>(

@@ -18,8 +18,8 @@ std::unique_ptr<Model> trained_model(Index rank) {
   return model;
 }
 
-const MetaTT4D<double>& train_of(const Model& model) {
-  return dynamic_cast<const MetaTT4D<double>&>(*model.adapter);
+const MetaTT<double>& train_of(const Model& model) {
+  return dynamic_cast<const MetaTT<double>&>(*model.adapter);
 }
 
 AdamW<double> optimiser_of(Model& model) {
@@ -40,7 +40,7 @@ double distance(const Tensor<double>& a, const Tensor<double>& b) {
 
 /// Replaces the train by one whose ranks are really `rank`, padded with zeros to the ranks it has.
 void cut_to_true_rank(Model& model, Index rank) {
-  for (int k = 0; k < MetaTT4D<double>::cores; ++k) {
+  for (Index k = 0; k < 4; ++k) {
     const auto id = train_of(model).core(k);
     const Shape shape = model.weights.shape(id);
     auto values = model.weights.value(id).to_vector();
@@ -236,7 +236,7 @@ BOOST_AUTO_TEST_CASE(a_sweep_of_floats_stays_within_its_bound_to_rounding) {
   method.adapter.rank = 6;
   AssembledModel<float> model(small_config(), 2, method, random_weight<float>);
   randomise_adapter(*model.adapter, model.weights);
-  const auto& train = dynamic_cast<const MetaTT4D<float>&>(*model.adapter);
+  const auto& train = dynamic_cast<const MetaTT<float>&>(*model.adapter);
   const auto before = train.train().to_dense();
   AdamW<float> optimiser(model.weights, {}, {0, 100});
   const RankSweep report = adapt_ranks(train, model.weights, optimiser, 3, tn::SweepMode::rounding,

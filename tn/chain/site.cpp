@@ -10,12 +10,6 @@ namespace {
 
 using Elements = std::vector<std::complex<double>>;
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 /// The matrix with values[i] at (i, i + offset) for a positive offset, (i − offset, i) otherwise.
 Elements diagonal(Index dimension, Index offset, const std::vector<double>& values) {
   Elements elements(static_cast<std::size_t>(dimension * dimension));

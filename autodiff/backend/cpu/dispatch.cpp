@@ -39,6 +39,20 @@ void column_sums(Queue& queue, Index rows, Index width, const T* x, T beta, T* o
 }
 
 template <class T>
+void scale_columns(Queue& queue, Index rows, Index width, const T* x, Index ldx, const T* factors,
+                   const T* shift, T* y, Index ldy) {
+  select(avx512::scale_columns<T>, avx2::scale_columns<T>, baseline::scale_columns<T>)(
+      queue, rows, width, x, ldx, factors, shift, y, ldy);
+}
+
+template <class T>
+void column_products(Queue& queue, Index rows, Index width, const T* x, Index ldx, const T* y,
+                     Index ldy, T beta, T* out) {
+  select(avx512::column_products<T>, avx2::column_products<T>, baseline::column_products<T>)(
+      queue, rows, width, x, ldx, y, ldy, beta, out);
+}
+
+template <class T>
 void bias_gelu_forward(Queue& queue, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                        T* y) {
   select(avx512::bias_gelu_forward<T>, avx2::bias_gelu_forward<T>, baseline::bias_gelu_forward<T>)(
@@ -255,6 +269,9 @@ void adamw(Queue& queue, Index count, const AdamWStep& step, T* values, const T*
 #define METATT_INSTANTIATE(T)                                                                      \
   template void broadcast_bias(Queue&, Index, Index, const T*, T*, Index);                         \
   template void column_sums(Queue&, Index, Index, const T*, T, T*);                                \
+  template void scale_columns(Queue&, Index, Index, const T*, Index, const T*, const T*, T*,       \
+                              Index);                                                              \
+  template void column_products(Queue&, Index, Index, const T*, Index, const T*, Index, T, T*);    \
   template void bias_gelu_forward(Queue&, Gelu, Index, Index, const T*, const T*, T*);             \
   template void bias_gelu_backward(Queue&, Gelu, Index, Index, const T*, const T*, const T*, T*);  \
   template void swiglu_forward(Queue&, Index, Index, const T*, T*);                                \

@@ -82,6 +82,34 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
 }
 
 template <class T>
+void scale_columns(Queue&, Index rows, Index width, const T* x, Index ldx, const T* factors,
+                   const T* shift, T* y, Index ldy) {
+#pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
+  for (Index i = 0; i < rows; ++i) {
+    const T* in = x + i * ldx;
+    T* out = y + i * ldy;
+#pragma omp simd
+    for (Index j = 0; j < width; ++j)
+      out[j] = (factors ? in[j] * factors[j] : in[j]) + (shift ? shift[j] : T(0));
+  }
+}
+
+template <class T>
+void column_products(Queue&, Index rows, Index width, const T* x, Index ldx, const T* y, Index ldy,
+                     T beta, T* out) {
+  constexpr Index strip = 64;
+#pragma omp parallel for schedule(static) if (rows * width > parallel_threshold)
+  for (Index first = 0; first < width; first += strip) {
+    const Index size = smaller(strip, width - first);
+    T sums[strip] = {};
+    for (Index i = 0; i < rows; ++i)
+      for (Index j = 0; j < size; ++j) sums[j] += x[i * ldx + first + j] * y[i * ldy + first + j];
+    for (Index j = 0; j < size; ++j)
+      out[first + j] = beta == 0 ? sums[j] : beta * out[first + j] + sums[j];
+  }
+}
+
+template <class T>
 void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                        T* y) {
   const bool exact = kind == Gelu::exact;
@@ -325,6 +353,9 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
 #define METATT_INSTANTIATE(T)                                                                     \
   template void broadcast_bias(Queue&, Index, Index, const T*, T*, Index);                        \
   template void column_sums(Queue&, Index, Index, const T*, T, T*);                               \
+  template void scale_columns(Queue&, Index, Index, const T*, Index, const T*, const T*, T*,      \
+                              Index);                                                             \
+  template void column_products(Queue&, Index, Index, const T*, Index, const T*, Index, T, T*);   \
   template void bias_gelu_forward(Queue&, Gelu, Index, Index, const T*, const T*, T*);            \
   template void bias_gelu_backward(Queue&, Gelu, Index, Index, const T*, const T*, const T*, T*); \
   template void swiglu_forward(Queue&, Index, Index, const T*, T*);                               \

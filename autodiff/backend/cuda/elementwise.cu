@@ -54,6 +54,15 @@ void broadcast_bias(Queue&, Index rows, Index width, const T* bias, T* y, Index 
 }
 
 template <class T>
+void scale_columns(Queue&, Index rows, Index width, const T* x, Index ldx, const T* factors,
+                   const T* shift, T* y, Index ldy) {
+  cuda::for_each_element("scale_columns", rows, width, [=] __device__(Index i, Index j) {
+    const T scaled = factors ? x[i * ldx + j] * factors[j] : x[i * ldx + j];
+    y[i * ldy + j] = shift ? scaled + shift[j] : scaled;
+  });
+}
+
+template <class T>
 void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                        T* y) {
   cuda::for_each_element("bias_gelu_forward", rows, width, [=] __device__(Index i, Index j) {
@@ -177,6 +186,8 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
 
 #define METATT_ELEMENTWISE(T)                                                                      \
   template void broadcast_bias<T>(Queue&, Index, Index, const T*, T*, Index);                      \
+  template void scale_columns<T>(Queue&, Index, Index, const T*, Index, const T*, const T*, T*,    \
+                                 Index);                                                           \
   template void bias_gelu_forward<T>(Queue&, Gelu, Index, Index, const T*, const T*, T*);          \
   template void bias_gelu_backward<T>(Queue&, Gelu, Index, Index, const T*, const T*, const T*,    \
                                       T*);                                                         \

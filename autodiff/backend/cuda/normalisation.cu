@@ -197,6 +197,13 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
 }
 
 template <class T>
+void column_products(Queue&, Index rows, Index width, const T* x, Index ldx, const T* y, Index ldy,
+                     T beta, T* out) {
+  const auto term = [=] __device__(Index i, Index j) { return x[i * ldx + j] * y[i * ldy + j]; };
+  sum_columns("column_products", rows, width, term, beta, out);
+}
+
+template <class T>
 void rms_norm_forward(Queue&, Index rows, Index width, const T* x, const T* gamma, T epsilon, T* y,
                       T* inverse_root) {
   if (rows <= 0) return;
@@ -235,6 +242,7 @@ void rms_norm_parameter_gradient(Queue&, Index rows, Index width, const T* dy, c
                                      T, T*);                                                       \
   template void rms_norm_parameter_gradient<T>(Queue&, Index, Index, const T*, const T*, const T*, \
                                                T, T*);                                             \
+  template void column_products<T>(Queue&, Index, Index, const T*, Index, const T*, Index, T, T*); \
   template void column_sums<T>(Queue&, Index, Index, const T*, T, T*);
 
 METATT_NORMALISATION(float)

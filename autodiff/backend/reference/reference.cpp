@@ -66,6 +66,28 @@ void column_sums(Queue&, Index rows, Index width, const T* x, T beta, T* out) {
 }
 
 template <class T>
+void scale_columns(Queue&, Index rows, Index width, const T* x, Index ldx, const T* factors,
+                   const T* shift, T* y, Index ldy) {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < width; ++j) {
+      const double factor = factors ? double(factors[j]) : 1.0;
+      y[i * ldy + j] =
+          static_cast<T>(double(x[i * ldx + j]) * factor + (shift ? double(shift[j]) : 0.0));
+    }
+  }
+}
+
+template <class T>
+void column_products(Queue&, Index rows, Index width, const T* x, Index ldx, const T* y, Index ldy,
+                     T beta, T* out) {
+  for (Index j = 0; j < width; ++j) {
+    double sum = 0;
+    for (Index i = 0; i < rows; ++i) sum += double(x[i * ldx + j]) * double(y[i * ldy + j]);
+    out[j] = accumulated(beta, out[j], sum);
+  }
+}
+
+template <class T>
 void bias_gelu_forward(Queue&, Gelu kind, Index rows, Index width, const T* x, const T* bias,
                        T* y) {
   for (Index i = 0; i < rows; ++i) {
@@ -349,6 +371,8 @@ void adamw(Queue&, Index count, const AdamWStep& step, T* values, const T* gradi
 
 METATT_INSTANTIATE(broadcast_bias)
 METATT_INSTANTIATE(column_sums)
+METATT_INSTANTIATE(scale_columns)
+METATT_INSTANTIATE(column_products)
 METATT_INSTANTIATE(bias_gelu_forward)
 METATT_INSTANTIATE(bias_gelu_backward)
 METATT_INSTANTIATE(swiglu_forward)

@@ -1,0 +1,55 @@
+#pragma once
+/// What the tests of all adapters share.
+
+#include "model_testing.hpp"
+
+namespace metatt::testing {
+
+/// Of an adapter on queries and values of a model of this shape.
+inline Index adapter_parameters(const std::string& kind, Index rank, Index width, Index layers,
+                                Index heads, Index tasks = 1) {
+  ModelConfig config = small_config();
+  config.hidden_size = width;
+  config.intermediate_size = 4 * width;
+  config.num_hidden_layers = layers;
+  config.num_attention_heads = heads;
+  AdapterSettings settings;
+  settings.kind = kind;
+  settings.rank = rank;
+  settings.tasks = tasks;
+  Weights<float> weights;
+  make_adapter(settings, config, weights);
+  return weights.trainable_count();
+}
+
+/// Logits of the bare model after the updates for a task are added to its weights.
+inline std::vector<double> merged_logits(const AssembledModel<double>& model, const Batch& batch,
+                                         Index task = 0) {
+  const auto& config = model.backbone.config();
+  const auto initial = [&](const std::string& name, const Shape& shape) {
+    return random_weight<double>(name, shape);
+  };
+  AssembledModel<double> merged(config, 2, Method::named("none", {}), initial);
+  for (Index l = 0; l < config.num_hidden_layers; ++l) {
+    const auto& ids = merged.backbone.layers()[static_cast<std::size_t>(l)];
+    const auto add = [&](auto id, Index first_row, MatrixType type) {
+      Tensor<double> weight = merged.weights.value(id);
+      const Index rows = matrix_extents(config, type).d_out;
+      const auto updated =
+          model.adapter->merged(l, type, task, weight.slice(first_row, first_row + rows));
+      tn::backend::copy(tn::backend::queue(), updated.size(), updated.data(),
+                        weight.mutable_data() + first_row * weight.extent(1));
+      merged.weights.set_value(id, weight);
+    };
+    const Index d = config.hidden_size;
+    add(ids.qkv.weight, 0, MatrixType::query);
+    add(ids.qkv.weight, d, MatrixType::key);
+    add(ids.qkv.weight, 2 * d, MatrixType::value);
+    add(ids.attention_output.weight, 0, MatrixType::attention_output);
+    add(ids.up.weight, 0, MatrixType::feed_forward_up);
+    add(ids.down.weight, 0, MatrixType::feed_forward_down);
+  }
+  return logits_of(merged, batch);
+}
+
+}  // namespace metatt::testing

@@ -1,0 +1,281 @@
+#include <metatt/transformer/adapters/meta_tt.hpp>
+
+#include <metatt/tn/decompositions.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace metatt::transformer {
+
+namespace {
+
+std::vector<std::string> split_codes(const std::string& text, std::size_t count) {
+  std::vector<std::string> codes;
+  if (text.empty()) {
+    codes.assign(count, "id");
+    codes.front() = "ze";
+    return codes;
+  }
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('-', begin), text.size());
+    codes.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  const auto known = [](const std::string& code) {
+    return code == "ze" || code == "id" || code == "no" || code == "or";
+  };
+  if (codes.size() != count || !std::ranges::all_of(codes, known))
+    tn::fail("initialisation: expected ", count,
+             " codes out of ze, id, no, or joined by \"-\", found \"", text, "\"");
+  if (std::ranges::count(codes, "ze") != 1)
+    tn::fail(
+        "initialisation: expected exactly one ze (none changes the model at the start, two stop "
+        "all "
+        "gradients), found \"",
+        text, "\"");
+  return codes;
+}
+
+/// As a matrix: what is left of the last mode × the last mode for the end cores, else one slice.
+template <class T>
+Tensor<T> initial_matrix(const std::string& code, Index rows, Index columns, std::uint64_t seed,
+                         std::uint64_t stream) {
+  if (code == "ze") return Tensor<T>::zeros({rows, columns});
+  if (code == "id") return tn::identity<T>(rows, columns);
+  Tensor<T> normal = tn::random_normal<T>({rows, columns}, seed, stream);
+  if (code == "or") return rows >= columns ? tn::qr(normal).q : tn::lq(normal).q;
+  tn::backend::scale(tn::backend::queue(), normal.size(),
+                     static_cast<T>(1 / std::sqrt(static_cast<double>(rows))),
+                     normal.mutable_data());
+  return normal;
+}
+
+template <class T>
+Tensor<T> initial_core(Index k, const std::string& code, const Shape& shape, std::uint64_t seed) {
+  const auto stream = static_cast<std::uint64_t>(k) << 32;
+  if (shape.size() == 2) return initial_matrix<T>(code, shape[0], shape[1], seed, stream);
+  Tensor<T> core(shape);
+  for (Index s = 0; s < shape[1]; ++s) {
+    const Tensor<T> slice =
+        initial_matrix<T>(code, shape[0], shape[2], seed, stream + static_cast<std::uint64_t>(s));
+    tn::backend::copy_matrix(tn::backend::queue(), shape[0], shape[2], slice.data(), shape[2],
+                             core.mutable_data() + s * shape[2], shape[1] * shape[2]);
+  }
+  return core;
+}
+
+/// The modes of a kind in the order that is wanted.
+std::vector<TrainMode> ordered_modes(const AdapterSettings& settings) {
+  const auto usual = inner_modes_of(settings.kind);
+  if (settings.core_order.empty()) return usual;
+  if (!std::ranges::is_permutation(settings.core_order, usual)) {
+    const auto list = [](const std::vector<TrainMode>& modes) {
+      std::vector<std::string> names;
+      std::ranges::transform(modes, std::back_inserter(names), train_mode_name);
+      return tn::joined(names);
+    };
+    tn::fail("core_order: expected each of ", list(usual), " once, as ", settings.kind,
+             " has them, found ", list(settings.core_order));
+  }
+  return settings.core_order;
+}
+
+}  // namespace
+
+std::vector<TrainMode> inner_modes_of(const std::string& kind) {
+  using enum TrainMode;
+  if (kind == "metatt4d") return {layer, matrix_type};
+  if (kind == "metatt5d") return {layer, matrix_type, head};
+  if (kind == "metatt4+1d") return {layer, task, matrix_type};
+  if (kind == "metatt5+1d") return {layer, task, matrix_type, head};
+  tn::fail("adapter: expected metatt4d, metatt5d, metatt4+1d or metatt5+1d, found \"", kind, "\"");
+}
+
+template <class T>
+MetaTT<T>::MetaTT(const AdapterSettings& settings, const ModelConfig& config, Weights<T>& weights,
+                  const std::map<std::string, Shape>& shapes)
+    : Adapter<T>(settings, config), weights_(weights), inner_(ordered_modes(settings)) {
+  const auto codes = split_codes(settings.initialisation, inner_.size() + 2);
+  const auto sizes = modes(), ranks = shapes.empty() ? fresh_ranks() : stored_ranks(shapes);
+  for (std::size_t k = 0; k < codes.size(); ++k) {
+    const auto place = static_cast<Index>(k);
+    Shape shape{sizes[k]};
+    if (k > 0) shape.insert(shape.begin(), ranks[k - 1]);
+    if (k < ranks.size()) shape.push_back(ranks[k]);
+    ids_.push_back(
+        weights.add(core_name(place), initial_core<T>(place, codes[k], shape, settings.seed)));
+    weights.train(ids_.back(), WeightGroup::decayed);
+  }
+}
+
+template <class T>
+Index MetaTT<T>::head_core() const {
+  return std::ranges::find(inner_, TrainMode::head) - inner_.begin() + 1;
+}
+
+template <class T>
+std::vector<Index> MetaTT<T>::modes() const {
+  const AdapterSettings& settings = this->settings_;
+  const auto [d_in, d_out] = largest_extents(settings, this->config_);
+  std::vector<Index> modes{d_in};
+  for (const TrainMode mode : inner_) {
+    if (mode == TrainMode::layer) modes.push_back(this->config_.num_hidden_layers);
+    if (mode == TrainMode::task) modes.push_back(settings.tasks);
+    if (mode == TrainMode::matrix_type)
+      modes.push_back(static_cast<Index>(settings.targets.size()));
+    if (mode == TrainMode::head) modes.push_back(head_blocks(this->config_, d_out));
+  }
+  const bool heads = std::ranges::count(inner_, TrainMode::head) > 0;
+  modes.push_back(heads ? this->config_.head_size() : d_out);
+  return modes;
+}
+
+/// The ranks of a fresh adapter.
+template <class T>
+std::vector<Index> MetaTT<T>::fresh_ranks() const {
+  const AdapterSettings& settings = this->settings_;
+  const auto possible = tn::maximal_ranks(modes());
+  auto ranks = settings.ranks;
+  if (ranks.empty()) ranks.assign(possible.size(), settings.rank);
+  if (ranks.size() != possible.size())
+    tn::fail("rank: expected one for all bonds or ", possible.size(), ", one for each bond of ",
+             settings.kind, ", found ", ranks.size());
+  for (std::size_t k = 0; k < ranks.size(); ++k)
+    if (ranks[k] < 1 || ranks[k] > possible[k])
+      tn::fail("rank: bond ", k + 1, " of ", settings.kind, " can hold 1 … ", possible[k],
+               ", found ", ranks[k]);
+  return ranks;
+}
+
+/// Those of the cores in a file.
+template <class T>
+std::vector<Index> MetaTT<T>::stored_ranks(const std::map<std::string, Shape>& stored) const {
+  std::vector<Index> ranks;
+  const auto sizes = modes();
+  for (std::size_t k = 0; k < sizes.size(); ++k) {
+    const std::string name = core_name(static_cast<Index>(k));
+    const auto found = stored.find(name);
+    if (found == stored.end()) tn::fail(this->settings_.kind, ": there is no \"", name, "\"");
+    const Shape& given = found->second;
+    const bool last = k + 1 == sizes.size();
+    Shape expected{sizes[k]};
+    if (k > 0) expected.insert(expected.begin(), ranks.back());
+    if (!last) expected.push_back(given.empty() ? 0 : given.back());
+    if (given != expected)
+      tn::fail(this->settings_.kind, ": \"", name, "\" has shape ", tn::shape_text(given),
+               ", expected ", tn::shape_text(expected));
+    if (expected.back() < 1)
+      tn::fail(this->settings_.kind, ": \"", name, "\" has rank 0, expected at least 1");
+    if (!last) ranks.push_back(given.back());
+  }
+  return ranks;
+}
+
+template <class T>
+Index MetaTT<T>::target(MatrixType type) const {
+  const auto& targets = this->settings_.targets;
+  const auto place = std::ranges::find(targets, type);
+  if (place == targets.end())
+    tn::fail(this->settings_.kind, ": ", matrix_type_name(type), " is not adapted");
+  return place - targets.begin();
+}
+
+template <class T>
+Index MetaTT<T>::slice(Index k, Index layer, MatrixType type, Index task, Index head) const {
+  switch (inner_[static_cast<std::size_t>(k - 1)]) {
+    case TrainMode::layer:
+      return layer;
+    case TrainMode::task:
+      if (task < 0 || task >= weights_.shape(core(k))[1])
+        tn::fail(this->settings_.kind, ": expected a task 0 … ", weights_.shape(core(k))[1] - 1,
+                 ", found ", task);
+      return task;
+    case TrainMode::matrix_type:
+      return target(type);
+    case TrainMode::head:
+      break;
+  }
+  return head;
+}
+
+template <class T>
+UpdateTable<T> MetaTT<T>::updates(autodiff::Tape<T>& tape, Index task) const {
+  std::vector<Variable<T>> G;
+  for (const Id id : ids_) G.push_back(weights_.use(tape, id));
+  const auto extent = [&](Index k, int mode) { return weights_.shape(core(k))[mode]; };
+  const Index last = cores() - 1, heads = head_core();
+  const bool heads_last = heads + 1 == last;
+  const Index head_width = this->config_.head_size();
+  const Index middle = heads_last ? heads : last;  // cores 1 … middle - 1 are in C
+  Variable<T> V = G.back();
+  if (heads_last)
+    V = autodiff::matmul(tape, G[static_cast<std::size_t>(heads)], V,
+                         {extent(heads, 0), extent(heads, 1) * head_width});
+  // One product for all slices: C[·, l·M + m, ·] = G2[l]·G3[m].
+  Variable<T> C = G[1];
+  for (Index k = 2; k < middle; ++k)
+    C = autodiff::matmul(tape, C, G[static_cast<std::size_t>(k)],
+                         {C.value.extent(0), C.value.extent(1) * extent(k, 1), extent(k, 2)});
+
+  UpdateTable<T> table;
+  const auto alpha = static_cast<T>(this->settings_.alpha);
+  const auto slice_of = [&](Index layer, MatrixType type, Index head) {
+    Index joined = 0;
+    for (Index k = 1; k < middle; ++k)
+      joined = joined * extent(k, 1) + slice(k, layer, type, task, head);
+    return joined;
+  };
+  for (Index layer = 0; layer < this->config_.num_hidden_layers; ++layer)
+    for (const MatrixType type : this->settings_.targets) {
+      const Index d_out = matrix_extents(this->config_, type).d_out;
+      const Index width = heads < middle ? head_width : d_out;  // that one slice of C is for
+      for (Index begin = 0; begin < d_out; begin += width)
+        table.add(layer, type,
+                  {G[0], C, slice_of(layer, type, begin / width), V, alpha, begin,
+                   std::min(width, d_out - begin)});
+    }
+  return table;
+}
+
+template <class T>
+tn::TensorTrain<double> MetaTT<T>::train() const {
+  std::vector<Tensor<double>> stored;
+  for (const auto id : ids_) stored.push_back(tn::converted<double>(weights_.value(id)));
+  return train_of_cores(std::move(stored));
+}
+
+template <class T>
+std::vector<Index> MetaTT<T>::ranks() const {
+  std::vector<Index> ranks;
+  for (Index k = 0; k + 1 < cores(); ++k) ranks.push_back(weights_.shape(core(k)).back());
+  return ranks;
+}
+
+template <class T>
+std::vector<std::string> MetaTT<T>::mode_names() const {
+  std::vector<std::string> names{"input"};
+  for (const TrainMode mode : inner_) names.push_back(train_mode_name(mode));
+  names.emplace_back("output");
+  return names;
+}
+
+tn::TensorTrain<double> train_of_cores(std::vector<Tensor<double>> stored) {
+  if (stored.size() < 3)
+    tn::fail("train_of_cores: expected at least 3 cores, found ", stored.size());
+  for (std::size_t k = 0; k < stored.size(); ++k) {
+    const bool first = k == 0, last = k + 1 == stored.size();
+    Shape shape = stored[k].shape();
+    if (shape.size() != (first || last ? 2u : 3u))
+      tn::fail("\"", MetaTT<double>::core_name(static_cast<Index>(k)), "\" has shape ",
+               tn::shape_text(shape), ", expected ", first || last ? 2 : 3, " modes");
+    if (first) shape.insert(shape.begin(), 1);
+    if (last) shape.push_back(1);
+    stored[k] = stored[k].reshaped(shape);
+  }
+  return tn::TensorTrain<double>(std::move(stored));
+}
+
+template class MetaTT<float>;
+template class MetaTT<double>;
+
+}  // namespace metatt::transformer
