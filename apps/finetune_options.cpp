@@ -84,9 +84,12 @@ void add_adapter_options(CLI::App& command, FinetuneOptions& o) {
 void add_rank_options(CLI::App& command, FinetuneOptions& o) {
   const std::string ranks = "Rank adaptation";
   command
-      .add_option("--rank_schedule", o.rank_schedule,
-                  "EPOCH:RANK,…; a sweep at the start of each epoch named")
-      ->check(not_empty("EPOCH:RANK,…"))
+      .add_option(
+          "--rank_schedule", o.rank_schedule,
+          "WHEN:WHAT,…; at the start of an epoch (3) or step (200s) ranks become a rank (8), "
+          "one for each bond (8-4-8), or what cutoff=1e-3 or parameters=2000 leaves; the "
+          "first entry is 0 with the ranks of the start")
+      ->check(not_empty("WHEN:WHAT,…"))
       ->excludes("--rank")
       ->group(ranks);
   command.add_option("--sweep", o.sweep, "paper or rounding")
@@ -177,17 +180,18 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
         tn::fail(name, ": --adapter ", options.method, " has no use for it");
   };
   refuse_unless(adapter, {"--rank", "--alpha", "--scaling", "--target_modules"});
-  refuse_unless(train, {"--initialisation", "--core_order", "--rank_schedule", "--sweep",
-                        "--optimizer_state"});
+  refuse_unless(train, {"--initialisation", "--core_order"});
+  refuse_unless(has_trains(options.method), {"--rank_schedule", "--sweep", "--optimizer_state"});
   if (!train && options.ranks.size() > 1)
     tn::fail("--rank: --adapter ", options.method, " has one rank, found ", options.ranks.size());
 }
 
 Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   AdapterSettings settings;
-  settings.rank =
-      train.rank_schedule.empty() ? std::ranges::max(o.ranks) : train.rank_schedule.front().rank;
-  if (train.rank_schedule.empty() && o.ranks.size() > 1) settings.ranks = o.ranks;
+  const auto& ranks =
+      train.rank_schedule.empty() ? o.ranks : train.rank_schedule.front().target.ranks;
+  settings.rank = std::ranges::max(ranks);
+  if (ranks.size() > 1) settings.ranks = ranks;
   const auto rank = static_cast<double>(settings.rank);
   settings.alpha = o.alpha;
   if (o.scaling == "rank") settings.alpha /= rank;
@@ -209,7 +213,7 @@ TrainSettings train_settings(const FinetuneOptions& o) {
   t.metric = o.metric;
   if (t.metric.empty())
     t.metric = o.task.empty() ? "loss" : metric_name(find_glue_task(o.task).metrics.front());
-  if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule, t.epochs);
+  if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule);
   t.sweep = o.sweep == "paper" ? tn::SweepMode::paper : tn::SweepMode::rounding;
   t.optimizer_state =
       o.optimizer_state == "project" ? OptimizerState::project : OptimizerState::reset;

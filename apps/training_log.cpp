@@ -1,5 +1,6 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/training_log.hpp>
+#include <metatt/transformer/json.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -61,23 +62,27 @@ void TrainingLog::checkpoint(tn::Index step) {
 void TrainingLog::sweep(tn::Index step, const transformer::SweepReport& report) {
   json bonds = json::array();
   for (const auto& bond : report.sweep.bonds)
-    bonds.push_back({{"spectrum", bond.spectrum},
-                     {"kept", bond.truncation.kept},
-                     {"discarded_weight", bond.truncation.discarded_weight},
-                     {"discarded_norm", bond.truncation.discarded_norm}});
+    bonds.push_back({{"rank_before", bond.rank_before},
+                     {"rank_after", bond.rank_after},
+                     {"spectrum", bond.spectrum},
+                     {"entropy", bond.entropy},
+                     {"discarded_weight", bond.discarded_weight},
+                     {"discarded_norm", bond.discarded_norm}});
   write({{"event", "sweep"},
+         {"step", report.step},
          {"epoch", report.epoch},
-         {"ranks_before", report.sweep.ranks_before},
-         {"ranks_after", report.sweep.ranks_after},
+         {"ranks_before", report.sweep.ranks_before()},
+         {"ranks_after", report.sweep.ranks_after()},
          {"norm_before", report.sweep.norm_before},
          {"error_bound", report.sweep.error_bound},
          {"loss_before", report.loss_before},
          {"loss_after", report.loss_after},
+         {"seconds", report.seconds},
          {"bonds", bonds}});
   std::vector<std::pair<std::string, double>> scalars;
-  for (std::size_t k = 0; k < report.sweep.ranks_after.size(); ++k)
+  for (std::size_t k = 0; k < report.sweep.bonds.size(); ++k)
     scalars.emplace_back("ranks/bond_" + std::to_string(k + 1),
-                         static_cast<double>(report.sweep.ranks_after[k]));
+                         static_cast<double>(report.sweep.bonds[k].rank_after));
   events_.write(step, scalars);
 }
 
@@ -91,6 +96,31 @@ void TrainingLog::evaluation(tn::Index step, tn::Index epoch,
   std::vector<std::pair<std::string, double>> scalars{{"eval/loss", evaluation.loss}};
   for (const auto& [name, value] : evaluation.metrics) scalars.emplace_back("eval/" + name, value);
   events_.write(step, scalars);
+}
+
+std::string rank_table(const std::filesystem::path& log) {
+  constexpr const char* of_sweep[] = {"step", "epoch"};
+  constexpr const char* of_bond[] = {"rank_before", "rank_after", "entropy", "discarded_weight",
+                                     "discarded_norm"};
+  constexpr const char* of_loss[] = {"loss_before", "loss_after", "seconds"};
+  std::string rows;
+  for (const std::string& line : tn::split_lines(tn::read_file(log))) {
+    if (line.find("\"event\":\"sweep\"") == std::string::npos) continue;
+    const json sweep = transformer::parse_json(line, log.string());
+    int number = 0;
+    const json bonds = sweep.at("bonds");
+    for (const json& bond : bonds) {
+      for (const char* name : of_sweep) rows += sweep.at(name).dump() + ",";
+      rows += std::to_string(++number);
+      for (const char* name : of_bond) rows += "," + bond.at(name).dump();
+      for (const char* name : of_loss) rows += "," + sweep.at(name).dump();
+      rows += "\n";
+    }
+  }
+  if (rows.empty()) return {};
+  return "step,epoch,bond,rank_before,rank_after,entropy,discarded_weight,discarded_norm,"
+         "loss_before,loss_after,seconds\n" +
+         rows;
 }
 
 json evaluation_json(const transformer::Evaluation& evaluation) {

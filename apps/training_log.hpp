@@ -33,6 +33,11 @@ class TrainingLog {
 /// {"matthews_correlation": 0.52, …} under Hugging Face's "eval_" names, with eval_loss.
 nlohmann::json evaluation_json(const transformer::Evaluation& evaluation);
 
+/// The sweeps of a log as a table with a line for each bond, separated by commas; empty if there
+/// were none.
+std::string rank_table(const std::filesystem::path& log);
+inline constexpr const char* rank_table_name = "rank_sweeps.csv";
+
 /// "accuracy 0.8725, f1 0.9110".
 std::string metrics_text(const transformer::Metrics& metrics);
 

@@ -88,11 +88,19 @@ class Reporter {
   }
   void sweep(const SweepReport& report) {
     clear();
-    std::cout << "sweep before epoch " << report.epoch << ": ranks";
-    for (std::size_t k = 0; k < report.sweep.bonds.size(); ++k)
-      std::cout << " " << report.sweep.ranks_before[k] << "→" << report.sweep.ranks_after[k]
-                << " (discarded weight " << report.sweep.bonds[k].truncation.discarded_weight
-                << ")";
+    std::cout << "sweep before ";
+    if (epochs_)
+      std::cout << "epoch " << report.epoch << " (step " << report.step + 1 << ")";
+    else
+      std::cout << "step " << report.step + 1;
+    std::cout << ": ranks";
+    constexpr std::size_t listed = 8;  // an adapter may have a hundred
+    for (const BondChange& bond :
+         std::span(report.sweep.bonds).first(std::min(listed, report.sweep.bonds.size())))
+      std::cout << " " << bond.rank_before << "→" << bond.rank_after << " (discarded weight "
+                << bond.discarded_weight << ")";
+    if (report.sweep.bonds.size() > listed)
+      std::cout << " and of " << report.sweep.bonds.size() - listed << " more bonds";
     std::cout << ", loss " << fixed(report.loss_before, 4) << " → " << fixed(report.loss_after, 4)
               << std::endl;
     log_->sweep(step_, report);
@@ -127,12 +135,15 @@ void write_run_results(const tn::OutputFolder& folder, const TrainResult& result
              trainer_state_json(state, folder.path, /*writing=*/false));
   if (!result.evaluation.metrics.empty())
     write_json(folder / "eval_results.json", evaluation_json(result.evaluation));
+  if (const std::string table = rank_table(folder / "log.jsonl"); !table.empty())
+    tn::write_file_atomically(folder / rank_table_name, table);
 }
 
 /// What an earlier run left, should this one end early.
 void remove_stale(const tn::OutputFolder& folder, bool goes_on) {
   remove_model_card(folder);
-  for (const char* name : {"train_results.json", "eval_results.json", "trainer_state.json"})
+  for (const char* name :
+       {"train_results.json", "eval_results.json", "trainer_state.json", rank_table_name})
     std::filesystem::remove(folder / name);
   if (goes_on) return remove_incomplete_checkpoints(folder.path);
   remove_checkpoints(folder.path);

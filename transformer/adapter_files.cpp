@@ -95,6 +95,7 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       {"max_seq_length", record.max_seq_length},
                       {"pooler_trained", record.pooler_trained}};
   if (record.method.kind == Method::Kind::adapter) {
+    Index largest = 0;
     json["rank"] = record.method.adapter.rank;
     json["alpha"] = record.method.adapter.alpha;
     json["target_modules"] = target_names(record.method.adapter);
@@ -103,8 +104,11 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
       json["modes"] = train->train().modes();
       json["mode_names"] = train->mode_names();
       json["ranks"] = train->ranks();
-      json["rank"] = std::ranges::max(train->ranks());
     }
+    for (const auto& ids : model.adapter()->trains())
+      for (std::size_t k = 0; k + 1 < ids.size(); ++k)
+        largest = std::max(largest, model.weights().shape(ids[k]).back());
+    if (largest > 0) json["rank"] = largest;
   }
   write_json(folder / adapter_config_name, json);
 }

@@ -11,7 +11,7 @@ template <class T>
 class EpochObjective : public Objective<T> {
  public:
   Weights<T>& weights() const override { return model_.weights(); }
-  const MetaTT<T>* train() const override { return model_.train(); }
+  const Adapter<T>* adapter() const override { return model_.adapter(); }
   Index steps_per_epoch() const override { return steps_per_epoch_; }
   std::vector<Index> batch(Index step) const override {
     return order_.batch(step, pass_.examples_per_step);

@@ -2,7 +2,7 @@
 /// What a model is trained for, as the trainer sees it: numbered batches of examples, their loss
 /// and an evaluation.
 
-#include <metatt/transformer/adapters/meta_tt.hpp>
+#include <metatt/transformer/adapters/adapter.hpp>
 
 #include <cmath>
 #include <optional>
@@ -47,8 +47,8 @@ class Objective {
 
   /// The model's weights, with an arena.
   virtual Weights<T>& weights() const = 0;
-  /// The train whose ranks may be adapted, or null.
-  virtual const MetaTT<T>* train() const { return nullptr; }
+  /// The adapter whose ranks may change, or null.
+  virtual const Adapter<T>* adapter() const { return nullptr; }
 
   /// 0: the batches have no epochs.
   virtual Index steps_per_epoch() const = 0;
@@ -66,10 +66,10 @@ class Objective {
   virtual std::vector<std::string> metrics() const = 0;
   /// Dropout off, on examples that are not trained on; nothing if there are none.
   virtual std::optional<Evaluation> evaluate() const = 0;
-  /// The loss on some training examples, dropout off: what a sweep over the ranks of train()
-  /// changes.
+  /// The loss on some training examples, dropout off: what a sweep over the ranks of the
+  /// adapter changes.
   virtual double probe_loss() const {
-    tn::fail("probe_loss: the objective has no train whose ranks could be swept");
+    tn::fail("probe_loss: the objective has no adapter whose ranks could be swept");
   }
 };
 

@@ -42,18 +42,20 @@ void check_numbers(const TrainSettings& settings) {
 
 /// Every sweep must be reached, and the adapter have left zero before the first one.
 void check_rank_schedule(const TrainSettings& settings, const TrainPlan& plan) {
-  if (settings.rank_schedule.size() > 1 && plan.steps_per_epoch == 0)
-    tn::fail("rank_schedule: there are no epochs");
   for (std::size_t i = 1; i < settings.rank_schedule.size(); ++i) {
-    const Index epoch = settings.rank_schedule[i].epoch;
-    const Index steps_before = epoch * plan.steps_per_epoch;
-    if (epoch >= settings.epochs || steps_before >= plan.schedule.total_steps)
-      tn::fail("rank_schedule: epoch ", epoch, " is never reached in ", plan.schedule.total_steps,
-               " steps of ", plan.steps_per_epoch, " an epoch");
+    const RankStep& step = settings.rank_schedule[i];
+    const char* unit = step.in_steps ? "step " : "epoch ";
+    if (!step.in_steps && plan.steps_per_epoch == 0)
+      tn::fail("rank_schedule: there are no epochs; expected steps such as 200s");
+    const Index steps_before = step.in_steps ? step.when : step.when * plan.steps_per_epoch;
+    if (steps_before >= plan.schedule.total_steps)
+      tn::fail("rank_schedule: ", unit, step.when, " is never reached in ",
+               plan.schedule.total_steps, " steps",
+               step.in_steps ? "" : " of " + std::to_string(plan.steps_per_epoch) + " an epoch");
     // With a warm-up the first step has learning rate zero.
     if (steps_before < (plan.schedule.warmup_steps > 0 ? 2 : 1))
-      tn::fail("rank_schedule: only ", steps_before, " steps come before the sweep of epoch ",
-               epoch, ", in which the adapter does not leave zero");
+      tn::fail("rank_schedule: only ", steps_before, " steps come before the sweep of ", unit,
+               step.when, ", in which the adapter does not leave zero");
   }
 }
 
@@ -114,8 +116,11 @@ Trainer<T>::Trainer(const Objective<T>& objective, TrainSettings settings, Train
       checkpoints_(std::move(checkpoints)),
       plan_(plan_training(settings_, objective.steps_per_epoch())),
       optimiser_(objective.weights(), settings_.optimiser, plan_.schedule) {
-  if (settings_.rank_schedule.size() > 1 && !objective.train())
-    tn::fail("rank_schedule: only an adapter that is a tensor train (metatt4d) has ranks to adapt");
+  if (settings_.rank_schedule.size() > 1) {
+    if (!objective.adapter())
+      tn::fail("rank_schedule: there is no adapter whose ranks could change");
+    check_rank_schedule(settings_.rank_schedule, *objective.adapter(), objective.weights());
+  }
   check_metric(settings_, objective.metrics());
   if (settings_.load_best_model && checkpoints_.folder.empty())
     tn::fail("load_best_model_at_end: the best weights are kept in a checkpoint; none are written");
@@ -165,10 +170,14 @@ bool Trainer<T>::patience_over() const {
 }
 
 template <class T>
+bool Trainer<T>::due(const RankStep& step) const {
+  return step.in_steps ? state_.steps == step.when : epoch_boundary() && epoch() == step.when;
+}
+
+template <class T>
 void Trainer<T>::sweep_if_due() {
-  if (!epoch_boundary()) return;
   for (std::size_t i = 1; i < settings_.rank_schedule.size(); ++i) {
-    if (settings_.rank_schedule[i].epoch != epoch()) continue;
+    if (!due(settings_.rank_schedule[i])) continue;
     const auto finite_loss = [&](const char* when) {
       const double loss = objective_.probe_loss();
       if (!std::isfinite(loss)) diverge(when, "the loss is " + std::to_string(loss));
@@ -177,21 +186,32 @@ void Trainer<T>::sweep_if_due() {
     const double before = finite_loss("before the sweep");
     keep_good_state();
     const auto start = Clock::now();
-    RankSweep done = adapted(settings_.rank_schedule[i].rank);
-    state_.seconds += seconds_since(start);
+    RankSweep done = adapted(settings_.rank_schedule[i].target);
+    const double seconds = seconds_since(start);
+    state_.seconds += seconds;
     const double after = finite_loss("after the sweep");
     keep_good_state();
-    if (observer_.sweep) observer_.sweep({epoch(), std::move(done), before, after});
+    if (observer_.sweep)
+      observer_.sweep({state_.steps, epoch(), std::move(done), before, after, seconds});
   }
 }
 
+/// Bonds grow where the gradient of the step's batch points.
 template <class T>
-RankSweep Trainer<T>::adapted(Index rank) {
+RankSweep Trainer<T>::adapted(const RankTarget& target) {
+  const auto compute_gradients = [&] {
+    auto& arena = objective_.weights().arena();
+    arena.clear_gradients();
+    Index targets = 0, tokens = 0;
+    accumulate(objective_.batch(state_.steps), targets, tokens);
+  };
   try {
-    return adapt_ranks(*objective_.train(), objective_.weights(), optimiser_, rank, settings_.sweep,
-                       settings_.optimizer_state);
+    RankSweep done = adapt_ranks(*objective_.adapter(), objective_.weights(), optimiser_, target,
+                                 {settings_.sweep, settings_.optimizer_state}, compute_gradients);
+    objective_.weights().arena().clear_gradients();
+    return done;
   } catch (const tn::Error& error) {
-    diverge("at the sweep before epoch " + std::to_string(epoch()), error.what());
+    diverge("at the sweep before step " + std::to_string(state_.steps + 1), error.what());
   }
 }
 

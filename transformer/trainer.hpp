@@ -32,7 +32,7 @@ struct TrainSettings {
   std::string metric = "loss";
   Index early_stopping_patience = 0;  ///< evaluations without a better one that end it; 0: none do
   bool load_best_model = false;       ///< end with the weights of the best evaluation
-  std::vector<RankStep> rank_schedule;  ///< empty: the rank stays
+  std::vector<RankStep> rank_schedule;  ///< empty: the ranks stay
   tn::SweepMode sweep = tn::SweepMode::rounding;
   OptimizerState optimizer_state = OptimizerState::reset;
 
@@ -82,9 +82,10 @@ struct StepReport {
 
 /// A sweep, and the mean loss on some training examples before and after it.
 struct SweepReport {
-  Index epoch;
+  Index step, epoch;  ///< before which it came, from 0
   RankSweep sweep;
   double loss_before, loss_after;
+  double seconds;  ///< without the losses before and after
 };
 
 /// Whom the trainer tells; any of them may be empty.
@@ -134,7 +135,8 @@ class Trainer {
     return plan_.steps_per_epoch > 0 ? state_.steps / plan_.steps_per_epoch : 0;
   }
   void sweep_if_due();
-  RankSweep adapted(Index rank);
+  bool due(const RankStep& step) const;
+  RankSweep adapted(const RankTarget& target);
   void step();
   double accumulate(std::span<const Index> examples, Index& targets, Index& tokens);
   void count_step(double loss, Index tokens);

@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(a_bad_value_is_refused_with_what_was_expected_and_found) {
            {"--seed -1", "--seed: expected a whole number of at least 0, found \"-1\""},
            {"--sweep papr", "--sweep: expected paper or rounding, found \"papr\""},
            {"--no_dropout=maybe", "--no_dropout: expected true or false, found \"maybe\""},
-           {"--rank_schedule ''", "--rank_schedule: expected EPOCH:RANK,…, found \"\""},
+           {"--rank_schedule ''", "--rank_schedule: expected WHEN:WHAT,…, found \"\""},
            {"--output_dir ''", "--output_dir: expected a folder, found \"\""}})
     check_refused("finetune " + flag, message);
   check_refused("pretrain --hidden_size 0", "--hidden_size: expected a whole number of at least 1");
@@ -206,7 +206,7 @@ BOOST_AUTO_TEST_CASE(an_error_in_a_config_file_names_its_line) {
 BOOST_AUTO_TEST_CASE(a_setting_that_is_wrong_for_the_run_is_found_in_its_file) {
   const SmallModel small;
   for (const auto& [line, fragment] :
-       {std::pair("rank_schedule = 0:8,1:9", "run.conf: line 2: rank_schedule: "),
+       {std::pair("rank_schedule = 0:8,1:0", "run.conf: line 2: rank_schedule: "),
         std::pair("task = foo", "run.conf: line 2: task: "),
         std::pair("target_modules = foo", "run.conf: line 2: target_modules: ")}) {
     const auto config = small.folder.write("run.conf", "seed = 1\n" + std::string(line) + "\n");
@@ -374,8 +374,8 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_before_anything_is_written) {
            {base + "--per_device_train_batch_size 9223372036854775807", "batch_size"},
            {base + "--max_seq_length 2", "max_seq_length"},
            {base + "--adapter full", "--rank: --adapter full has no use for it"},
-           {small.training("never") + "--adapter lora --rank_schedule 0:4",
-            "--rank_schedule: --adapter lora has no use for it"},
+           {small.training("never") + "--adapter vera --rank_schedule 0:4",
+            "--rank_schedule: --adapter vera has no use for it"},
            {base + "--target_modules query,query", "target_modules"}}) {
     const Run result = run(arguments);
     BOOST_TEST(result.exit_code == 2);

@@ -62,9 +62,10 @@ BOOST_AUTO_TEST_SUITE(checkpoint)
 
 BOOST_AUTO_TEST_CASE(a_run_that_goes_on_from_any_step_ends_with_the_bits_of_the_uninterrupted_one) {
   TrainSettings sweeping = SmallRun::usual();
-  sweeping.rank_schedule = {{0, 3}, {1, 2}, {3, 1}};
+  sweeping.rank_schedule = parse_rank_schedule("0:3,1:2,3:1");
   TrainSettings projecting = sweeping;
   projecting.optimizer_state = OptimizerState::project;
+  projecting.rank_schedule = parse_rank_schedule("0:3,2s:5,8s:cutoff=0.1");
   projecting.schedule = ScheduleShape::cosine;
   for (const auto& [method, settings] :
        {std::pair<std::string, TrainSettings>{"metatt4d", sweeping},

@@ -50,7 +50,7 @@ Course run(Model& model, const SmallTask& task, const TrainSettings& settings) {
     course.norms.push_back(report.gradient_norm);
   };
   observer.sweep = [&](const SweepReport& report) {
-    course.ranks.push_back(report.sweep.ranks_after);
+    course.ranks.push_back(report.sweep.ranks_after());
   };
   const ClassificationObjective<float> objective(model, two_classes(), settings, task.train,
                                                  task.development);
@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(the_same_seed_gives_every_bit_again_and_another_seed_does_n
     BOOST_TEST_CONTEXT(method) {
       TrainSettings settings = short_training();
       if (std::string(method) == "metatt4d") {
-        settings.rank_schedule = {{0, 3}, {1, 2}};
+        settings.rank_schedule = parse_rank_schedule("0:3,1:2");
         settings.optimizer_state = OptimizerState::project;
       }
       const Course first = run(task, method, settings);
@@ -115,7 +115,7 @@ BOOST_AUTO_TEST_CASE(the_loss_of_a_step_without_dropout_is_that_of_an_evaluation
 BOOST_AUTO_TEST_CASE(the_rank_schedule_is_followed_at_the_start_of_its_epochs) {
   const SmallTask task;
   TrainSettings settings = short_training();
-  settings.rank_schedule = {{0, 3}, {1, 2}, {2, 1}};
+  settings.rank_schedule = parse_rank_schedule("0:3,1:2,2:1");
   const auto model = task.model(small_adapter("metatt4d"));
   const Course course = run(*model, task, settings);
   BOOST_TEST((course.ranks == std::vector<std::vector<Index>>{{2, 2, 2}, {1, 1, 1}}));
@@ -123,11 +123,26 @@ BOOST_AUTO_TEST_CASE(the_rank_schedule_is_followed_at_the_start_of_its_epochs) {
              boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(ranks_rise_and_fall_before_the_steps_that_the_schedule_names) {
+  const SmallTask task;
+  for (const auto state : {OptimizerState::reset, OptimizerState::project}) {
+    TrainSettings settings = short_training();
+    settings.optimizer_state = state;
+    settings.rank_schedule = parse_rank_schedule("0:2,3s:4,7s:3-1-2");
+    Method method = small_adapter("metatt4d");
+    method.adapter.rank = 2;
+    const auto model = task.model(method);
+    const Course course = run(*model, task, settings);
+    BOOST_TEST((course.ranks == std::vector<std::vector<Index>>{{4, 4, 4}, {3, 1, 2}}));
+    BOOST_TEST((course == run(*task.model(method), task, settings)));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(ranks_of_an_adapter_without_train_cannot_be_scheduled) {
   const SmallTask task;
   TrainSettings settings = short_training();
-  settings.rank_schedule = {{0, 3}, {1, 2}};
-  check_error([&] { run(task, "lora", settings); }, {"rank_schedule", "metatt4d"});
+  settings.rank_schedule = parse_rank_schedule("0:3,1:2");
+  check_error([&] { run(task, "vera", settings); }, {"rank_schedule", "vera"});
 }
 
 bool all_finite(Model& model) {

@@ -16,6 +16,7 @@ class AdaLora final : public Lora<T> {
 
   UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const override;
   std::vector<Id> tensors() const override;
+  std::vector<std::vector<Id>> trains() const override { return {}; }
 
  private:
   std::vector<Id> E_;  ///< of each site

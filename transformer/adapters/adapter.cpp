@@ -30,21 +30,28 @@ template <class T>
 using Maker = std::unique_ptr<Adapter<T>> (*)(const AdapterSettings&, const ModelConfig&,
                                               Weights<T>&, const std::map<std::string, Shape>&);
 
-template <class T, class Kind>
-std::unique_ptr<Adapter<T>> make(const AdapterSettings& settings, const ModelConfig& config,
-                                 Weights<T>& weights, const std::map<std::string, Shape>& shapes) {
-  return std::make_unique<Kind>(settings, config, weights, shapes);
+template <class T>
+struct Kind {
+  Maker<T> make;
+  bool has_trains;
+};
+
+template <class T, class Adapter>
+std::unique_ptr<transformer::Adapter<T>> make(const AdapterSettings& settings,
+                                              const ModelConfig& config, Weights<T>& weights,
+                                              const std::map<std::string, Shape>& shapes) {
+  return std::make_unique<Adapter>(settings, config, weights, shapes);
 }
 
 /// The table of adapters: a new one is a line here and a file of its own.
 template <class T>
-const std::map<std::string, Maker<T>>& makers() {
-  static const std::map<std::string, Maker<T>> table{
-      {"adalora", make<T, AdaLora<T>>}, {"dora", make<T, Dora<T>>},
-      {"lora", make<T, Lora<T>>},       {"lorta", make<T, Lorta<T>>},
-      {"lotr", make<T, Lotr<T>>},       {"metatt4+1d", make<T, MetaTT<T>>},
-      {"metatt4d", make<T, MetaTT<T>>}, {"metatt5+1d", make<T, MetaTT<T>>},
-      {"metatt5d", make<T, MetaTT<T>>}, {"vera", make<T, Vera<T>>},
+const std::map<std::string, Kind<T>>& kinds() {
+  static const std::map<std::string, Kind<T>> table{
+      {"adalora", {make<T, AdaLora<T>>, false}}, {"dora", {make<T, Dora<T>>, true}},
+      {"lora", {make<T, Lora<T>>, true}},        {"lorta", {make<T, Lorta<T>>, false}},
+      {"lotr", {make<T, Lotr<T>>, true}},        {"metatt4+1d", {make<T, MetaTT<T>>, true}},
+      {"metatt4d", {make<T, MetaTT<T>>, true}},  {"metatt5+1d", {make<T, MetaTT<T>>, true}},
+      {"metatt5d", {make<T, MetaTT<T>>, true}},  {"vera", {make<T, Vera<T>>, false}},
   };
   return table;
 }
@@ -340,17 +347,22 @@ std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const 
                                          Weights<T>& weights,
                                          const std::map<std::string, Shape>& shapes) {
   check_adapter_settings(settings, config);
-  const auto found = makers<T>().find(settings.kind);
-  if (found == makers<T>().end())
+  const auto found = kinds<T>().find(settings.kind);
+  if (found == kinds<T>().end())
     tn::fail("adapter: expected one of ", tn::joined(adapter_kinds()), "; found \"", settings.kind,
              "\"");
-  return found->second(settings, config, weights, shapes);
+  return found->second.make(settings, config, weights, shapes);
 }
 
 std::vector<std::string> adapter_kinds() {
   std::vector<std::string> names;
-  for (const auto& [name, maker] : makers<float>()) names.push_back(name);
+  for (const auto& [name, kind] : kinds<float>()) names.push_back(name);
   return names;
+}
+
+bool has_trains(const std::string& kind) {
+  const auto found = kinds<float>().find(kind);
+  return found != kinds<float>().end() && found->second.has_trains;
 }
 
 template std::unique_ptr<Adapter<float>> make_adapter(const AdapterSettings&, const ModelConfig&,

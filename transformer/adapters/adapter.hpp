@@ -105,6 +105,10 @@ class Adapter {
   virtual ~Adapter() = default;
   const AdapterSettings& settings() const { return settings_; }
 
+  /// The tensor trains that it is made of, each as the weight ids of its cores from the first to
+  /// the last; their ranks may change while it is trained. The first and the last core are stored
+  /// without their outer bonds. None for an adapter of another form.
+  virtual std::vector<std::vector<typename Weights<T>::Id>> trains() const { return {}; }
   /// Whether W0 + ΔW is all that becomes of a matrix; otherwise it has a gain too.
   virtual bool only_adds() const { return true; }
   /// Products of parameters only, once a pass, then the updates of every adapted matrix for a task
@@ -171,6 +175,8 @@ std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const 
 
 /// Names of the adapters that make_adapter knows.
 std::vector<std::string> adapter_kinds();
+/// Whether adapters of this name have trains.
+bool has_trains(const std::string& kind);
 
 /// Checks shared by all kinds; the error names the setting.
 void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& config);

@@ -4,6 +4,19 @@
 
 namespace metatt::transformer {
 
+namespace {
+
+/// That of a file whose ranks have been adapted.
+Index stored_rank(const std::map<std::string, Shape>& shapes, const std::string& name,
+                  Index otherwise) {
+  const auto found = shapes.find(name);
+  return found != shapes.end() && found->second.size() == 2 && found->second[1] > 0
+             ? found->second[1]
+             : otherwise;
+}
+
+}  // namespace
+
 template <class T>
 Lora<T>::Lora(const AdapterSettings& settings, const ModelConfig& config, Weights<T>& weights,
               const std::map<std::string, Shape>& shapes)
@@ -26,8 +39,15 @@ Lora<T>::Lora(const AdapterSettings& settings, const ModelConfig& config, Weight
     for (const MatrixType type : settings.targets) {
       const auto [d_in, d_out] = matrix_extents(config, type);
       const std::string name = site_name(layer, type);
-      const auto U = add_adapter_tensor(weights, name + ".U", initial.U(d_in, stream), shapes);
-      const auto V = add_adapter_tensor(weights, name + ".V", initial.V(d_out, stream), shapes);
+      const Index rank = stored_rank(shapes, name + ".U", settings.rank);
+      const bool fresh = rank == settings.rank;
+      const auto zeros = [](Index rows, Index columns) {
+        return Tensor<T>::zeros({rows, columns});
+      };
+      const auto U = add_adapter_tensor(
+          weights, name + ".U", fresh ? initial.U(d_in, stream) : zeros(d_in, rank), shapes);
+      const auto V = add_adapter_tensor(
+          weights, name + ".V", fresh ? initial.V(d_out, stream) : zeros(rank, d_out), shapes);
       sites_.push_back({layer, type, U, V});
       ++stream;
     }
@@ -61,6 +81,13 @@ std::vector<typename Weights<T>::Id> Lora<T>::tensors() const {
     ids.push_back(site.V);
   }
   return ids;
+}
+
+template <class T>
+std::vector<std::vector<typename Weights<T>::Id>> Lora<T>::trains() const {
+  std::vector<std::vector<Id>> trains;
+  for (const Site& site : sites_) trains.push_back({site.U, site.V});
+  return trains;
 }
 
 template class Lora<float>;

@@ -19,6 +19,8 @@ class Lora : public Adapter<T> {
 
   UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const override;
   std::vector<Id> tensors() const override;
+  /// One for each matrix: cutting its rank is a truncated singular value decomposition.
+  std::vector<std::vector<Id>> trains() const override;
 
  protected:
   struct Site {

@@ -4,6 +4,20 @@
 
 namespace metatt::transformer {
 
+namespace {
+
+/// Those of a file whose ranks have been adapted.
+std::pair<Index, Index> stored_ranks(const std::map<std::string, Shape>& shapes,
+                                     const std::string& name, Index otherwise) {
+  const auto found = shapes.find(name);
+  if (found == shapes.end() || found->second.size() != 3 || found->second[0] < 1 ||
+      found->second[2] < 1)
+    return {otherwise, otherwise};
+  return {found->second[0], found->second[2]};
+}
+
+}  // namespace
+
 template <class T>
 Lotr<T>::Lotr(const AdapterSettings& settings, const ModelConfig& config, Weights<T>& weights,
               const std::map<std::string, Shape>& shapes)
@@ -17,10 +31,11 @@ Lotr<T>::Lotr(const AdapterSettings& settings, const ModelConfig& config, Weight
   for (const MatrixType type : settings.targets) {
     const auto [d_in, d_out] = matrix_extents(config, type);
     const std::string name = "adapter." + matrix_type_name(type);
-    const auto U = add_adapter_tensor(weights, name + ".U", normal(d_in, r), shapes);
+    const auto [left, right] = stored_ranks(shapes, name + ".C", r);
+    const auto U = add_adapter_tensor(weights, name + ".U", normal(d_in, left), shapes);
     const auto C =
-        add_adapter_tensor(weights, name + ".C", Tensor<T>::zeros({r, layers, r}), shapes);
-    const auto V = add_adapter_tensor(weights, name + ".V", normal(r, d_out), shapes);
+        add_adapter_tensor(weights, name + ".C", Tensor<T>::zeros({left, layers, right}), shapes);
+    const auto V = add_adapter_tensor(weights, name + ".V", normal(right, d_out), shapes);
     factors_.push_back({type, U, C, V});
   }
 }
@@ -43,6 +58,13 @@ std::vector<typename Weights<T>::Id> Lotr<T>::tensors() const {
   std::vector<Id> ids;
   for (const Factors& factors : factors_) ids.insert(ids.end(), {factors.U, factors.C, factors.V});
   return ids;
+}
+
+template <class T>
+std::vector<std::vector<typename Weights<T>::Id>> Lotr<T>::trains() const {
+  std::vector<std::vector<Id>> trains;
+  for (const Factors& factors : factors_) trains.push_back({factors.U, factors.C, factors.V});
+  return trains;
 }
 
 template class Lotr<float>;

@@ -16,6 +16,8 @@ class Lotr final : public Adapter<T> {
 
   UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const override;
   std::vector<Id> tensors() const override;
+  /// One for each matrix type.
+  std::vector<std::vector<Id>> trains() const override;
 
  private:
   struct Factors {

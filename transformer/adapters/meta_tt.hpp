@@ -34,6 +34,7 @@ class MetaTT : public Adapter<T> {
   /// core is not the last inner one, every matrix has an update for each head.
   UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const override;
   std::vector<Id> tensors() const override { return ids_; }
+  std::vector<std::vector<Id>> trains() const override { return {ids_}; }
 
   /// The adapter as a train of doubles (without α), for sweeps.
   tn::TensorTrain<double> train() const;
