@@ -4,6 +4,7 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/validators.hpp>
+#include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/classifier.hpp>
 #include <metatt/transformer/model.hpp>
 #include <metatt/transformer/optimiser.hpp>
@@ -35,6 +36,10 @@ class StepBench {
         labels_(static_cast<std::size_t>(o.batch)) {
     AdapterSettings settings;
     settings.rank = o.rank;
+    if (variant.starts_with("metatt5")) {  // its last bond holds no more than a head is wide
+      settings.ranks.assign(inner_modes_of(variant).size() + 1, o.rank);
+      settings.ranks.back() = std::min(o.rank, config_.head_size());
+    }
     const Method method = Method::named(variant, settings);
     if (method.kind == Method::Kind::adapter)
       adapter_ = make_adapter(method.adapter, config_, weights_);
@@ -43,16 +48,14 @@ class StepBench {
     optimiser_ = std::make_unique<AdamW<float>>(weights_, AdamWSettings{},
                                                 LearningRateSchedule{0, Index{1} << 40});
     std::vector<EncodedText> texts(static_cast<std::size_t>(o.batch));
-    std::vector<const EncodedText*> pointers;
     for (std::size_t b = 0; b < texts.size(); ++b) {
       for (Index t = 0; t < o.tokens; ++t)
         texts[b].ids.push_back(static_cast<std::int32_t>(
             (static_cast<Index>(b) * 7919 + t * 104729) % config_.vocab_size));
       texts[b].type_ids.assign(texts[b].ids.size(), 0);
-      pointers.push_back(&texts[b]);
       labels_[b] = static_cast<double>(b % 2);
     }
-    batch_ = Batch::pack(pointers);
+    batch_ = Batch::pack(texts);
   }
 
   void step(double dropout) {
@@ -198,9 +201,11 @@ void add_bench(CLI::App& program) {
   o->config.num_attention_heads = 12;
   o->config.intermediate_size = 1536;
   CLI::App* command = add_command(*bench, "step", "One training step at the shape of MiniLM-L6");
-  command->add_option("--variants", o->variants, "lora, metatt4d, full, none")
+  auto variants = adapter_kinds();
+  variants.insert(variants.end(), {"full", "none"});
+  command->add_option("--variants", o->variants, tn::joined(variants))
       ->delimiter(',')
-      ->check(one_of({"lora", "metatt4d", "full", "none"}));
+      ->check(one_of(variants));
   command
       ->add_option("--dropouts", o->dropouts,
                    "Dropout probabilities; the first is what the others are compared with")

@@ -1,5 +1,6 @@
-#include <metatt/tn/contract.hpp>
 #include <metatt/tn/cross_interpolation.hpp>
+
+#include <metatt/tn/contract.hpp>
 #include <metatt/tn/interpolation.hpp>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-#include <metatt/tn/contract.hpp>
 #include <metatt/tn/decompositions.hpp>
+
+#include <metatt/tn/contract.hpp>
 
 #include <algorithm>
 #include <array>

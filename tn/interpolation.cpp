@@ -1,5 +1,6 @@
-#include <metatt/tn/error.hpp>
 #include <metatt/tn/interpolation.hpp>
+
+#include <metatt/tn/error.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,7 @@
+#include <metatt/tn/tensor_train.hpp>
+
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
-#include <metatt/tn/tensor_train.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,6 @@
-#include <metatt/tn/contract.hpp>
 #include <metatt/tn/train_arithmetic.hpp>
+
+#include <metatt/tn/contract.hpp>
 
 namespace metatt::tn {
 

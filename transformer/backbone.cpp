@@ -1,5 +1,6 @@
-#include <metatt/autodiff/ops_activation.hpp>
 #include <metatt/transformer/backbone.hpp>
+
+#include <metatt/autodiff/ops_activation.hpp>
 
 namespace metatt::transformer {
 

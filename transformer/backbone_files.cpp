@@ -1,5 +1,6 @@
-#include <metatt/tn/contract.hpp>
 #include <metatt/transformer/backbone_files.hpp>
+
+#include <metatt/tn/contract.hpp>
 #include <metatt/transformer/json.hpp>
 
 #include <nlohmann/json.hpp>

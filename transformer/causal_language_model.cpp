@@ -1,5 +1,6 @@
-#include <metatt/autodiff/ops_loss.hpp>
 #include <metatt/transformer/causal_language_model.hpp>
+
+#include <metatt/autodiff/ops_loss.hpp>
 
 namespace metatt::transformer {
 

@@ -1,5 +1,6 @@
-#include <metatt/tn/backend/philox.hpp>
 #include <metatt/transformer/generation.hpp>
+
+#include <metatt/tn/backend/philox.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,7 @@
+#include <metatt/transformer/glue.hpp>
+
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
-#include <metatt/transformer/glue.hpp>
 #include <metatt/transformer/metrics.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 

@@ -1,6 +1,7 @@
+#include <metatt/transformer/json.hpp>
+
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
-#include <metatt/transformer/json.hpp>
 #include <nlohmann/json.hpp>
 
 #include <cstdint>

@@ -1,6 +1,7 @@
+#include <metatt/transformer/language_suite.hpp>
+
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/language_grammar.hpp>
-#include <metatt/transformer/language_suite.hpp>
 
 #include <set>
 #include <string_view>

@@ -1,5 +1,6 @@
-#include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/masked_objective.hpp>
+
+#include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/text_data.hpp>
 
 #include <algorithm>

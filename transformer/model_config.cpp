@@ -1,7 +1,8 @@
+#include <metatt/transformer/model_config.hpp>
+
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/model_config.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
+#include <metatt/transformer/multiple_choice.hpp>
+
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/multiple_choice.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 #include <nlohmann/json.hpp>
 

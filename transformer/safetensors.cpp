@@ -1,3 +1,5 @@
+#include <metatt/transformer/safetensors.hpp>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -5,7 +7,6 @@
 
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/safetensors.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

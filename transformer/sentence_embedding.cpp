@@ -1,8 +1,9 @@
+#include <metatt/transformer/sentence_embedding.hpp>
+
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/sentence_embedding.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 #include <nlohmann/json.hpp>

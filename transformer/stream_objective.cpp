@@ -1,5 +1,6 @@
-#include <metatt/tn/backend/philox.hpp>
 #include <metatt/transformer/stream_objective.hpp>
+
+#include <metatt/tn/backend/philox.hpp>
 
 #include <algorithm>
 

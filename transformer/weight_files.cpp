@@ -1,7 +1,8 @@
+#include <metatt/transformer/weight_files.hpp>
+
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/weight_files.hpp>
 #include <nlohmann/json.hpp>
 
 namespace metatt::transformer {

@@ -1,5 +1,6 @@
-#include <metatt/tn/chain/davidson.hpp>
 #include <metatt/tn/chain/dmrg.hpp>
+
+#include <metatt/tn/chain/davidson.hpp>
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/lower_states.hpp>

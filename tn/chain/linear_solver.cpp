@@ -1,5 +1,6 @@
-#include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/linear_solver.hpp>
+
+#include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
 #include <metatt/tn/chain/pairs.hpp>

@@ -1,5 +1,6 @@
-#include <metatt/tn/chain/environment.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
+
+#include <metatt/tn/chain/environment.hpp>
 #include <metatt/tn/chain/overlaps.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 

@@ -1,7 +1,8 @@
+#include <metatt/tn/chain/tdvp.hpp>
+
 #include <metatt/tn/chain/effective_hamiltonian.hpp>
 #include <metatt/tn/chain/lanczos.hpp>
 #include <metatt/tn/chain/pairs.hpp>
-#include <metatt/tn/chain/tdvp.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-#include <metatt/tn/chain/pairs.hpp>
 #include <metatt/tn/chain/tebd.hpp>
+
+#include <metatt/tn/chain/pairs.hpp>
 #include <metatt/tn/chain/vectors.hpp>
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_decompositions.hpp>

@@ -1,9 +1,10 @@
+#include <metatt/tn/files/file.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <metatt/tn/error.hpp>
-#include <metatt/tn/files/file.hpp>
 
 #include <algorithm>
 #include <cerrno>

@@ -1,7 +1,8 @@
+#include <metatt/tn/files/model_file.hpp>
+
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/coefficient.hpp>
 #include <metatt/tn/files/file.hpp>
-#include <metatt/tn/files/model_file.hpp>
 
 #include <algorithm>
 #include <charconv>

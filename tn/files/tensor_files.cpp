@@ -1,5 +1,6 @@
-#include <metatt/tn/files/parts.hpp>
 #include <metatt/tn/files/tensor_files.hpp>
+
+#include <metatt/tn/files/parts.hpp>
 
 namespace metatt::tn {
 

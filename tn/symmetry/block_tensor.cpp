@@ -1,5 +1,6 @@
-#include <metatt/tn/contract.hpp>
 #include <metatt/tn/symmetry/block_tensor.hpp>
+
+#include <metatt/tn/contract.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,6 @@
-#include <utf8proc.h>
 #include <metatt/transformer/tokenizers/byte_level.hpp>
+
+#include <utf8proc.h>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
-#include <metatt/tn/error.hpp>
 #include <metatt/transformer/tokenizers/byte_pair_model.hpp>
+
+#include <metatt/tn/error.hpp>
 
 #include <algorithm>
 #include <limits>

@@ -1,5 +1,6 @@
-#include <metatt/tn/error.hpp>
 #include <metatt/transformer/tokenizers/sentence_piece.hpp>
+
+#include <metatt/tn/error.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 
 namespace metatt::transformer {

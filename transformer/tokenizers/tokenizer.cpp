@@ -1,5 +1,6 @@
-#include <metatt/tn/error.hpp>
 #include <metatt/transformer/tokenizers/tokenizer.hpp>
+
+#include <metatt/tn/error.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 
 #include <algorithm>

@@ -1,9 +1,10 @@
+#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
+
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/tokenizers/byte_level.hpp>
 #include <metatt/transformer/tokenizers/sentence_piece.hpp>
-#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 #include <metatt/transformer/tokenizers/wordpiece.hpp>
 #include <nlohmann/json.hpp>
 

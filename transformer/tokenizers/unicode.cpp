@@ -1,5 +1,6 @@
-#include <utf8proc.h>
 #include <metatt/transformer/tokenizers/unicode.hpp>
+
+#include <utf8proc.h>
 
 #include <array>
 #include <cstdint>

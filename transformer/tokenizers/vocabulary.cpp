@@ -1,5 +1,6 @@
-#include <metatt/tn/error.hpp>
 #include <metatt/transformer/tokenizers/vocabulary.hpp>
+
+#include <metatt/tn/error.hpp>
 
 #include <limits>
 #include <utility>

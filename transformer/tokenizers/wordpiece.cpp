@@ -1,9 +1,10 @@
+#include <metatt/transformer/tokenizers/wordpiece.hpp>
+
 #include <utf8proc.h>
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
-#include <metatt/transformer/tokenizers/wordpiece.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-#include <metatt/autodiff/backend/reference/elements.hpp>
 #include <metatt/autodiff/backend/reference/reference.hpp>
+
+#include <metatt/autodiff/backend/reference/elements.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,6 @@
-#include <metatt/tn/backend/philox.hpp>
 #include <metatt/tn/backend/reference/reference.hpp>
+
+#include <metatt/tn/backend/philox.hpp>
 
 #include <algorithm>
 #include <cmath>
