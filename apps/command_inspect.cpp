@@ -39,8 +39,9 @@ std::vector<std::string> bond_names(const SafetensorsFile& file, Index modes) {
     names = {"input", "layer", "matrix_type", "output"};  // files that do not say are of metatt4d
   }
   if (static_cast<Index>(names.size()) != modes)
-    tn::fail(file.path().string(), ": expected the names of ", modes, " modes as metadata, found ",
-             names.size());
+    tn::fail(file.path().string(), ": expected the cores ", MetaTT<double>::core_name(0), " … ",
+             MetaTT<double>::core_name(static_cast<Index>(names.size()) - 1),
+             ", one for each mode that its metadata names, found ", modes, " of them");
   std::vector<std::string> bonds;
   for (std::size_t k = 1; k < names.size(); ++k) bonds.push_back(names[k - 1] + " | " + names[k]);
   return bonds;
@@ -102,7 +103,7 @@ void inspect(const std::string& path) {
 void add_inspect(CLI::App& program) {
   auto path = std::make_shared<std::string>();
   CLI::App* command = add_command(
-      program, "inspect", "Print tensors, and for an adapter cores, ranks and singular values");
+      program, "inspect", "Print tensors, and for a MetaTT its cores, ranks and singular values");
   command->add_option("file", *path, "A safetensors file")->required();
   command->callback([path] { inspect(*path); });
 }

@@ -190,6 +190,9 @@ Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   AdapterSettings settings;
   const auto& ranks =
       train.rank_schedule.empty() ? o.ranks : train.rank_schedule.front().target.ranks;
+  if (ranks.size() > 1 && !o.method.starts_with("metatt"))
+    tn::fail("--rank_schedule: --adapter ", o.method, " starts with one rank, found ",
+             ranks.size());
   settings.rank = std::ranges::max(ranks);
   if (ranks.size() > 1) settings.ranks = ranks;
   const auto rank = static_cast<double>(settings.rank);

@@ -62,6 +62,17 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
   return shapes;
 }
 
+/// Of the trains of its adapter; 0 if it has none.
+template <class T>
+Index largest_rank(const AdaptedModel<T>& model) {
+  Index largest = 0;
+  if (!model.adapter()) return 0;
+  for (const auto& ids : model.adapter()->trains())
+    for (std::size_t k = 0; k + 1 < ids.size(); ++k)
+      largest = std::max(largest, model.weights().shape(ids[k]).back());
+  return largest;
+}
+
 /// What metatt_config.json says of a train against the train itself.
 template <class T>
 void check_record(const AdapterRecord& record, const MetaTT<T>& train) {
@@ -70,8 +81,6 @@ void check_record(const AdapterRecord& record, const MetaTT<T>& train) {
              " has it, found ", found);
   };
   const auto ranks = train.ranks(), modes = train.train().modes();
-  if (const Index rank = std::ranges::max(ranks); rank != record.method.adapter.rank)
-    differs("rank", rank, record.method.adapter.rank);
   if (!record.ranks.empty() && record.ranks != ranks)
     differs("ranks", tn::shape_text(ranks), tn::shape_text(record.ranks));
   if (!record.modes.empty() && record.modes != modes)
@@ -95,7 +104,6 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       {"max_seq_length", record.max_seq_length},
                       {"pooler_trained", record.pooler_trained}};
   if (record.method.kind == Method::Kind::adapter) {
-    Index largest = 0;
     json["rank"] = record.method.adapter.rank;
     json["alpha"] = record.method.adapter.alpha;
     json["target_modules"] = target_names(record.method.adapter);
@@ -105,10 +113,7 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
       json["mode_names"] = train->mode_names();
       json["ranks"] = train->ranks();
     }
-    for (const auto& ids : model.adapter()->trains())
-      for (std::size_t k = 0; k + 1 < ids.size(); ++k)
-        largest = std::max(largest, model.weights().shape(ids[k]).back());
-    if (largest > 0) json["rank"] = largest;
+    if (const Index largest = largest_rank(model); largest > 0) json["rank"] = largest;
   }
   write_json(folder / adapter_config_name, json);
 }
@@ -155,6 +160,9 @@ auto read_adapted(const std::filesystem::path& folder, const AdapterRecord& reco
     auto model = make(model_folder, adapter_shapes(file));
     load_own_tensors(*model, file);
     if (const auto* train = model->train()) check_record(record, *train);
+    if (const Index rank = largest_rank(*model); rank > 0 && rank != record.method.adapter.rank)
+      tn::fail(adapter_config_name, ": rank: expected ", rank, ", as ", adapter_file_name,
+               " has it, found ", record.method.adapter.rank);
     return model;
   } catch (const tn::Error& error) {
     // What does not fit may be a file of either folder.

@@ -112,6 +112,7 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
                       {"fan_in_fan_out", family.transposed_in_file},
                       {"inference_mode", true}};
   std::vector<NamedTensor<T>> tensors;
+  std::vector<Index> ranks;  // of layer 0
   for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer) {
     const auto updates = peft_updates(model, layer);
     for (const auto& [module, factors] : updates) {
@@ -120,7 +121,13 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
       tensors.push_back({site + ".lora_A.weight", factors.A});
       tensors.push_back({site + ".lora_B.weight", factors.B});
     }
-    if (layer > 0) continue;  // the same modules and ranks in all
+    for (std::size_t i = 0; i < updates.size() && layer > 0; ++i)
+      if (updates[i].factors.A.extent(0) != ranks[i])
+        tn::fail("export: expected the same rank in all layers, found ", ranks[i],
+                 " in layer 0 and ", updates[i].factors.A.extent(0), " in layer ", layer, " of ",
+                 updates[i].module);
+    if (layer > 0) continue;
+    for (const auto& update : updates) ranks.push_back(update.factors.A.extent(0));
     json["target_modules"] = peft_targets(family, updates);
     set_peft_ranks(json, updates);
   }

@@ -123,6 +123,14 @@ std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Inde
       tn::fail("rank_schedule: bond ", k + 1, " can hold at most rank ", possible[k], ", found ",
                ranks.back());
   }
+  // What stands on either side of a bond cannot carry more either.
+  for (std::size_t k = 0; k < ranks.size(); ++k) {
+    const Index left = (k > 0 ? ranks[k - 1] : 1) * modes[k];
+    const Index right = modes[k + 1] * (k + 1 < ranks.size() ? ranks[k + 1] : 1);
+    if (ranks[k] > std::min(left, right))
+      tn::fail("rank_schedule: bond ", k + 1, " can hold at most rank ", std::min(left, right),
+               " beside the ranks of its neighbours, found ", ranks[k]);
+  }
   return ranks;
 }
 
@@ -282,14 +290,15 @@ void clear_other_moments(const Adapter<T>& adapter, Weights<T>& weights) {
 template <class T>
 void grow_all(const AdapterTrain<T>& place, TrainedTrain& trained, const std::vector<Index>& wanted,
               const RankAdaptation& adaptation, const std::function<void()>& compute_gradients,
-              RankSweep& result) {
+              std::uint64_t seed, RankSweep& result) {
   for (bool grown = true; grown;) {
     grown = false;
     for (Index bond = 0; bond + 1 < trained.train.length(); ++bond) {
       const auto k = static_cast<std::size_t>(bond);
       const Index extra = std::min(wanted[k] - trained.train.ranks()[k], room(trained.train, bond));
       if (extra <= 0) continue;
-      place.write(adaptation.probe(trained, bond, extra, static_cast<std::uint64_t>(wanted[k])));
+      place.write(
+          adaptation.probe(trained, bond, extra, seed + static_cast<std::uint64_t>(wanted[k])));
       compute_gradients();
       const BondChange change = adaptation.grow(trained, bond, extra, place.gradient(bond));
       place.write(trained);
@@ -342,14 +351,16 @@ RankSweep adapt_ranks(const Adapter<T>& adapter, Weights<T>& weights, AdamW<T>& 
                       const RankTarget& target, const RankAdaptation& adaptation,
                       const std::function<void()>& compute_gradients) {
   RankSweep result;
+  std::uint64_t seed = 0;  // random rows of its own for every train
   for (const auto& ids : adapter.trains()) {
+    seed += std::uint64_t{1} << 32;
     const AdapterTrain<T> place(ids, weights);
     TrainedTrain trained = place.read();
     const auto wanted = wanted_ranks(target, trained.train.modes(), trained.train.ranks());
     RankSweep part = adaptation.truncate(trained, target);
     place.write(trained);
     if (!target.ranks.empty())
-      grow_all(place, trained, wanted, adaptation, compute_gradients, part);
+      grow_all(place, trained, wanted, adaptation, compute_gradients, seed, part);
     result.bonds.insert(result.bonds.end(), part.bonds.begin(), part.bonds.end());
     result.error_bound = std::hypot(result.error_bound, part.error_bound);
     result.norm_before = std::hypot(result.norm_before, part.norm_before);

@@ -41,7 +41,7 @@ void check_numbers(const TrainSettings& settings) {
 }
 
 /// Every sweep must be reached, and the adapter have left zero before the first one.
-void check_rank_schedule(const TrainSettings& settings, const TrainPlan& plan) {
+void check_schedule_times(const TrainSettings& settings, const TrainPlan& plan) {
   for (std::size_t i = 1; i < settings.rank_schedule.size(); ++i) {
     const RankStep& step = settings.rank_schedule[i];
     const char* unit = step.in_steps ? "step " : "epoch ";
@@ -103,7 +103,7 @@ TrainPlan plan_training(const TrainSettings& settings, Index steps_per_epoch) {
   if (settings.max_steps > 0) steps = std::min(steps, settings.max_steps);
   const TrainPlan plan{steps_per_epoch, LearningRateSchedule::with_warmup(
                                             steps, settings.warmup_ratio, settings.schedule)};
-  check_rank_schedule(settings, plan);
+  check_schedule_times(settings, plan);
   return plan;
 }
 

@@ -199,6 +199,26 @@ BOOST_AUTO_TEST_CASE(a_peft_export_has_the_native_update_at_one_rank_everywhere)
   check_export(lowered, 1);
 }
 
+BOOST_AUTO_TEST_CASE(every_adapter_of_trains_is_read_with_its_adapted_ranks) {
+  const Batch batch = pack(random_examples(6, 1));
+  for (const std::string& kind : adapter_kinds()) {
+    if (!has_trains(kind)) continue;
+    BOOST_TEST_CONTEXT(kind) {
+      const WrittenAdapter<float> written(kind);
+      auto& weights = written.model->weights();
+      AdamW<float> optimiser(weights, {}, {0, 100});
+      adapt_ranks<float>(*written.model->adapter(), weights, optimiser, {{2}},
+                         {tn::SweepMode::rounding, OptimizerState::reset}, [] {});
+      written.write();
+      BOOST_TEST((read_json(written.output / adapter_config_name)["rank"] == 2));
+      const auto read = written.read();
+      BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
+                 boost::test_tools::per_element());
+      if (kind != "dora") check_export(written, 2);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_method_without_update_has_no_peft_export) {
   const WrittenAdapter<float> written("none");
   check_error([&] { export_peft_lora(written.output, *written.model, written.record()); },

@@ -23,7 +23,7 @@ AdaLora<T>::AdaLora(const AdapterSettings& settings, const ModelConfig& config, 
                }}) {
   for (const auto& site : this->sites_)
     E_.push_back(add_adapter_tensor(weights, site_name(site.layer, site.type) + ".E",
-                                    Tensor<T>::zeros({settings.rank}), shapes));
+                                    Tensor<T>::zeros({weights.shape(site.U)[1]}), shapes));
 }
 
 template <class T>

@@ -142,8 +142,12 @@ void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& 
     tn::fail("target_modules: feed_forward_gate: the family \"", config.model_type,
              "\" has no gate");
   if (settings.tasks < 1) tn::fail("tasks: expected at least 1, found ", settings.tasks);
-  if (settings.rank < 1 || settings.rank > config.hidden_size)
-    tn::fail("rank: expected 1 … ", config.hidden_size, " (the width of the model), found ",
+  const MatrixExtents largest = largest_extents(settings, config);
+  const Index limit =
+      has_trains(settings.kind) ? std::max(largest.d_in, largest.d_out) : config.hidden_size;
+  // The bonds of a MetaTT have limits of their own.
+  if (!settings.kind.starts_with("metatt") && (settings.rank < 1 || settings.rank > limit))
+    tn::fail("rank: expected 1 … ", limit, " (the width of the model or its matrices), found ",
              settings.rank);
   if (!(settings.alpha > 0) || settings.alpha > 1e6)
     tn::fail("alpha: expected a positive factor up to 1e6, found ", settings.alpha);
@@ -222,17 +226,11 @@ Tensor<T> left_factor(const autodiff::LowRankUpdate<T>& update, Index rows) {
   return left;
 }
 
-}  // namespace
-
+/// The factors of the updates of one matrix.
 template <class T>
-typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixType type,
-                                                          Index task) const {
-  autodiff::Tape<T> tape;
-  const UpdateTable<T> table = updates(tape, task);
-  const auto parts = table.of(layer, type);
-  if (parts.empty())
-    tn::fail(settings_.kind, ": ", matrix_type_name(type), " of layer ", layer, " is not adapted");
-  const auto [d_in, d_out] = matrix_extents(config_, type);
+typename Adapter<T>::LoraFactors factors_of_parts(std::span<const autodiff::LowRankUpdate<T>> parts,
+                                                  const MatrixExtents& extents) {
+  const auto [d_in, d_out] = extents;
   const auto& first = parts.front();
   // The smaller one of the two ranks, where it is the same for all columns.
   if (parts.size() == 1 && !first.C.empty() && first.C.value.extent(2) < first.C.value.extent(0)) {
@@ -251,16 +249,29 @@ typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixTyp
           scaled_transpose(right, first.alpha)};
 }
 
+}  // namespace
+
+template <class T>
+typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixType type,
+                                                          Index task) const {
+  autodiff::Tape<T> tape;
+  const UpdateTable<T> table = updates(tape, task);
+  if (table.of(layer, type).empty())
+    tn::fail(settings_.kind, ": ", matrix_type_name(type), " of layer ", layer, " is not adapted");
+  return factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type));
+}
+
 template <class T>
 Tensor<T> Adapter<T>::merged(Index layer, MatrixType type, Index task,
                              const Tensor<T>& weight) const {
   if (std::ranges::find(settings_.targets, type) == settings_.targets.end()) return weight;
-  const auto [A, B] = lora_factors(layer, type, task);
+  autodiff::Tape<T> tape;
+  const UpdateTable<T> table = updates(tape, task);
+  const auto [A, B] = factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type));
   auto& queue = tn::backend::queue();
   Tensor<T> sum = tn::matrix_product(B, A);
   tn::backend::add_scaled(queue, sum.size(), T(1), weight.data(), sum.mutable_data());
-  autodiff::Tape<T> tape;
-  const Variable<T> gain = updates(tape, task).gain(layer, type);
+  const Variable<T> gain = table.gain(layer, type);
   const Index width = sum.extent(1);
   if (!gain.empty()) {
     const auto factors = gain.value.to_vector();
