@@ -108,7 +108,7 @@ std::string rank_table(const std::filesystem::path& log) {
     if (line.find("\"event\":\"sweep\"") == std::string::npos) continue;
     const json sweep = transformer::parse_json(line, log.string());
     int number = 0;
-    const json bonds = sweep.at("bonds");
+    const json& bonds = sweep.at("bonds");
     for (const json& bond : bonds) {
       for (const char* name : of_sweep) rows += sweep.at(name).dump() + ",";
       rows += std::to_string(++number);

@@ -11,7 +11,7 @@ namespace metatt::transformer {
 
 namespace {
 
-constexpr int format_version = 1;
+constexpr int adapter_format = 1;
 
 std::vector<std::string> target_names(const AdapterSettings& settings) {
   std::vector<std::string> names;
@@ -93,11 +93,11 @@ template <class T>
 void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                    const AdapterRecord& record) {
   std::map<std::string, std::string> metadata{{"format", "metatt"},
-                                              {"version", std::to_string(format_version)}};
+                                              {"version", std::to_string(adapter_format)}};
   if (const auto* train = model.train()) metadata["modes"] = tn::joined(train->mode_names(), ",");
   write_safetensors<T>(folder / adapter_file_name, model.own_tensors(), metadata);
   nlohmann::json json{{"format", "metatt"},
-                      {"version", format_version},
+                      {"version", adapter_format},
                       {"adapter", record.method.name()},
                       {"base_model_name_or_path", record.base_model},
                       {"task", record.task},
@@ -122,8 +122,8 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   const std::string source = (folder / adapter_config_name).string();
   const auto json = parse_json(tn::read_file(source), source);
   if (required<std::string>(json, "format", source) != "metatt" ||
-      required<std::int64_t>(json, "version", source) != format_version)
-    tn::fail(source, ": expected format \"metatt\", version ", format_version);
+      required<std::int64_t>(json, "version", source) != adapter_format)
+    tn::fail(source, ": expected format \"metatt\", version ", adapter_format);
   AdapterRecord record;
   record.base_model = required<std::string>(json, "base_model_name_or_path", source);
   record.task = required<std::string>(json, "task", source);

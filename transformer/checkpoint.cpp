@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int format_version = 1;
+constexpr int checkpoint_format = 1;
 constexpr const char* prefix = "checkpoint-";
 constexpr const char* state_name = "training_state.json";
 constexpr const char* tensors_name = "training_state.safetensors";
@@ -64,7 +64,7 @@ std::vector<LogEntry> read_log(const json& state, const std::string& source) {
 template <class T>
 json state_json(const TrainState& state, const AdamW<T>& optimiser, const std::string& settings) {
   return {{"format", "metatt"},
-          {"version", format_version},
+          {"version", checkpoint_format},
           {"settings", json::parse(settings)},
           {"steps", state.steps},
           {"total_steps", state.total_steps},
@@ -250,8 +250,8 @@ TrainState read_checkpoint(const std::filesystem::path& checkpoint,
   const std::string source = (checkpoint / state_name).string();
   const json j = parse_json(tn::read_file(source), source);
   if (required<std::string>(j, "format", source) != "metatt" ||
-      required<std::int64_t>(j, "version", source) != format_version)
-    tn::fail(source, ": expected format \"metatt\", version ", format_version);
+      required<std::int64_t>(j, "version", source) != checkpoint_format)
+    tn::fail(source, ": expected format \"metatt\", version ", checkpoint_format);
   check_settings(j.value("settings", json()), settings.settings, source);
   TrainState state = read_state(j, source);
   if (state.total_steps != run.total_steps || state.steps_per_epoch != run.steps_per_epoch)

@@ -9,8 +9,6 @@ namespace metatt::tn {
 
 namespace {
 
-constexpr Transpose none = Transpose::no;
-
 /// Of a state, to keep all threads of a desktop processor busy without cutting them.
 constexpr std::size_t fewest_blocks = 16;
 
@@ -215,7 +213,7 @@ void EffectiveHamiltonian<T>::Plan::multiply_left(const T* psi, T* ket) const {
                            psi + block.offset + s * inner * n, n, out + s * panel.block(), n});
       }
     }
-  backend::gemm_sums<T>(backend::queue(), none, none, terms);
+  backend::gemm_sums<T>(backend::queue(), Transpose::no, Transpose::no, terms);
 }
 
 /// result[s] = Σ_w applied[w, s] · R[w].
@@ -252,7 +250,7 @@ void EffectiveHamiltonian<T>::Plan::multiply_right(const T* applied, T* result) 
     if (terms.size() == before_block)
       backend::fill(backend::queue(), count * m * n, T(0), result + block.offset);
   }
-  backend::gemm_sums<T>(backend::queue(), none, none, terms);
+  backend::gemm_sums<T>(backend::queue(), Transpose::no, Transpose::no, terms);
   for (const Identity& identity : identities)
     backend::add_scaled(backend::queue(), identity.size, T(1), identity.from, identity.to);
 }

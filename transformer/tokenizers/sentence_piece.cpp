@@ -7,8 +7,6 @@ namespace metatt::transformer {
 
 namespace {
 
-constexpr std::string_view blank_mark = "\xE2\x96\x81";  // U+2581
-
 std::string byte_entry(int byte) {
   constexpr std::string_view digits = "0123456789ABCDEF";
   std::string entry = "<0x";

@@ -8,6 +8,9 @@
 
 namespace metatt::transformer {
 
+/// Stands for a blank in the vocabulary: U+2581.
+inline constexpr std::string_view blank_mark = "\xE2\x96\x81";
+
 struct SentencePieceOptions {
   /// Which texts get the mark of a blank in front: none, those that no added token stands before,
   /// or all.

@@ -17,8 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view blank_mark = "\xE2\x96\x81";  // U+2581
-
 /// Reads one tokenizer.json.
 class TokenizerJson {
  public:
