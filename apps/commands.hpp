@@ -20,6 +20,7 @@ void add_generate(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_predict(CLI::App& program);
 void add_pretrain(CLI::App& program);
+void add_ranks(CLI::App& program);
 void add_report(CLI::App& program);
 void add_suite(CLI::App& program);
 

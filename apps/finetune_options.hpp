@@ -19,7 +19,7 @@ struct FinetuneOptions {
   std::string initialisation;           ///< empty: the kind's
   std::vector<std::string> core_order;  ///< empty: the kind's
   std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
-  tn::Index max_seq_length = 0, max_train_samples = 0;
+  tn::Index two_site_steps = 0, max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0;
   bool no_dropout = false;
   std::string metric;  ///< empty: the task's first one

@@ -80,6 +80,7 @@ int run_program(int argc, char** argv) {
   add_pretrain(program);
   add_suite(program);
   add_dmrg(program);
+  add_ranks(program);
   add_report(program);
   add_bench(program);
   std::vector<std::string> words(argv + 1, argv + argc);

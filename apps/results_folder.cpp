@@ -20,6 +20,7 @@ constexpr Kind kinds[] = {
     {Results::peft_adapter, "adapter_model.safetensors", "a PEFT adapter"},
     {Results::language_suite, "corpus.txt", "a language suite"},
     {Results::dmrg, "dmrg.h5", "states of a chain"},
+    {Results::rank_study, "summary.csv", "a study of rank adaptation"},
 };
 
 }  // namespace

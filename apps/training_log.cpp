@@ -62,7 +62,9 @@ void TrainingLog::checkpoint(tn::Index step) {
 void TrainingLog::sweep(tn::Index step, const transformer::SweepReport& report) {
   json bonds = json::array();
   for (const auto& bond : report.sweep.bonds)
-    bonds.push_back({{"rank_before", bond.rank_before},
+    bonds.push_back({{"bond", bond.bond + 1},
+                     {"left_core", bond.left_core},
+                     {"rank_before", bond.rank_before},
                      {"rank_after", bond.rank_after},
                      {"spectrum", bond.spectrum},
                      {"entropy", bond.entropy},
@@ -71,6 +73,7 @@ void TrainingLog::sweep(tn::Index step, const transformer::SweepReport& report) 
   write({{"event", "sweep"},
          {"step", report.step},
          {"epoch", report.epoch},
+         {"pair", report.pair},
          {"ranks_before", report.sweep.ranks_before()},
          {"ranks_after", report.sweep.ranks_after()},
          {"norm_before", report.sweep.norm_before},
@@ -80,9 +83,11 @@ void TrainingLog::sweep(tn::Index step, const transformer::SweepReport& report) 
          {"seconds", report.seconds},
          {"bonds", bonds}});
   std::vector<std::pair<std::string, double>> scalars;
-  for (std::size_t k = 0; k < report.sweep.bonds.size(); ++k)
-    scalars.emplace_back("ranks/bond_" + std::to_string(k + 1),
-                         static_cast<double>(report.sweep.bonds[k].rank_after));
+  for (tn::Index k = 0; const auto& bond : report.sweep.bonds) {
+    ++k;  // over all trains
+    scalars.emplace_back("ranks/bond_" + std::to_string(report.pair ? bond.bond + 1 : k),
+                         static_cast<double>(bond.rank_after));
+  }
   events_.write(step, scalars);
 }
 
@@ -100,25 +105,24 @@ void TrainingLog::evaluation(tn::Index step, tn::Index epoch,
 
 std::string rank_table(const std::filesystem::path& log) {
   constexpr const char* of_sweep[] = {"step", "epoch"};
-  constexpr const char* of_bond[] = {"rank_before", "rank_after", "entropy", "discarded_weight",
+  constexpr const char* of_bond[] = {"left_core",     "bond",    "rank_before",
+                                     "rank_after",    "entropy", "discarded_weight",
                                      "discarded_norm"};
   constexpr const char* of_loss[] = {"loss_before", "loss_after", "seconds"};
   std::string rows;
   for (const std::string& line : tn::split_lines(tn::read_file(log))) {
     if (line.find("\"event\":\"sweep\"") == std::string::npos) continue;
     const json sweep = transformer::parse_json(line, log.string());
-    int number = 0;
     const json& bonds = sweep.at("bonds");
     for (const json& bond : bonds) {
       for (const char* name : of_sweep) rows += sweep.at(name).dump() + ",";
-      rows += std::to_string(++number);
-      for (const char* name : of_bond) rows += "," + bond.at(name).dump();
-      for (const char* name : of_loss) rows += "," + sweep.at(name).dump();
-      rows += "\n";
+      for (const char* name : of_bond) rows += bond.at(name).dump() + ",";
+      for (const char* name : of_loss) rows += sweep.at(name).dump() + ",";
+      rows.back() = '\n';
     }
   }
   if (rows.empty()) return {};
-  return "step,epoch,bond,rank_before,rank_after,entropy,discarded_weight,discarded_norm,"
+  return "step,epoch,left_core,bond,rank_before,rank_after,entropy,discarded_weight,discarded_norm,"
          "loss_before,loss_after,seconds\n" +
          rows;
 }

@@ -87,6 +87,8 @@ class Reporter {
       log_->step(report);
   }
   void sweep(const SweepReport& report) {
+    log_->sweep(step_, report);
+    if (report.pair) return;  // hundreds
     clear();
     std::cout << "sweep before ";
     if (epochs_)
@@ -103,7 +105,6 @@ class Reporter {
       std::cout << " and of " << report.sweep.bonds.size() - listed << " more bonds";
     std::cout << ", loss " << fixed(report.loss_before, 4) << " → " << fixed(report.loss_after, 4)
               << std::endl;
-    log_->sweep(step_, report);
   }
 
   tn::Index logging_steps_;

@@ -78,6 +78,9 @@ json state_json(const TrainState& state, const AdamW<T>& optimiser, const std::s
           {"best_metric", state.best_metric ? json(*state.best_metric) : json()},
           {"best_step", state.best_step},
           {"evaluations_since_best", state.evaluations_since_best},
+          {"two_site_pair", state.two_site.pair},
+          {"two_site_steps", state.two_site.steps},
+          {"two_site_merged", state.two_site.merged},
           {"optimizer_steps", optimiser.counts().steps},
           {"gradients_in_moments", optimiser.counts().averaged}};
 }
@@ -111,6 +114,9 @@ TrainState read_state(const json& j, const std::string& source) {
     state.best_metric = required<double>(j, "best_metric", source);
   state.best_step = required<std::int64_t>(j, "best_step", source);
   state.evaluations_since_best = required<std::int64_t>(j, "evaluations_since_best", source);
+  state.two_site = {required<std::int64_t>(j, "two_site_pair", source),
+                    required<std::int64_t>(j, "two_site_steps", source),
+                    required<bool>(j, "two_site_merged", source)};
   if (state.steps < 1 || state.steps > state.total_steps)
     tn::fail(source, ": field \"steps\": expected 1 … ", state.total_steps, ", found ",
              state.steps);

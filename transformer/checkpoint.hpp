@@ -3,6 +3,7 @@
 
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/optimiser.hpp>
+#include <metatt/transformer/rank_schedule.hpp>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -36,6 +37,7 @@ struct TrainState {
   std::optional<double> best_metric = std::nullopt;
   Index best_step = 0;
   Index evaluations_since_best = 0;
+  TwoSiteState two_site = {};
   std::vector<LogEntry> log = {};
 
   /// Epochs that are over, with a fraction; 0 where there are none.

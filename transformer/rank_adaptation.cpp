@@ -107,8 +107,25 @@ Tensor<double> without_rows(const Tensor<double>& rows, const Tensor<double>& Q)
   return rest;
 }
 
-/// The ranks that a target asks for at each bond of a train that has ranks already. Throws Error if
-/// the bonds cannot hold them.
+/// The identity as a core: of both bonds and the mode, either left ones or right ones together.
+Tensor<double> identity_core(Shape shape) {
+  const Index n = std::max(shape[0], shape[2]);
+  std::vector<double> values(static_cast<std::size_t>(n * n), 0.0);
+  for (Index i = 0; i < n; ++i) values[static_cast<std::size_t>(i * n + i)] = 1;
+  return Tensor<double>::from(std::move(shape), std::span<const double>(values));
+}
+
+/// What a truncation leaves of a train's moments when it is trained from there anew.
+TrainedTrain without_moments(std::vector<Tensor<double>> cores) {
+  TrainedTrain trained{Train(std::move(cores)), {}, {}};
+  trained.first_moments.resize(static_cast<std::size_t>(trained.train.length()));
+  trained.second_moments.resize(trained.first_moments.size());
+  clear_moments(trained);
+  return trained;
+}
+
+}  // namespace
+
 std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Index>& modes,
                                 const std::vector<Index>& present) {
   if (target.ranks.empty()) return present;
@@ -134,14 +151,17 @@ std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Inde
   return ranks;
 }
 
-/// By how much a bond can grow while its neighbours are as they are.
+Index merged_core(const Train& train, Index bond) {
+  const auto& left = train.core(bond).shape();
+  const auto& right = train.core(bond + 1).shape();
+  return right[1] * right[2] <= left[0] * left[1] ? bond : bond + 1;
+}
+
 Index room(const Train& train, Index bond) {
   const auto& left = train.core(bond).shape();
   const auto& right = train.core(bond + 1).shape();
   return std::min(left[0] * left[1], right[1] * right[2]) - left[2];
 }
-
-}  // namespace
 
 std::vector<Index> RankSweep::ranks_before() const {
   std::vector<Index> ranks;
@@ -176,21 +196,21 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   const auto after = trained.train.ranks();
   for (std::size_t k = 0; k < before.size(); ++k) {
     const auto& bond = report.bonds[k];
-    result.bonds.push_back({before[k], after[k], bond.spectrum, tn::entropy(bond.spectrum),
-                            bond.truncation.discarded_weight, bond.truncation.discarded_norm});
+    result.bonds.push_back({static_cast<Index>(k), before[k], after[k], bond.spectrum,
+                            tn::entropy(bond.spectrum), bond.truncation.discarded_weight,
+                            bond.truncation.discarded_norm});
   }
   result.error_bound = report.error_bound;
   return result;
 }
 
 TrainedTrain RankAdaptation::probe(const TrainedTrain& trained, Index bond, Index extra,
-                                   std::uint64_t seed) const {
+                                   std::uint64_t stream) const {
   const Tensor<double> left = trained.train.dense_core(bond),
                        right = right_matrix(trained.train.dense_core(bond + 1));
   const Index count = std::min(extra + oversampling, room(trained.train, bond));
   const Tensor<double> random = without_rows(
-      tn::random_normal<double>({count, right.extent(1)}, seed, static_cast<std::uint64_t>(bond)),
-      tn::lq(right).q);
+      tn::random_normal<double>({count, right.extent(1)}, seed_, stream), tn::lq(right).q);
   return enlarged(trained, bond, Tensor<double>::zeros({left.extent(0) * left.extent(1), count}),
                   tn::lq(random).q);
 }
@@ -214,169 +234,45 @@ BondChange RankAdaptation::grow(TrainedTrain& trained, Index bond, Index extra,
   const Tensor<double> right = right_matrix(trained.train.dense_core(bond + 1));
   trained = enlarged(trained, bond, columns, Tensor<double>::zeros({added, right.extent(1)}));
   if (state_ == OptimizerState::reset) clear_moments(trained);
-  return {rank, rank + added, directions.singular_values, tn::entropy(directions.singular_values)};
+  return {bond, rank, rank + added, directions.singular_values,
+          tn::entropy(directions.singular_values)};
 }
 
-namespace {
-
-/// A train of an adapter and where its cores are.
-template <class T>
-class AdapterTrain {
- public:
-  AdapterTrain(const std::vector<typename Weights<T>::Id>& ids, Weights<T>& weights)
-      : ids_(ids), weights_(weights) {}
-
-  TrainedTrain read() const {
-    std::vector<Tensor<double>> cores, first, second;
-    auto& arena = weights_.arena();
-    for (std::size_t k = 0; k < ids_.size(); ++k) {
-      const Index parameter = arena.find(weights_.name(ids_[k]));
-      const auto as_core = [&](const Tensor<T>& stored) {
-        return tn::converted<double>(stored).reshaped(core_shape(k));
-      };
-      cores.push_back(as_core(weights_.value(ids_[k])));
-      first.push_back(as_core(arena.first_moment(parameter)));
-      second.push_back(as_core(arena.second_moment(parameter)));
-    }
-    return {Train(std::move(cores)), std::move(first), std::move(second)};
-  }
-  void write(const TrainedTrain& trained) const {
-    std::vector<typename Weights<T>::Replacement> replacements;
-    for (std::size_t k = 0; k < ids_.size(); ++k) {
-      const Tensor<double> core = trained.train.dense_core(static_cast<Index>(k));
-      Shape shape = core.shape();
-      if (k == 0) shape.erase(shape.begin());
-      if (k + 1 == ids_.size()) shape.pop_back();
-      const auto stored = [&](const Tensor<double>& value) {
-        return tn::converted<T>(value).reshaped(shape);
-      };
-      replacements.push_back({ids_[k], stored(core), stored(trained.first_moments[k]),
-                              stored(trained.second_moments[k])});
-    }
-    weights_.replace(replacements);
-  }
-  /// Of core k, which may be an end of the train.
-  Tensor<double> gradient(Index k) const {
-    const auto place = static_cast<std::size_t>(k);
-    auto& arena = weights_.arena();
-    return tn::converted<double>(arena.gradient(arena.find(weights_.name(ids_[place]))))
-        .reshaped(core_shape(place));
-  }
-
- private:
-  Shape core_shape(std::size_t k) const {
-    Shape shape = weights_.shape(ids_[k]);
-    if (k == 0) shape.insert(shape.begin(), 1);
-    if (k + 1 == ids_.size()) shape.push_back(1);
-    return shape;
-  }
-  const std::vector<typename Weights<T>::Id>& ids_;
-  Weights<T>& weights_;
-};
-
-/// Restarts what of the adapter is in none of its trains: the bias correction restarts for all.
-template <class T>
-void clear_other_moments(const Adapter<T>& adapter, Weights<T>& weights) {
-  std::vector<typename Weights<T>::Replacement> others;
-  for (const auto id : adapter.tensors()) {
-    const bool in_train = std::ranges::any_of(
-        adapter.trains(), [&](const auto& ids) { return std::ranges::find(ids, id) != ids.end(); });
-    if (!in_train && weights.trainable(id)) others.push_back({id, weights.value(id), {}, {}});
-  }
-  if (!others.empty()) weights.replace(others);
+Index RankAdaptation::merge(TrainedTrain& trained, Index bond) const {
+  Train& train = trained.train;
+  train.orthogonalise(bond);
+  std::vector<Tensor<double>> cores;
+  for (Index k = 0; k < train.length(); ++k) cores.push_back(train.dense_core(k));
+  auto &left = cores[static_cast<std::size_t>(bond)],
+       &right = cores[static_cast<std::size_t>(bond) + 1];
+  const Tensor<double> merged = tn::matrix_product(left_matrix(left), right_matrix(right));
+  const Index rows = merged.extent(0), columns = merged.extent(1);
+  const Shape outer{left.extent(0), left.extent(1), right.extent(1), right.extent(2)};
+  const bool in_left = merged_core(train, bond) == bond;
+  left = in_left ? merged.reshaped({outer[0], outer[1], columns})
+                 : identity_core({outer[0], outer[1], rows});
+  right = in_left ? identity_core({columns, outer[2], outer[3]})
+                  : merged.reshaped({rows, outer[2], outer[3]});
+  trained = without_moments(std::move(cores));
+  return in_left ? bond : bond + 1;
 }
 
-/// Grows bond after bond, as often as neighbours that have grown leave more room.
-template <class T>
-void grow_all(const AdapterTrain<T>& place, TrainedTrain& trained, const std::vector<Index>& wanted,
-              const RankAdaptation& adaptation, const std::function<void()>& compute_gradients,
-              std::uint64_t seed, RankSweep& result) {
-  for (bool grown = true; grown;) {
-    grown = false;
-    for (Index bond = 0; bond + 1 < trained.train.length(); ++bond) {
-      const auto k = static_cast<std::size_t>(bond);
-      const Index extra = std::min(wanted[k] - trained.train.ranks()[k], room(trained.train, bond));
-      if (extra <= 0) continue;
-      place.write(
-          adaptation.probe(trained, bond, extra, seed + static_cast<std::uint64_t>(wanted[k])));
-      compute_gradients();
-      const BondChange change = adaptation.grow(trained, bond, extra, place.gradient(bond));
-      place.write(trained);
-      const Index before = result.bonds[k].rank_before;
-      result.bonds[k] = change;
-      result.bonds[k].rank_before = before;
-      grown = true;
-    }
-  }
+BondChange RankAdaptation::split(TrainedTrain& trained, Index bond,
+                                 const tn::TruncationPolicy& policy) const {
+  std::vector<Tensor<double>> cores;
+  for (Index k = 0; k < trained.train.length(); ++k) cores.push_back(trained.train.dense_core(k));
+  auto &left = cores[static_cast<std::size_t>(bond)],
+       &right = cores[static_cast<std::size_t>(bond) + 1];
+  auto svd = tn::truncated_svd(tn::matrix_product(left_matrix(left), right_matrix(right)), policy);
+  const auto& [kept, discarded, weight, norm] = svd.truncation;
+  BondChange change{bond, left.extent(2), kept, svd.spectrum, tn::entropy(svd.spectrum), weight,
+                    norm};
+  tn::backend::scale_rows(tn::backend::queue(), kept, svd.vh.extent(1), svd.singular_values.data(),
+                          svd.vh.mutable_data());
+  left = svd.u.reshaped({left.extent(0), left.extent(1), kept});
+  right = svd.vh.reshaped({kept, right.extent(1), right.extent(2)});
+  trained = without_moments(std::move(cores));
+  return change;
 }
-
-}  // namespace
-
-template <class T>
-void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>& adapter,
-                         const Weights<T>& weights) {
-  const std::string& kind = adapter.settings().kind;
-  const auto trains = adapter.trains();
-  if (trains.empty())
-    tn::fail("rank_schedule: an adapter ", kind, " has no tensor train whose ranks could change");
-  for (const auto& ids : trains) {
-    std::vector<Index> modes, ranks;
-    Index smallest = 0;
-    for (std::size_t k = 0; k < ids.size(); ++k) {
-      const Shape& shape = weights.shape(ids[k]);
-      modes.push_back(shape[k == 0 ? 0 : 1]);
-      smallest += modes.back();
-      if (k + 1 < ids.size()) ranks.push_back(shape.back());
-    }
-    for (const RankStep& step : schedule) {
-      wanted_ranks(step.target, modes, ranks);
-      if (!step.target.ranks.empty()) continue;
-      if (trains.size() > 1)
-        tn::fail("rank_schedule: a budget is that of one train, but ", kind, " has ", trains.size(),
-                 "; expected ranks");
-      if (step.target.budget.maximum_parameters < smallest)
-        tn::fail("rank_schedule: expected at least ", smallest,
-                 " parameters, those of rank one, found ", step.target.budget.maximum_parameters);
-    }
-  }
-}
-
-template void check_rank_schedule(const std::vector<RankStep>&, const Adapter<float>&,
-                                  const Weights<float>&);
-template void check_rank_schedule(const std::vector<RankStep>&, const Adapter<double>&,
-                                  const Weights<double>&);
-
-template <class T>
-RankSweep adapt_ranks(const Adapter<T>& adapter, Weights<T>& weights, AdamW<T>& optimiser,
-                      const RankTarget& target, const RankAdaptation& adaptation,
-                      const std::function<void()>& compute_gradients) {
-  RankSweep result;
-  std::uint64_t seed = 0;  // random rows of its own for every train
-  for (const auto& ids : adapter.trains()) {
-    seed += std::uint64_t{1} << 32;
-    const AdapterTrain<T> place(ids, weights);
-    TrainedTrain trained = place.read();
-    const auto wanted = wanted_ranks(target, trained.train.modes(), trained.train.ranks());
-    RankSweep part = adaptation.truncate(trained, target);
-    place.write(trained);
-    if (!target.ranks.empty())
-      grow_all(place, trained, wanted, adaptation, compute_gradients, seed, part);
-    result.bonds.insert(result.bonds.end(), part.bonds.begin(), part.bonds.end());
-    result.error_bound = std::hypot(result.error_bound, part.error_bound);
-    result.norm_before = std::hypot(result.norm_before, part.norm_before);
-  }
-  if (adaptation.state() == OptimizerState::reset) {
-    clear_other_moments(adapter, weights);
-    optimiser.restart(WeightGroup::decayed);
-  }
-  return result;
-}
-
-template RankSweep adapt_ranks(const Adapter<float>&, Weights<float>&, AdamW<float>&,
-                               const RankTarget&, const RankAdaptation&,
-                               const std::function<void()>&);
-template RankSweep adapt_ranks(const Adapter<double>&, Weights<double>&, AdamW<double>&,
-                               const RankTarget&, const RankAdaptation&,
-                               const std::function<void()>&);
 
 }  // namespace metatt::transformer

@@ -2,17 +2,17 @@
 /// Rank adaptation in the manner of DMRG: trains whose bonds shrink and grow while training goes
 /// on.
 
-#include <metatt/transformer/adapters/adapter.hpp>
-#include <metatt/transformer/optimiser.hpp>
 #include <metatt/transformer/rank_schedule.hpp>
 
 #include <metatt/tn/tensor_train.hpp>
 
-#include <functional>
 #include <string>
 #include <vector>
 
 namespace metatt::transformer {
+
+using tn::Shape;
+using tn::Tensor;
 
 /// What becomes of AdamW's moments when the cores change.
 enum class OptimizerState {
@@ -28,6 +28,7 @@ struct TrainedTrain {
 
 /// A change of one bond.
 struct BondChange {
+  Index bond = 0;  ///< of its train: between cores `bond` and `bond` + 1
   Index rank_before = 0, rank_after = 0;
   /// All singular values, descending: of the train where it was truncated; where the bond grew,
   /// those of the gradient in the directions that it lacked.
@@ -35,6 +36,7 @@ struct BondChange {
   double entropy = 0;           ///< −Σ p ln p of p = σ²/Σσ² of the spectrum
   double discarded_weight = 0;  ///< Σ discarded σ² / Σ σ²
   double discarded_norm = 0;    ///< √Σ discarded σ²
+  std::string left_core = {};   ///< name of the core left of it, where it has one
 };
 
 /// What a change of ranks did to a train, bond by bond.
@@ -61,7 +63,9 @@ struct RankSweep {
 /// columns is G times the rows.
 class RankAdaptation {
  public:
-  RankAdaptation(tn::SweepMode mode, OptimizerState state) : mode_(mode), state_(state) {}
+  /// The random rows of probes follow from the seed.
+  RankAdaptation(tn::SweepMode mode, OptimizerState state, std::uint64_t seed = 42)
+      : mode_(mode), state_(state), seed_(seed) {}
 
   OptimizerState state() const { return state_; }
 
@@ -71,33 +75,42 @@ class RankAdaptation {
   RankSweep truncate(TrainedTrain& trained, const RankTarget& target) const;
 
   /// The train with random rows behind a bond, so that it can grow by `extra`. Its tensor is the
-  /// same. Moments are zero where new.
+  /// same. Moments are zero where new. Each stream has random rows of its own.
   TrainedTrain probe(const TrainedTrain& trained, Index bond, Index extra,
-                     std::uint64_t seed) const;
+                     std::uint64_t stream) const;
 
   /// Grows the bond by at most `extra`. `gradient` is that of the left core of probe().
   BondChange grow(TrainedTrain& trained, Index bond, Index extra,
                   const Tensor<double>& gradient) const;
 
+  /// Makes the cores left and right of a bond one, as two-site DMRG does (White 1992,
+  /// doi:10.1103/PhysRevLett.69.2863): the centre of the canonical form moves there, one core of
+  /// the two becomes the merged one and the other one the identity, with the bond as wide as that
+  /// needs. The tensor is the same, and the gradient by the merged core that of the pair, while
+  /// whatever computes with the train need not know. Returns which core is the merged one. Moments
+  /// become zero.
+  Index merge(TrainedTrain& trained, Index bond) const;
+
+  /// Splits a merged pair by a truncated singular value decomposition, which is the best for the
+  /// whole train while the other cores are as merge() left them. Moments become zero.
+  BondChange split(TrainedTrain& trained, Index bond, const tn::TruncationPolicy& policy) const;
+
  private:
   tn::SweepMode mode_;
   OptimizerState state_;
+  std::uint64_t seed_;
 };
 
-/// Throws Error if an adapter cannot have what a schedule asks for: a rank above what a bond can
-/// hold, the wrong number of ranks, a budget below what the train has at rank one or of an adapter
-/// of several trains, or any change where there is no train.
-template <class T>
-void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>& adapter,
-                         const Weights<T>& weights);
+/// The ranks that a target asks for at each bond of a train that has ranks already: the present
+/// ones if it is a budget. Throws Error if the bonds cannot hold them.
+std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Index>& modes,
+                                const std::vector<Index>& present);
 
-/// Changes the ranks of all trains of an adapter and puts the new cores and moments into the
-/// weights; the moments of other weights stay. `compute_gradients` fills the arena's gradients with
-/// those of the loss at the present weights, for growth. Bonds are listed train by train. Computed
-/// in double precision on cores of any T. Errors as RankAdaptation.
-template <class T>
-RankSweep adapt_ranks(const Adapter<T>& adapter, Weights<T>& weights, AdamW<T>& optimiser,
-                      const RankTarget& target, const RankAdaptation& adaptation,
-                      const std::function<void()>& compute_gradients);
+/// Which core of the pair at a bond is the one that merge() makes the merged one, before and after
+/// it: the left one unless that needs a wider bond.
+Index merged_core(const tn::TensorTrain<double>& train, Index bond);
+
+/// By how much a bond can grow while its neighbours are as they are.
+Index room(const tn::TensorTrain<double>& train, Index bond);
 
 }  // namespace metatt::transformer

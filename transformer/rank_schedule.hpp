@@ -26,6 +26,13 @@ struct RankStep {
   RankTarget target = {};
 };
 
+/// Where two-site steps stand (TwoSiteSweep), to go on from there.
+struct TwoSiteState {
+  Index pair = 0;       ///< pairs that are done
+  Index steps = 0;      ///< of the present pair that are done
+  bool merged = false;  ///< whether the present pair is one core
+};
+
 /// Reads WHEN:WHAT,WHEN:WHAT,… as "0:10,3:8,5:6". WHEN is an epoch, or a step if an "s" follows
 /// ("200s"); all behind the first are of one kind and rise. WHAT is a rank for all bonds ("8"), one
 /// for each ("8-4-8"), "cutoff=1e-3", the weight that the whole train may lose relative to Σσ² of

@@ -30,6 +30,7 @@ void check_numbers(const TrainSettings& settings) {
   check_number("max_steps", static_cast<double>(settings.max_steps), 0, many);
   check_number("logging_steps", static_cast<double>(settings.logging_steps), 1, many);
   check_number("eval_steps", static_cast<double>(settings.eval_steps), 0, many);
+  check_number("two_site_steps", static_cast<double>(settings.two_site_steps), 0, many);
   check_number("early_stopping_patience", static_cast<double>(settings.early_stopping_patience), 0,
                many);
   check_number("warmup_ratio", settings.warmup_ratio, 0, 1);
@@ -57,6 +58,21 @@ void check_schedule_times(const TrainSettings& settings, const TrainPlan& plan) 
       tn::fail("rank_schedule: only ", steps_before, " steps come before the sweep of ", unit,
                step.when, ", in which the adapter does not leave zero");
   }
+}
+
+/// What two-site steps cannot have. Weight decay would move the cores that stay.
+void check_two_site(const TrainSettings& settings, std::size_t trains) {
+  if (trains != 1)
+    tn::fail("two_site_steps: expected an adapter of one tensor train, found ", trains);
+  if (settings.optimiser.weight_decay > 0)
+    tn::fail("two_site_steps: expected weight_decay 0, found ", settings.optimiser.weight_decay);
+  if (settings.optimizer_state == OptimizerState::project)
+    tn::fail("two_site_steps: expected optimizer_state reset, found project");
+  for (const RankStep& step : settings.rank_schedule)
+    if (step.target.budget.maximum_parameters != tn::unlimited)
+      tn::fail(
+          "two_site_steps: a pair cannot share out a budget of parameters; expected ranks or "
+          "a cutoff");
 }
 
 /// A wish for the best evaluation needs evaluations, and their metric a name that they have.
@@ -121,6 +137,7 @@ Trainer<T>::Trainer(const Objective<T>& objective, TrainSettings settings, Train
       tn::fail("rank_schedule: there is no adapter whose ranks could change");
     check_rank_schedule(settings_.rank_schedule, *objective.adapter(), objective.weights());
   }
+  if (settings_.two_site_steps > 0) begin_two_site();
   check_metric(settings_, objective.metrics());
   if (settings_.load_best_model && checkpoints_.folder.empty())
     tn::fail("load_best_model_at_end: the best weights are kept in a checkpoint; none are written");
@@ -132,7 +149,17 @@ template <class T>
 void Trainer<T>::resume(const std::filesystem::path& checkpoint) {
   state_ = read_checkpoint(checkpoint, checkpoints_, state_, objective_.weights(), optimiser_,
                            settings_.load_best_model);
+  if (two_site_) two_site_->set_state(state_.two_site);
   saved_ = state_.steps;
+}
+
+template <class T>
+void Trainer<T>::begin_two_site() {
+  const auto trains =
+      objective_.adapter() ? objective_.adapter()->trains() : std::vector<TrainIds<T>>{};
+  check_two_site(settings_, trains.size());
+  two_site_.emplace(trains.front(), objective_.weights(), settings_.two_site_steps);
+  target_.ranks = WeightTrain<T>(trains.front(), objective_.weights()).read().train.ranks();
 }
 
 template <class T>
@@ -141,8 +168,11 @@ TrainResult Trainer<T>::run() {
   bool evaluated = false;
   while (!over() && !patience_over()) {
     sweep_if_due();
+    if (two_site_ && !two_site_->merged()) two_site_->merge(optimiser_);
     step();
     evaluated = evaluation_due();
+    if (two_site_ && (two_site_->count_step() || evaluated || sweep_due())) split_pair();
+    if (two_site_) state_.two_site = two_site_->state();
     const bool best = evaluated && evaluate();
     if (save_due(best)) save();
     if (!over() && observer_.interrupted && observer_.interrupted()) {
@@ -175,25 +205,61 @@ bool Trainer<T>::due(const RankStep& step) const {
 }
 
 template <class T>
+bool Trainer<T>::sweep_due() const {
+  for (std::size_t i = 1; i < settings_.rank_schedule.size(); ++i)
+    if (due(settings_.rank_schedule[i])) return true;
+  return false;
+}
+
+template <class T>
 void Trainer<T>::sweep_if_due() {
+  for (std::size_t i = 1; i < settings_.rank_schedule.size(); ++i)
+    if (due(settings_.rank_schedule[i]))
+      tell_sweep([&] { return adapted(settings_.rank_schedule[i].target); }, /*pair=*/false);
+}
+
+/// The target is that of the last sweep before this step.
+template <class T>
+void Trainer<T>::split_pair() {
+  RankTarget target = target_;
   for (std::size_t i = 1; i < settings_.rank_schedule.size(); ++i) {
-    if (!due(settings_.rank_schedule[i])) continue;
-    const auto finite_loss = [&](const char* when) {
-      const double loss = objective_.probe_loss();
-      if (!std::isfinite(loss)) diverge(when, "the loss is " + std::to_string(loss));
-      return loss;
-    };
-    const double before = finite_loss("before the sweep");
-    keep_good_state();
-    const auto start = Clock::now();
-    RankSweep done = adapted(settings_.rank_schedule[i].target);
-    const double seconds = seconds_since(start);
-    state_.seconds += seconds;
-    const double after = finite_loss("after the sweep");
-    keep_good_state();
-    if (observer_.sweep)
-      observer_.sweep({state_.steps, epoch(), std::move(done), before, after, seconds});
+    const RankStep& step = settings_.rank_schedule[i];
+    const Index when = step.in_steps ? step.when : step.when * plan_.steps_per_epoch;
+    if (when < state_.steps) target = step.target;
   }
+  tell_sweep(
+      [&] {
+        RankSweep done;
+        try {
+          done.bonds.push_back(two_site_->split(optimiser_, target));
+        } catch (const tn::Error& error) {
+          diverge("at the split behind step " + std::to_string(state_.steps), error.what());
+        }
+        done.error_bound = done.bonds.front().discarded_norm;
+        for (const double value : done.bonds.front().spectrum)
+          done.norm_before = std::hypot(done.norm_before, value);
+        return done;
+      },
+      /*pair=*/true);
+}
+
+template <class T>
+void Trainer<T>::tell_sweep(const std::function<RankSweep()>& sweep, bool pair) {
+  const auto finite_loss = [&](const char* when) {
+    const double loss = objective_.probe_loss();
+    if (!std::isfinite(loss)) diverge(when, "the loss is " + std::to_string(loss));
+    return loss;
+  };
+  const double before = finite_loss("before the sweep");
+  keep_good_state();
+  const auto start = Clock::now();
+  RankSweep done = sweep();
+  const double seconds = seconds_since(start);
+  state_.seconds += seconds;
+  const double after = finite_loss("after the sweep");
+  keep_good_state();
+  if (observer_.sweep)
+    observer_.sweep({state_.steps, epoch(), std::move(done), before, after, seconds, pair});
 }
 
 /// Bonds grow where the gradient of the step's batch points.
@@ -206,8 +272,9 @@ RankSweep Trainer<T>::adapted(const RankTarget& target) {
     accumulate(objective_.batch(state_.steps), targets, tokens);
   };
   try {
-    RankSweep done = adapt_ranks(*objective_.adapter(), objective_.weights(), optimiser_, target,
-                                 {settings_.sweep, settings_.optimizer_state}, compute_gradients);
+    RankSweep done = adapt_ranks(
+        objective_.adapter()->trains(), objective_.weights(), optimiser_, target,
+        {settings_.sweep, settings_.optimizer_state, settings_.seed}, compute_gradients);
     objective_.weights().arena().clear_gradients();
     return done;
   } catch (const tn::Error& error) {
@@ -233,6 +300,7 @@ void Trainer<T>::step() {
     keep_good_state();
   const double rate = optimiser_.learning_rate();
   double norm = 0;
+  if (two_site_) two_site_->keep_others_fixed();
   try {
     norm = optimiser_.step(
         settings_.gradient_accumulation_steps > 1 ? 1 / static_cast<double>(targets) : 1);

@@ -4,9 +4,10 @@
 #include <metatt/transformer/backbone.hpp>
 #include <metatt/transformer/checkpoint.hpp>
 #include <metatt/transformer/objective.hpp>
-#include <metatt/transformer/rank_adaptation.hpp>
+#include <metatt/transformer/two_site_sweep.hpp>
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ struct TrainSettings {
   std::vector<RankStep> rank_schedule;  ///< empty: the ranks stay
   tn::SweepMode sweep = tn::SweepMode::rounding;
   OptimizerState optimizer_state = OptimizerState::reset;
+  Index two_site_steps = 0;  ///< for each pair of cores; 0: all cores are trained together
 
   Index examples_per_step() const { return batch_size * gradient_accumulation_steps; }
 };
@@ -80,12 +82,13 @@ struct StepReport {
   double seconds;  ///< in training steps and sweeps, without evaluations
 };
 
-/// A sweep, and the mean loss on some training examples before and after it.
+/// A sweep or the split of a pair, and the mean loss on some training examples before and after it.
 struct SweepReport {
   Index step, epoch;  ///< before which it came, from 0
   RankSweep sweep;
   double loss_before, loss_after;
-  double seconds;  ///< without the losses before and after
+  double seconds;     ///< without the losses before and after
+  bool pair = false;  ///< the split of a pair of cores; its one bond stands alone in the sweep
 };
 
 /// Whom the trainer tells; any of them may be empty.
@@ -137,6 +140,10 @@ class Trainer {
   void sweep_if_due();
   bool due(const RankStep& step) const;
   RankSweep adapted(const RankTarget& target);
+  void begin_two_site();
+  bool sweep_due() const;
+  void split_pair();
+  void tell_sweep(const std::function<RankSweep()>& sweep, bool pair);
   void step();
   double accumulate(std::span<const Index> examples, Index& targets, Index& tokens);
   void count_step(double loss, Index tokens);
@@ -157,6 +164,8 @@ class Trainer {
   CheckpointSettings checkpoints_;
   TrainPlan plan_;
   AdamW<T> optimiser_;
+  std::optional<TwoSiteSweep<T>> two_site_;
+  RankTarget target_;  ///< of the pairs that are split
   TrainState state_;
   Evaluation evaluation_;
   std::vector<NamedTensor<T>> good_;

@@ -207,7 +207,7 @@ BOOST_AUTO_TEST_CASE(every_adapter_of_trains_is_read_with_its_adapted_ranks) {
       const WrittenAdapter<float> written(kind);
       auto& weights = written.model->weights();
       AdamW<float> optimiser(weights, {}, {0, 100});
-      adapt_ranks<float>(*written.model->adapter(), weights, optimiser, {{2}},
+      adapt_ranks<float>(written.model->adapter()->trains(), weights, optimiser, {{2}},
                          {tn::SweepMode::rounding, OptimizerState::reset}, [] {});
       written.write();
       BOOST_TEST((read_json(written.output / adapter_config_name)["rank"] == 2));

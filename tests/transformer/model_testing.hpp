@@ -7,7 +7,7 @@
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/classification_objective.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/rank_adaptation.hpp>
+#include <metatt/transformer/weight_trains.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -19,6 +19,14 @@ namespace metatt::testing {
 
 using namespace metatt::transformer;
 using autodiff::Tape;
+
+/// Frobenius norm of a − b.
+inline double distance(const Tensor<double>& a, const Tensor<double>& b) {
+  Tensor<double> difference = a;
+  auto& queue = tn::backend::queue();
+  tn::backend::add_scaled(queue, b.size(), -1.0, b.data(), difference.mutable_data());
+  return tn::backend::norm(queue, difference.size(), difference.data());
+}
 
 /// Two layers of width 8 with 24 tokens.
 inline ModelConfig small_config() {

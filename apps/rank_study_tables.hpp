@@ -1,0 +1,51 @@
+#pragma once
+/// The runs of metatt ranks as tables with one observation a line (tidy CSV).
+
+#include <metatt/transformer/rank_study/rank_study.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace metatt::apps {
+
+/// What tells a run from the others, and what came out.
+struct RankTrial {
+  std::string comparison;  ///< "steps" or "time": what is equal for all strategies
+  std::string strategy;
+  double oversampling = 0;  ///< targets for each degree of freedom of the planted train
+  tn::Index samples = 0;
+  double learning_rate = 0;
+  std::uint64_t seed = 0;
+  tn::Index steps = 0;
+  std::string failure = {};  ///< empty: it ended as it should
+  transformer::StudyRun run = {};
+
+  double seconds() const { return run.curve.empty() ? 0 : run.curve.back().seconds; }
+};
+
+/// runs.csv: a line for each run. `true_ranks` are those of the planted train.
+std::string runs_table(const std::vector<RankTrial>& trials,
+                       const std::vector<tn::Index>& true_ranks);
+/// curves.csv: a line for each moment of each run.
+std::string curves_table(const std::vector<RankTrial>& trials);
+/// rank_sweeps.csv: a line for each bond of each change of ranks.
+std::string sweeps_table(const std::vector<RankTrial>& trials);
+
+/// A strategy at its best learning rate: that of the lowest mean of log10 of the test error.
+struct RankSummary {
+  std::string comparison, strategy;
+  double oversampling = 0, learning_rate = 0;
+  std::size_t seeds = 0, failures = 0;
+  double recovered = 0;                      ///< share of the seeds
+  double log_error = 0, log_error_half = 0;  ///< log10 of the tensor's error, mean and interval
+  double log_test = 0, log_test_half = 0;    ///< log10 of the test error
+  /// log10 of the tensor's error minus that of the first strategy on the same seeds.
+  double difference = 0, difference_half = 0;
+  double parameters = 0, seconds = 0, steps = 0;
+};
+std::vector<RankSummary> summarise(const std::vector<RankTrial>& trials);
+/// summary.csv.
+std::string summary_table(const std::vector<RankSummary>& summaries);
+
+}  // namespace metatt::apps

@@ -1,0 +1,35 @@
+#pragma once
+/// Which directions of a train's bonds matter to the loss, and pruning of those that do not.
+
+#include <metatt/transformer/rank_adaptation.hpp>
+
+#include <vector>
+
+namespace metatt::transformer {
+
+/// AdaLoRA's measure of importance (Zhang et al., arXiv:2303.10512, equations 8 to 11) for trains
+/// in the place of triplets: a number w counts as much as the loss would change without it,
+/// |w·∂L/∂w| to first order; a direction of a bond as the mean over its column in the core on the
+/// left plus the mean over its row in the core on the right. Both this sensitivity and its
+/// deviation from its own average are averaged over the steps (β = 0.85), and the score is their
+/// product. Unlike singular values the scores depend on the gauge.
+class BondImportance {
+ public:
+  /// Takes in the gradients of one step, in the shapes of the cores.
+  void observe(const tn::TensorTrain<double>& train, const std::vector<Tensor<double>>& gradients);
+  /// Of the directions of a bond. Throws Error before the first step.
+  const std::vector<double>& scores(Index bond) const;
+
+  /// Drops the directions of the lowest scores until each bond has the rank that is wanted; a bond
+  /// whose rank is smaller stays. Moments stay with the numbers they belong to. Spectra of the
+  /// changes are the scores, descending.
+  RankSweep prune(TrainedTrain& trained, const std::vector<Index>& wanted);
+
+ private:
+  struct Bond {
+    std::vector<double> sensitivity, deviation, score;
+  };
+  std::vector<Bond> bonds_;
+};
+
+}  // namespace metatt::transformer

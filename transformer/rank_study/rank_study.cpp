@@ -1,0 +1,257 @@
+#include <metatt/transformer/rank_study/rank_study.hpp>
+
+#include <metatt/tn/truncation.hpp>
+#include <metatt/transformer/bond_importance.hpp>
+#include <metatt/transformer/two_site_sweep.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace metatt::transformer {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr double way = 0.6;  ///< share of the steps in which ranks change
+
+/// Ranks on the way from one to the other, the last ones included.
+std::vector<RankStep> evenly(const std::vector<Index>& from, const std::vector<Index>& to,
+                             Index changes, double begin, double end, Index steps) {
+  std::vector<RankStep> schedule;
+  for (Index i = 1; i <= changes; ++i) {
+    const double part = static_cast<double>(i) / static_cast<double>(changes);
+    RankStep step{
+        static_cast<Index>((begin + (end - begin) * part) * static_cast<double>(steps)), true, {}};
+    for (std::size_t k = 0; k < to.size(); ++k)
+      step.target.ranks.push_back(
+          from[k] + static_cast<Index>(std::round(part * static_cast<double>(to[k] - from[k]))));
+    if (schedule.empty() || schedule.back().target.ranks != step.target.ranks)
+      schedule.push_back(std::move(step));
+  }
+  return schedule;
+}
+
+/// The budget of AdaLoRA (equation 12): it falls fast, then ever slower.
+std::vector<RankStep> cubic(const std::vector<Index>& from, const std::vector<Index>& to,
+                            Index steps) {
+  constexpr double begin = 0.1;
+  const auto last = static_cast<Index>(way * static_cast<double>(steps));
+  std::vector<RankStep> schedule;
+  for (auto step = static_cast<Index>(begin * static_cast<double>(steps)) + 1; step <= last;
+       ++step) {
+    const double left =
+        static_cast<double>(last - step) / static_cast<double>(last) / (1 - begin / way);
+    RankStep change{step, true, {}};
+    for (std::size_t k = 0; k < to.size(); ++k)
+      change.target.ranks.push_back(
+          to[k] +
+          static_cast<Index>(std::ceil(std::pow(left, 3) * static_cast<double>(from[k] - to[k]))));
+    if (schedule.empty() || schedule.back().target.ranks != change.target.ranks)
+      schedule.push_back(std::move(change));
+  }
+  return schedule;
+}
+
+struct Strategy {
+  const char* name;
+  /// From rank one, the largest and the final ranks.
+  StrategyPlan (*plan)(const std::vector<Index>& one, const std::vector<Index>& large,
+                       const std::vector<Index>& final, const RankStudySettings& settings);
+};
+
+using Ranks = std::vector<Index>;
+using Settings = RankStudySettings;
+
+constexpr Strategy strategies[] = {
+    {"fixed", [](const Ranks&, const Ranks&, const Ranks& final,
+                 const Settings&) { return StrategyPlan{final}; }},
+    {"shrink",
+     [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
+       return StrategyPlan{large, evenly(large, final, s.changes, 0, way, s.steps)};
+     }},
+    {"grow",
+     [](const Ranks& one, const Ranks&, const Ranks& final, const Settings& s) {
+       return StrategyPlan{one, evenly(one, final, s.changes, 0, way, s.steps)};
+     }},
+    {"grow_then_shrink",
+     [](const Ranks& one, const Ranks& large, const Ranks& final, const Settings& s) {
+       auto changes = evenly(one, large, s.changes, 0, way / 2, s.steps);
+       for (RankStep& step : evenly(large, final, s.changes, way / 2, way, s.steps))
+         changes.push_back(std::move(step));
+       return StrategyPlan{one, std::move(changes)};
+     }},
+    {"two_site",
+     [](const Ranks&, const Ranks&, const Ranks& final, const Settings& s) {
+       return StrategyPlan{.start_ranks = final, .two_site_steps = s.two_site_steps};
+     }},
+    {"prune",
+     [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
+       return StrategyPlan{
+           .start_ranks = large, .changes = cubic(large, final, s.steps), .prunes = true};
+     }},
+    {"train_large_then_cut",
+     [](const Ranks&, const Ranks& large, const Ranks& final, const Settings&) {
+       return StrategyPlan{.start_ranks = large, .final_cut = RankTarget{final}};
+     }},
+};
+
+/// One run of a strategy.
+class StrategyRun {
+ public:
+  StrategyRun(const RankStudySettings& settings, StrategyPlan plan, std::uint64_t seed)
+      : settings_(settings),
+        plan_(std::move(plan)),
+        problem_(make_rank_problem(settings.problem, plan_.start_ranks, seed)),
+        optimiser_(problem_->weights(), optimiser_settings(settings),
+                   LearningRateSchedule{0, settings.steps}),
+        adaptation_(settings.sweep, settings.optimizer_state, seed) {
+    target_.ranks = plan_.start_ranks;
+    if (plan_.two_site_steps > 0)
+      pairs_.emplace(problem_->train_ids(), problem_->weights(), plan_.two_site_steps);
+  }
+
+  StudyRun result() {
+    const Index between = std::max<Index>(1, settings_.steps / settings_.curve_points);
+    for (Index step = 0; step < settings_.steps; ++step) {
+      for (const RankStep& change : plan_.changes)
+        if (change.when == step) adapt(step, change.target);
+      if (step % between == 0 && !(pairs_ && pairs_->merged())) measure(step);
+      train_step(step);
+    }
+    if (pairs_ && pairs_->merged()) split(settings_.steps);
+    if (plan_.final_cut) adapt(settings_.steps, *plan_.final_cut);
+    measure(settings_.steps);
+    finish();
+    return std::move(run_);
+  }
+
+ private:
+  static AdamWSettings optimiser_settings(const RankStudySettings& settings) {
+    AdamWSettings adamw;
+    adamw.learning_rate = settings.learning_rate;
+    return adamw;
+  }
+
+  void train_step(Index step) {
+    const auto start = Clock::now();
+    if (pairs_ && !pairs_->merged()) pairs_->merge(optimiser_);
+    const double loss = problem_->loss_and_gradients();
+    if (!std::isfinite(loss))
+      throw Diverged("the loss is " + std::to_string(loss) + " at step " + std::to_string(step));
+    if (plan_.prunes) importance_.observe(problem_->train(), gradients());
+    if (pairs_) pairs_->keep_others_fixed();
+    optimiser_.step();
+    run_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+    if (pairs_ && pairs_->count_step()) split(step + 1);
+  }
+
+  std::vector<Tensor<double>> gradients() {
+    const WeightTrain<double> train(problem_->train_ids(), problem_->weights());
+    std::vector<Tensor<double>> all;
+    for (std::size_t k = 0; k < problem_->train_ids().size(); ++k)
+      all.push_back(train.gradient(static_cast<Index>(k)));
+    return all;
+  }
+
+  /// Runs a change of the ranks and notes what it did.
+  void note(Index step, const std::function<RankSweep()>& change) {
+    const double before = loss();
+    const auto start = Clock::now();
+    RankSweep sweep = change();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    run_seconds_ += seconds;
+    run_.sweeps.push_back({step, std::move(sweep), before, loss(), seconds});
+  }
+
+  void adapt(Index step, const RankTarget& target) {
+    target_ = target;
+    note(step, [&] {
+      if (plan_.prunes) return prune(target);
+      return adapt_ranks<double>({problem_->train_ids()}, problem_->weights(), optimiser_, target,
+                                 adaptation_, [&] { loss(); });
+    });
+  }
+
+  RankSweep prune(const RankTarget& target) {
+    const WeightTrain<double> place(problem_->train_ids(), problem_->weights());
+    TrainedTrain trained = place.read();
+    RankSweep sweep = importance_.prune(trained, target.ranks);
+    place.write(trained);
+    return sweep;
+  }
+
+  void split(Index step) {
+    note(step, [&] {
+      RankSweep sweep;
+      sweep.bonds.push_back(pairs_->split(optimiser_, target_));
+      return sweep;
+    });
+  }
+
+  double loss() {
+    problem_->weights().arena().clear_gradients();
+    const double value = problem_->loss_and_gradients();
+    return value;
+  }
+
+  void measure(Index step) {
+    const double loss = this->loss();
+    problem_->weights().arena().clear_gradients();
+    run_.curve.push_back({step, run_seconds_, loss, problem_->tensor_error(),
+                          problem_->test_error(), problem_->train().parameter_count()});
+  }
+
+  void finish() {
+    auto train = problem_->train();
+    run_.ranks = train.ranks();
+    const double part = settings_.tolerance * settings_.tolerance;
+    tn::sweep(train, tn::TruncationPolicy{.cutoff = part}, tn::SweepMode::rounding);
+    run_.significant_ranks = train.ranks();
+    for (const StudyPoint& point : run_.curve) {
+      const bool found = point.tensor_error < settings_.tolerance;
+      if (!found) run_.steps_to_recovery.reset();
+      if (found && !run_.steps_to_recovery) run_.steps_to_recovery = point.step;
+    }
+    run_.recovered = run_.steps_to_recovery.has_value();
+  }
+
+  const RankStudySettings& settings_;
+  StrategyPlan plan_;
+  std::unique_ptr<RankProblem> problem_;
+  AdamW<double> optimiser_;
+  RankAdaptation adaptation_;
+  RankTarget target_;
+  BondImportance importance_;
+  std::optional<TwoSiteSweep<double>> pairs_;
+  double run_seconds_ = 0;
+  StudyRun run_;
+};
+
+}  // namespace
+
+std::vector<std::string> rank_strategies() {
+  std::vector<std::string> names;
+  for (const Strategy& strategy : strategies) names.emplace_back(strategy.name);
+  return names;
+}
+
+StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings) {
+  const auto modes = problem_modes(settings.problem);
+  const auto final = capped_ranks(modes, settings.ranks);
+  const auto large = capped_ranks(modes, {settings.start_rank});
+  for (std::size_t k = 0; k < final.size(); ++k)
+    if (large[k] < final[k])
+      tn::fail("start_rank: expected at least the final ranks, here ", final[k], ", found ",
+               settings.start_rank);
+  for (const Strategy& strategy : strategies)
+    if (name == strategy.name) return strategy.plan(Ranks(final.size(), 1), large, final, settings);
+  tn::fail("strategy: expected one of ", tn::joined(rank_strategies()), ", found \"", name, "\"");
+}
+
+StudyRun run_strategy(const std::string& strategy, const RankStudySettings& settings,
+                      std::uint64_t seed) {
+  return StrategyRun(settings, plan_strategy(strategy, settings), seed).result();
+}
+
+}  // namespace metatt::transformer

@@ -1,0 +1,77 @@
+#pragma once
+/// Ways to come to a train of given ranks, side by side on the same problem.
+
+#include <metatt/transformer/rank_study/rank_problem.hpp>
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace metatt::transformer {
+
+struct RankStudySettings {
+  RankProblemSettings problem;
+  std::vector<Index> ranks = {2};  ///< at the end; one for all bonds, or one for each
+  Index start_rank = 6;  ///< of strategies that shrink, and the largest of those that grow first
+  Index steps = 2000;
+  double learning_rate = 1e-2;  ///< of AdamW, falling to zero along a line
+  Index changes = 4;            ///< of the ranks on their way, in the first 60 % of the steps
+  Index two_site_steps = 50;    ///< for each pair
+  tn::SweepMode sweep = tn::SweepMode::rounding;
+  OptimizerState optimizer_state = OptimizerState::reset;
+  double tolerance = 1e-3;  ///< on the error of the tensor, below which the truth counts as found
+  Index curve_points = 100;
+};
+
+/// How a strategy comes to its ranks.
+struct StrategyPlan {
+  std::vector<Index> start_ranks;
+  std::vector<RankStep> changes = {};        ///< in steps
+  Index two_site_steps = 0;                  ///< 0: all cores are trained together
+  bool prunes = false;                       ///< changes drop what matters least, without a sweep
+  std::optional<RankTarget> final_cut = {};  ///< behind the last step
+};
+
+/// "fixed": the final ranks from the start. "shrink": sweeps from start_rank. "grow": from rank
+/// one, by subspace expansion. "grow_then_shrink": from rank one to start_rank and then to the
+/// final ranks. "two_site": the final ranks from the start, in pairs of cores. "prune": from
+/// start_rank in many small changes by importance, as AdaLoRA with its cubic schedule.
+/// "train_large_then_cut": start_rank to the end, then one cut.
+std::vector<std::string> rank_strategies();
+/// Throws Error on an unknown name, or a start_rank below the final ranks.
+StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings);
+
+/// A moment of a run.
+struct StudyPoint {
+  Index step;
+  double seconds, loss, tensor_error, test_error;
+  Index parameters;
+};
+
+/// A change of ranks on the way.
+struct StudySweep {
+  Index step;
+  RankSweep sweep;
+  double loss_before, loss_after, seconds;
+};
+
+/// What came out of one strategy on one problem.
+struct StudyRun {
+  std::vector<StudyPoint> curve;  ///< the last point is the end
+  std::vector<StudySweep> sweeps;
+  std::vector<Index> ranks;
+  /// Ranks of the bonds that are left if a part of tolerance² of the weight of each may be lost.
+  std::vector<Index> significant_ranks;
+  bool recovered = false;                       ///< the error of the tensor is below the tolerance
+  std::optional<Index> steps_to_recovery = {};  ///< first point of the curve from which on it is
+};
+
+/// Trains a fresh train on the problem of this seed. Deterministic but for the seconds, which are
+/// those of training and sweeps, without the measurement of errors. Throws Diverged on a loss that
+/// is not finite.
+StudyRun run_strategy(const std::string& strategy, const RankStudySettings& settings,
+                      std::uint64_t seed);
+
+}  // namespace metatt::transformer

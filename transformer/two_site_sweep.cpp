@@ -1,0 +1,71 @@
+#include <metatt/transformer/two_site_sweep.hpp>
+
+namespace metatt::transformer {
+
+namespace {
+
+/// Merging and splitting decide themselves what to do; a sweep mode is for whole trains.
+const RankAdaptation pairs(tn::SweepMode::rounding, OptimizerState::reset);
+
+}  // namespace
+
+template <class T>
+TwoSiteSweep<T>::TwoSiteSweep(TrainIds<T> train, Weights<T>& weights, Index steps)
+    : train_(train, weights),
+      weights_(weights),
+      steps_(steps),
+      length_(static_cast<Index>(train.size())) {
+  if (steps < 1) tn::fail("two_site_steps: expected at least 1, found ", steps);
+  if (length_ < 2)
+    tn::fail("two_site_steps: expected a train of two cores or more, found ", length_);
+}
+
+template <class T>
+void TwoSiteSweep<T>::set_state(const TwoSiteState& state) {
+  state_ = state;
+  if (merged()) merged_core_ = merged_core(train_.read().train, bond());
+}
+
+template <class T>
+Index TwoSiteSweep<T>::bond() const {
+  if (bonds() == 1) return 0;
+  const Index period = 2 * (bonds() - 1), place = state_.pair % period;
+  return place < bonds() ? place : period - place;
+}
+
+template <class T>
+void TwoSiteSweep<T>::merge(AdamW<T>& optimiser) {
+  TrainedTrain trained = train_.read();
+  merged_core_ = pairs.merge(trained, bond());
+  train_.write(trained);
+  restart_moments(weights_, optimiser, WeightGroup::decayed);
+  state_.merged = true;
+}
+
+template <class T>
+void TwoSiteSweep<T>::keep_others_fixed() const {
+  train_.clear_gradients_except(merged_core_);
+}
+
+template <class T>
+BondChange TwoSiteSweep<T>::split(AdamW<T>& optimiser, const RankTarget& target) {
+  if (target.budget.maximum_parameters != tn::unlimited)
+    tn::fail(
+        "two_site_steps: expected ranks or a cutoff, found a budget of parameters, which a "
+        "pair cannot share out");
+  const Index place = bond();
+  tn::TruncationPolicy policy{.cutoff = target.budget.cutoff};
+  if (!target.ranks.empty()) policy.maximum_rank = target.rank(static_cast<std::size_t>(place));
+  TrainedTrain trained = train_.read();
+  BondChange change = pairs.split(trained, place, policy);
+  change.left_core = train_.name(place);
+  train_.write(trained);
+  restart_moments(weights_, optimiser, WeightGroup::decayed);
+  state_ = {state_.pair + 1, 0, false};
+  return change;
+}
+
+template class TwoSiteSweep<float>;
+template class TwoSiteSweep<double>;
+
+}  // namespace metatt::transformer
