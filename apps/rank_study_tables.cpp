@@ -3,10 +3,12 @@
 #include <metatt/apps/statistics.hpp>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <map>
-#include <sstream>
 #include <tuple>
 
 namespace metatt::apps {
@@ -15,12 +17,40 @@ namespace {
 
 using tn::Index;
 
-/// Digits enough to read the same number again.
-std::ostringstream table_stream() {
-  std::ostringstream out;
-  out.precision(std::numeric_limits<double>::max_digits10);
-  return out;
-}
+/// Lines of values with commas between them; a number has as many digits as it needs to be read
+/// again.
+class Table {
+ public:
+  explicit Table(const std::string& columns) : text_(columns + "\n") {}
+  template <class... Values>
+  void line(const Values&... values) {
+    (add(values), ...);
+    text_.back() = '\n';
+  }
+  std::string text() const { return text_; }
+
+  void add(const std::string& value) { text_ += value + ","; }
+  void add(double value) {
+    std::array<char, 32> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    text_.append(digits.data(), end) += ',';
+  }
+  template <std::integral Number>
+  void add(Number value) {
+    text_ += std::to_string(value) + ",";
+  }
+  void add(const RankTrial& t) {
+    add(t.comparison);
+    add(t.strategy);
+    add(t.oversampling);
+    add(t.samples);
+    add(t.learning_rate);
+    add(t.seed);
+  }
+
+ private:
+  std::string text_;
+};
 
 std::string joined_ranks(const std::vector<Index>& ranks) {
   std::string text;
@@ -28,12 +58,7 @@ std::string joined_ranks(const std::vector<Index>& ranks) {
   return text;
 }
 
-constexpr const char* key_columns = "comparison,strategy,oversampling,samples,learning_rate,seed,";
-
-void write_key(std::ostream& out, const RankTrial& t) {
-  out << t.comparison << ',' << t.strategy << ',' << t.oversampling << ',' << t.samples << ','
-      << t.learning_rate << ',' << t.seed << ',';
-}
+const std::string key_columns = "comparison,strategy,oversampling,samples,learning_rate,seed,";
 
 double log_of(double error) {
   return std::log10(std::max(error, std::numeric_limits<double>::min()));
@@ -42,54 +67,46 @@ double log_of(double error) {
 }  // namespace
 
 std::string runs_table(const std::vector<RankTrial>& trials, const std::vector<Index>& true_ranks) {
-  auto out = table_stream();
-  out << key_columns
-      << "status,steps,seconds,parameters,ranks,significant_ranks,ranks_found,loss,tensor_error,"
-         "test_error,recovered,steps_to_recovery\n";
+  Table table(key_columns +
+              "status,steps,seconds,parameters,ranks,significant_ranks,ranks_found,loss,"
+              "tensor_error,test_error,recovered,steps_to_recovery");
+  const std::string none;
   for (const RankTrial& t : trials) {
-    write_key(out, t);
     if (!t.failure.empty()) {
-      out << "failed," << t.steps << ",,,,,,,,,,\n";
+      table.line(t, std::string("failed"), t.steps, none, none, none, none, none, none, none, none,
+                 none, none);
       continue;
     }
-    const auto& end = t.run.curve.back();
-    out << "done," << t.steps << ',' << end.seconds << ',' << end.parameters << ','
-        << joined_ranks(t.run.ranks) << ',' << joined_ranks(t.run.significant_ranks) << ','
-        << (t.run.significant_ranks == true_ranks) << ',' << end.loss << ',' << end.tensor_error
-        << ',' << end.test_error << ',' << t.run.recovered << ',';
-    if (t.run.steps_to_recovery) out << *t.run.steps_to_recovery;
-    out << '\n';
+    const auto& [run, end] = std::tie(t.run, t.run.curve.back());
+    table.line(t, std::string("done"), t.steps, end.seconds, end.parameters,
+               joined_ranks(run.ranks), joined_ranks(run.significant_ranks),
+               int{run.significant_ranks == true_ranks}, end.loss, end.tensor_error, end.test_error,
+               int{run.recovered},
+               run.steps_to_recovery ? std::to_string(*run.steps_to_recovery) : none);
   }
-  return out.str();
+  return table.text();
 }
 
 std::string curves_table(const std::vector<RankTrial>& trials) {
-  auto out = table_stream();
-  out << key_columns << "step,seconds,parameters,loss,tensor_error,test_error\n";
+  Table table(key_columns + "step,seconds,parameters,loss,tensor_error,test_error");
   for (const RankTrial& t : trials)
-    for (const auto& point : t.run.curve) {
-      write_key(out, t);
-      out << point.step << ',' << point.seconds << ',' << point.parameters << ',' << point.loss
-          << ',' << point.tensor_error << ',' << point.test_error << '\n';
-    }
-  return out.str();
+    for (const auto& point : t.run.curve)
+      table.line(t, point.step, point.seconds, point.parameters, point.loss, point.tensor_error,
+                 point.test_error);
+  return table.text();
 }
 
 std::string sweeps_table(const std::vector<RankTrial>& trials) {
-  auto out = table_stream();
-  out << key_columns
-      << "step,bond,rank_before,rank_after,entropy,discarded_weight,discarded_norm,loss_before,"
-         "loss_after,seconds\n";
+  Table table(key_columns +
+              "step,bond,rank_before,rank_after,entropy,discarded_weight,discarded_norm,"
+              "loss_before,loss_after,seconds");
   for (const RankTrial& t : trials)
     for (const auto& sweep : t.run.sweeps)
-      for (const auto& bond : sweep.sweep.bonds) {
-        write_key(out, t);
-        out << sweep.step << ',' << bond.bond + 1 << ',' << bond.rank_before << ','
-            << bond.rank_after << ',' << bond.entropy << ',' << bond.discarded_weight << ','
-            << bond.discarded_norm << ',' << sweep.loss_before << ',' << sweep.loss_after << ','
-            << sweep.seconds << '\n';
-      }
-  return out.str();
+      for (const auto& bond : sweep.sweep.bonds)
+        table.line(t, sweep.step, bond.bond + 1, bond.rank_before, bond.rank_after, bond.entropy,
+                   bond.discarded_weight, bond.discarded_norm, sweep.loss_before, sweep.loss_after,
+                   sweep.seconds);
+  return table.text();
 }
 
 namespace {
@@ -175,18 +192,16 @@ std::vector<RankSummary> summarise(const std::vector<RankTrial>& trials) {
 }
 
 std::string summary_table(const std::vector<RankSummary>& summaries) {
-  auto out = table_stream();
-  out << "comparison,strategy,oversampling,best_learning_rate,seeds,failures,recovered,"
-         "log10_tensor_error,log10_tensor_error_half_width,log10_test_error,"
-         "log10_test_error_half_width,difference_to_first,difference_half_width,parameters,steps,"
-         "seconds\n";
+  Table table(
+      "comparison,strategy,oversampling,best_learning_rate,seeds,failures,recovered,"
+      "log10_tensor_error,log10_tensor_error_half_width,log10_test_error,"
+      "log10_test_error_half_width,difference_to_first,difference_half_width,parameters,steps,"
+      "seconds");
   for (const RankSummary& s : summaries)
-    out << s.comparison << ',' << s.strategy << ',' << s.oversampling << ',' << s.learning_rate
-        << ',' << s.seeds << ',' << s.failures << ',' << s.recovered << ',' << s.log_error << ','
-        << s.log_error_half << ',' << s.log_test << ',' << s.log_test_half << ',' << s.difference
-        << ',' << s.difference_half << ',' << s.parameters << ',' << s.steps << ',' << s.seconds
-        << '\n';
-  return out.str();
+    table.line(s.comparison, s.strategy, s.oversampling, s.learning_rate, s.seeds, s.failures,
+               s.recovered, s.log_error, s.log_error_half, s.log_test, s.log_test_half,
+               s.difference, s.difference_half, s.parameters, s.steps, s.seconds);
+  return table.text();
 }
 
 }  // namespace metatt::apps

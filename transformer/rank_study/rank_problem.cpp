@@ -48,8 +48,8 @@ double RankProblem::tensor_error() {
 
 tn::TensorTrain<double> planted_train(const RankProblemSettings& settings, std::uint64_t seed) {
   const auto modes = problem_modes(settings);
-  auto train =
-      tn::TensorTrain<double>::random(modes, capped_ranks(modes, settings.true_ranks), seed);
+  auto train = tn::TensorTrain<double>::random(
+      modes, capped_ranks("true_ranks", modes, settings.true_ranks), seed);
   train.orthogonalise(0);
   std::vector<Tensor<double>> cores;
   for (Index k = 0; k < train.length(); ++k) {
@@ -72,10 +72,11 @@ tn::TensorTrain<double> planted_train(const RankProblemSettings& settings, std::
   return planted;
 }
 
-std::vector<Index> capped_ranks(const std::vector<Index>& modes, const std::vector<Index>& ranks) {
+std::vector<Index> capped_ranks(const char* setting, const std::vector<Index>& modes,
+                                const std::vector<Index>& ranks) {
   auto capped = tn::maximal_ranks(modes);
   if (ranks.size() != 1 && ranks.size() != capped.size())
-    tn::fail("ranks: expected one for all bonds or ", capped.size(), ", one for each, found ",
+    tn::fail(setting, ": expected one for all bonds or ", capped.size(), ", one for each, found ",
              ranks.size());
   for (std::size_t k = 0; k < capped.size(); ++k)
     capped[k] = std::min(capped[k], ranks.size() == 1 ? ranks.front() : ranks[k]);

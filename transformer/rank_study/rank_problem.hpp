@@ -52,8 +52,10 @@ class RankProblem {
 /// above what a bond can hold are cut to that.
 tn::TensorTrain<double> planted_train(const RankProblemSettings& settings, std::uint64_t seed);
 
-/// `rank` at every bond, or what the bond can hold.
-std::vector<Index> capped_ranks(const std::vector<Index>& modes, const std::vector<Index>& ranks);
+/// The ranks (one for all bonds, or one for each), or less where a bond cannot hold as much. Throws
+/// Error naming the `setting` on another number of ranks.
+std::vector<Index> capped_ranks(const char* setting, const std::vector<Index>& modes,
+                                const std::vector<Index>& ranks);
 
 /// Numbers that determine a train of these modes and ranks: its parameters without the freedom of
 /// gauge, Σ r·n·r′ − Σ r².

@@ -238,8 +238,8 @@ std::vector<std::string> rank_strategies() {
 
 StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings) {
   const auto modes = problem_modes(settings.problem);
-  const auto final = capped_ranks(modes, settings.ranks);
-  const auto large = capped_ranks(modes, {settings.start_rank});
+  const auto final = capped_ranks("rank", modes, settings.ranks);
+  const auto large = capped_ranks("start_rank", modes, {settings.start_rank});
   for (std::size_t k = 0; k < final.size(); ++k)
     if (large[k] < final[k])
       tn::fail("start_rank: expected at least the final ranks, here ", final[k], ", found ",

@@ -29,7 +29,7 @@ class RecoveryProblem : public RankProblem {
     const auto noise = tn::random_normal<double>(targets_.shape(), seed, noise_stream);
     tn::backend::add_scaled(tn::backend::queue(), targets_.size(), settings.noise, noise.data(),
                             targets_.mutable_data());
-    add_start(modes, capped_ranks(modes, ranks), seed);
+    add_start(modes, capped_ranks("rank", modes, ranks), seed);
   }
 
   double loss_and_gradients() override {

@@ -83,8 +83,8 @@ class TeacherProblem : public RankProblem {
         test_inputs_(tn::random_normal<double>(inputs_.shape(), seed, input_stream + 1)) {
     truth_.scale(update_size / std::sqrt(static_cast<double>(config_.hidden_size)));
     set_targets(settings.noise, seed);
-    adapter_ = make_adapter(adapter_settings(capped_ranks(truth_.modes(), ranks), seed), config_,
-                            weights_);
+    adapter_ = make_adapter(adapter_settings(capped_ranks("rank", truth_.modes(), ranks), seed),
+                            config_, weights_);
     ids_ = adapter_->trains().front();
     weights_.build_arena();
   }
