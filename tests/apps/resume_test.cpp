@@ -61,10 +61,12 @@ struct Runs {
            suite + "/corpus.txt --tokenizer " + suite + " " + rest;
   }
   /// With sweeps, dropout, accumulation and the best weights: all that a state has.
-  std::string finetuning(const std::string& output) const {
+  std::string finetuning(const std::string& output,
+                         const std::string& adaptation = "--optimizer_state project") const {
     return "finetune --threads 1 --model " + encoder + " --task cola --data " + suite +
-           " --max_train_samples 256 --num_train_epochs 12 --rank_schedule 0:4,2:3,5:2"
-           " --optimizer_state project --per_device_train_batch_size 4 "
+           " --max_train_samples 256 --num_train_epochs 12 --rank_schedule 0:4,2:3,5:2 " +
+           adaptation +
+           " --per_device_train_batch_size 4 "
            "--gradient_accumulation_steps 2 --save_strategy steps --save_steps 2 "
            "--load_best_model_at_end --logging_steps 5 --output_dir " +
            (folder / output).string();
@@ -133,6 +135,19 @@ BOOST_AUTO_TEST_CASE(a_run_that_is_killed_fifty_times_ends_with_the_same_bits) {
   for (const char* event : {"step", "eval", "sweep", "checkpoint", "end"})
     BOOST_TEST(lines("killed/log.jsonl", event) == lines("whole/log.jsonl", event));
   BOOST_TEST(lines("whole/log.jsonl", "sweep") == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(two_site_steps_that_are_killed_in_the_middle_of_pairs_end_with_the_same_bits) {
+  const Runs runs;
+  const std::string pairs = "--two_site_steps 7";
+  const Run whole = run(runs.finetuning("whole", pairs));
+  BOOST_REQUIRE_MESSAGE(whole.exit_code == 0, whole.output);
+  kill_and_finish(runs.finetuning("killed", pairs), (runs.folder / "killed").string(), 8);
+  BOOST_TEST((runs.file("killed/metatt_adapter.safetensors") ==
+              runs.file("whole/metatt_adapter.safetensors")));
+  // 32 steps an epoch are four pairs and one that ends early, at the evaluation.
+  const auto table = metatt::tn::split_lines(runs.file("whole/rank_sweeps.csv"));
+  BOOST_TEST(table.size() == 1u + 12 * 5 + 2 * 3);
 }
 
 BOOST_AUTO_TEST_CASE(pretraining_that_is_killed_ends_with_the_same_bits) {
