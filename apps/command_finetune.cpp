@@ -102,6 +102,7 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
   settings["rank_schedule"] = o.rank_schedule;
   settings["sweep"] = o.sweep;
   settings["optimizer_state"] = o.optimizer_state;
+  settings["activation_weighted"] = o.activation_weighted;
   settings["two_site_steps"] = o.two_site_steps;
   settings["max_seq_length"] = record.max_seq_length;
   settings["max_train_samples"] = o.max_train_samples;

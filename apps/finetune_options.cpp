@@ -100,6 +100,12 @@ void add_rank_options(CLI::App& command, FinetuneOptions& o) {
       ->check(one_of({"reset", "project"}))
       ->group(ranks);
   command
+      .add_flag(
+          "--activation_weighted", o.activation_weighted,
+          "Sweeps cut what changes the outputs of the adapted matrices least, not the matrices")
+      ->check(true_or_false())
+      ->group(ranks);
+  command
       .add_option("--two_site_steps", o.two_site_steps,
                   "Merge neighbouring cores, train the merged one for so many steps, split it by "
                   "a truncated SVD and move on, as two-site DMRG; 0: train all cores together")
@@ -188,7 +194,7 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
   refuse_unless(adapter, {"--rank", "--alpha", "--scaling", "--target_modules"});
   refuse_unless(train, {"--initialisation", "--core_order"});
   refuse_unless(has_trains(options.method), {"--rank_schedule", "--sweep", "--optimizer_state"});
-  refuse_unless(train, {"--two_site_steps"});
+  refuse_unless(train, {"--two_site_steps", "--activation_weighted"});
   if (!train && options.ranks.size() > 1)
     tn::fail("--rank: --adapter ", options.method, " has one rank, found ", options.ranks.size());
 }
@@ -224,6 +230,7 @@ TrainSettings train_settings(const FinetuneOptions& o) {
   if (t.metric.empty())
     t.metric = o.task.empty() ? "loss" : metric_name(find_glue_task(o.task).metrics.front());
   if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule);
+  t.activation_weighted = o.activation_weighted;
   t.two_site_steps = o.two_site_steps;
   t.sweep = o.sweep == "paper" ? tn::SweepMode::paper : tn::SweepMode::rounding;
   t.optimizer_state =

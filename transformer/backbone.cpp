@@ -145,6 +145,7 @@ Variable<T> Backbone<T>::product(const Pass& pass, const Variable<T>& x, const L
   std::vector<autodiff::ColumnGain<T>> gains;
   Index column = 0;
   for (const MatrixType type : types) {
+    pass.updates.note_input(layer, type, x.value);
     for (const LowRankUpdate<T>& update : pass.updates.of(layer, type)) {
       picked.push_back(update);
       picked.back().first_column += column;
@@ -234,7 +235,8 @@ Variable<T> Backbone<T>::block(const Pass& pass, Index index, const Variable<T>&
 template <class T>
 Variable<T> Backbone<T>::forward(Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
                                  const DropoutRates& dropout) const {
-  const UpdateTable<T> updates = adapter ? adapter->updates(tape, batch.task) : UpdateTable<T>();
+  UpdateTable<T> updates = adapter ? adapter->updates(tape, batch.task) : UpdateTable<T>();
+  if (adapter && !tape.recording()) updates.set_input_covariance(adapter->noted_inputs());
   return run({tape, batch, updates, dropout});
 }
 

@@ -175,10 +175,51 @@ std::vector<Index> RankSweep::ranks_after() const {
   return ranks;
 }
 
-RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& target) const {
+namespace {
+
+/// A symmetric root of a covariance and its inverse.
+struct Roots {
+  Tensor<double> root, inverse;
+};
+
+Roots roots_of(const Tensor<double>& covariance) {
+  constexpr double least = 1e-6;
+  const auto [values, vectors] = tn::eigh(covariance);
+  double mean = 0;
+  for (const double value : values) mean += value / static_cast<double>(values.size());
+  if (!(mean > 0)) tn::fail("adapt_ranks: the inputs of the adapter are all zero");
+  const auto with_values = [&](double power) {
+    Tensor<double> scaled = tn::adjoint(vectors);
+    std::vector<double> powers;
+    for (const double value : values)
+      powers.push_back(std::pow(std::max(value, 0.0) + least * mean, power));
+    tn::backend::scale_rows(tn::backend::queue(), scaled.extent(0), scaled.extent(1), powers.data(),
+                            scaled.mutable_data());
+    return tn::matrix_product(vectors, scaled);
+  };
+  return {with_values(0.5), with_values(-0.5)};
+}
+
+/// Multiplies the mode of the first core.
+void multiply_first_mode(Train& train, const Tensor<double>& matrix) {
+  const Tensor<double> core = train.dense_core(0);
+  if (matrix.extent(0) != core.extent(1))
+    tn::fail("adapt_ranks: expected the covariance of ", core.extent(1), " inputs, found ",
+             tn::shape_text(matrix.shape()));
+  train.set_core(0, tn::BlockTensor<double>(
+                        tn::matrix_product(matrix, core.reshaped({core.extent(1), core.extent(2)}))
+                            .reshaped(core.shape())));
+}
+
+}  // namespace
+
+RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& target,
+                                   const Tensor<double>& input_covariance) const {
   RankSweep result;
   const auto before = trained.train.ranks();
   const auto wanted = wanted_ranks(target, trained.train.modes(), before);
+  const Roots roots = input_covariance.empty() ? Roots{} : roots_of(input_covariance);
+  if (!roots.root.empty()) multiply_first_mode(trained.train, roots.root);
   result.norm_before = trained.train.norm();
   if (result.norm_before == 0)
     tn::fail("adapt_ranks: the adapter is still zero and has no spectrum; train it before a sweep");
@@ -189,6 +230,7 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   }
   const auto report = target.ranks.empty() ? tn::sweep_within(trained.train, target.budget, mode_)
                                            : tn::sweep(trained.train, policies, mode_);
+  if (!roots.inverse.empty()) multiply_first_mode(trained.train, roots.inverse);
   if (state_ == OptimizerState::project)
     project_moments(trained, report);
   else

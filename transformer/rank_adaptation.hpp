@@ -72,7 +72,14 @@ class RankAdaptation {
   /// Sweeps the train to the ranks of the target where they are below its own, or to its budget.
   /// With `state` reset the moments become zero. Throws Error if the train is zero, since it then
   /// has no spectrum, and on ranks that its bonds cannot have.
-  RankSweep truncate(TrainedTrain& trained, const RankTarget& target) const;
+  ///
+  /// With the mean xᵀ·x of inputs (D × D, D the first mode) the sweep is that of the train whose
+  /// first mode is multiplied by its square root, so that spectra, discarded weights and the error
+  /// are those of what the train makes of such inputs, not of the train itself: for a train of two
+  /// cores no other cut of its rank changes the outputs less. Inputs that hardly vary in some
+  /// direction are taken to vary by 1e-6 of the mean there, so that the root has an inverse.
+  RankSweep truncate(TrainedTrain& trained, const RankTarget& target,
+                     const Tensor<double>& input_covariance = {}) const;
 
   /// The train with random rows behind a bond, so that it can grow by `extra`. Its tensor is the
   /// same. Moments are zero where new. Each stream has random rows of its own.

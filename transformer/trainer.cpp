@@ -75,6 +75,16 @@ void check_two_site(const TrainSettings& settings, std::size_t trains) {
           "a cutoff");
 }
 
+template <class T>
+void check_activation_weighted(const TrainSettings& settings, const Adapter<T>* adapter) {
+  if (settings.rank_schedule.size() < 2 || settings.two_site_steps > 0)
+    tn::fail("activation_weighted: is for the sweeps of a rank_schedule, found ",
+             settings.two_site_steps > 0 ? "two_site_steps" : "none");
+  if (adapter->trains().size() != 1)
+    tn::fail("activation_weighted: expected an adapter of one tensor train, found ",
+             adapter->trains().size());
+}
+
 /// A wish for the best evaluation needs evaluations, and their metric a name that they have.
 void check_metric(const TrainSettings& settings, const std::vector<std::string>& known) {
   if (known.empty() && (settings.load_best_model || settings.early_stopping_patience > 0))
@@ -137,6 +147,7 @@ Trainer<T>::Trainer(const Objective<T>& objective, TrainSettings settings, Train
       tn::fail("rank_schedule: there is no adapter whose ranks could change");
     check_rank_schedule(settings_.rank_schedule, *objective.adapter(), objective.weights());
   }
+  if (settings_.activation_weighted) check_activation_weighted(settings_, objective.adapter());
   if (settings_.two_site_steps > 0) begin_two_site();
   check_metric(settings_, objective.metrics());
   if (settings_.load_best_model && checkpoints_.folder.empty())
@@ -262,6 +273,24 @@ void Trainer<T>::tell_sweep(const std::function<RankSweep()>& sweep, bool pair) 
     observer_.sweep({state_.steps, epoch(), std::move(done), before, after, seconds, pair});
 }
 
+/// Of the examples whose loss is measured before and after a sweep.
+template <class T>
+Tensor<double> Trainer<T>::input_covariance() const {
+  const Adapter<T>& adapter = *objective_.adapter();
+  const auto train = adapter.trains().front();
+  InputCovariance<T> inputs(objective_.weights().shape(train.front()).front());
+  struct Noting {
+    const Adapter<T>& adapter;
+    Noting(const Adapter<T>& a, InputCovariance<T>* to) : adapter(a) { a.note_inputs(to); }
+    ~Noting() { adapter.note_inputs(nullptr); }
+  };
+  {
+    const Noting noting(adapter, &inputs);
+    objective_.probe_loss();
+  }
+  return inputs.mean();
+}
+
 /// Bonds grow where the gradient of the step's batch points.
 template <class T>
 RankSweep Trainer<T>::adapted(const RankTarget& target) {
@@ -272,9 +301,12 @@ RankSweep Trainer<T>::adapted(const RankTarget& target) {
     accumulate(objective_.batch(state_.steps), targets, tokens);
   };
   try {
-    RankSweep done = adapt_ranks(
-        objective_.adapter()->trains(), objective_.weights(), optimiser_, target,
-        {settings_.sweep, settings_.optimizer_state, settings_.seed}, compute_gradients);
+    Tensor<double> covariance;
+    if (settings_.activation_weighted) covariance = input_covariance();
+    RankSweep done =
+        adapt_ranks(objective_.adapter()->trains(), objective_.weights(), optimiser_, target,
+                    {settings_.sweep, settings_.optimizer_state, settings_.seed}, compute_gradients,
+                    covariance);
     objective_.weights().arena().clear_gradients();
     return done;
   } catch (const tn::Error& error) {

@@ -36,6 +36,8 @@ struct TrainSettings {
   std::vector<RankStep> rank_schedule;  ///< empty: the ranks stay
   tn::SweepMode sweep = tn::SweepMode::rounding;
   OptimizerState optimizer_state = OptimizerState::reset;
+  /// Whether a sweep's error is that of the outputs for the examples that its loss is measured on.
+  bool activation_weighted = false;
   Index two_site_steps = 0;  ///< for each pair of cores; 0: all cores are trained together
 
   Index examples_per_step() const { return batch_size * gradient_accumulation_steps; }
@@ -140,6 +142,7 @@ class Trainer {
   void sweep_if_due();
   bool due(const RankStep& step) const;
   RankSweep adapted(const RankTarget& target);
+  Tensor<double> input_covariance() const;
   void begin_two_site();
   bool sweep_due() const;
   void split_pair();

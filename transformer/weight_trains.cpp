@@ -152,14 +152,15 @@ template <class T>
 RankSweep adapt_ranks(const std::vector<TrainIds<T>>& trains, Weights<T>& weights,
                       AdamW<T>& optimiser, const RankTarget& target,
                       const RankAdaptation& adaptation,
-                      const std::function<void()>& compute_gradients) {
+                      const std::function<void()>& compute_gradients,
+                      const Tensor<double>& input_covariance) {
   RankSweep result;
   std::uint64_t stream = std::uint64_t{1} << 32;  // apart from those that made the cores
   for (const auto& ids : trains) {
     const WeightTrain<T> place(ids, weights);
     TrainedTrain trained = place.read();
     const auto wanted = wanted_ranks(target, trained.train.modes(), trained.train.ranks());
-    RankSweep part = adaptation.truncate(trained, target);
+    RankSweep part = adaptation.truncate(trained, target, input_covariance);
     place.write(trained);
     if (!target.ranks.empty())
       grow_all(place, trained, wanted, adaptation, compute_gradients, stream, part);
@@ -175,9 +176,9 @@ RankSweep adapt_ranks(const std::vector<TrainIds<T>>& trains, Weights<T>& weight
 
 template RankSweep adapt_ranks(const std::vector<TrainIds<float>>&, Weights<float>&, AdamW<float>&,
                                const RankTarget&, const RankAdaptation&,
-                               const std::function<void()>&);
+                               const std::function<void()>&, const Tensor<double>&);
 template RankSweep adapt_ranks(const std::vector<TrainIds<double>>&, Weights<double>&,
                                AdamW<double>&, const RankTarget&, const RankAdaptation&,
-                               const std::function<void()>&);
+                               const std::function<void()>&, const Tensor<double>&);
 
 }  // namespace metatt::transformer

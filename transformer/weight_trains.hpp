@@ -50,12 +50,14 @@ void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>
 /// `compute_gradients` fills the arena's gradients with those of the loss at the present weights,
 /// for growth. Where moments are reset, so are those of all other weights in the group of the
 /// cores, since a group's bias correction restarts as a whole. Bonds are listed train by train.
-/// Errors as RankAdaptation.
+/// `input_covariance`: see RankAdaptation::truncate; it is that of all trains. Errors as
+/// RankAdaptation.
 template <class T>
 RankSweep adapt_ranks(const std::vector<TrainIds<T>>& trains, Weights<T>& weights,
                       AdamW<T>& optimiser, const RankTarget& target,
                       const RankAdaptation& adaptation,
-                      const std::function<void()>& compute_gradients);
+                      const std::function<void()>& compute_gradients,
+                      const Tensor<double>& input_covariance = {});
 
 /// Sets the moments of a group's weights to zero and has their bias correction start again.
 template <class T>

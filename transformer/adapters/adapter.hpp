@@ -3,6 +3,7 @@
 
 #include <metatt/autodiff/ops_diagonal.hpp>
 #include <metatt/autodiff/ops_linear.hpp>
+#include <metatt/transformer/adapters/input_covariance.hpp>
 #include <metatt/transformer/model_config.hpp>
 #include <metatt/transformer/weights.hpp>
 
@@ -88,6 +89,11 @@ class UpdateTable {
     const auto found = gains_.find({layer, type});
     return found == gains_.end() ? Variable<T>{} : found->second;
   }
+  /// Notes the inputs of an adapted matrix, if that is asked for.
+  void note_input(Index layer, MatrixType type, const Tensor<T>& x) const {
+    if (inputs_ && !of(layer, type).empty()) inputs_->add(x);
+  }
+  void set_input_covariance(InputCovariance<T>* inputs) { inputs_ = inputs; }
   /// Appends the factors of a layer's updates and its gains, always in the same order.
   void append_factors(Index layer, std::vector<Variable<T>>& factors) const;
   /// A layer's updates with other variables for those factors.
@@ -96,6 +102,7 @@ class UpdateTable {
  private:
   std::map<std::pair<Index, MatrixType>, std::vector<autodiff::LowRankUpdate<T>>> updates_;
   std::map<std::pair<Index, MatrixType>, Variable<T>> gains_;
+  InputCovariance<T>* inputs_ = nullptr;
 };
 
 /// An adapter whose trainable tensors are in `Weights`.
@@ -125,11 +132,19 @@ class Adapter {
   /// The matrix (D_out × D_in) with its update, if it is adapted.
   Tensor<T> merged(Index layer, MatrixType type, Index task, const Tensor<T>& weight) const;
 
+  /// From now on passes outside training add the inputs of all adapted matrices there; null ends
+  /// it.
+  void note_inputs(InputCovariance<T>* inputs) const { inputs_ = inputs; }
+  InputCovariance<T>* noted_inputs() const { return inputs_; }
+
  protected:
   Adapter(AdapterSettings settings, ModelConfig config)
       : settings_(std::move(settings)), config_(std::move(config)) {}
   AdapterSettings settings_;
   ModelConfig config_;
+
+ private:
+  mutable InputCovariance<T>* inputs_ = nullptr;  ///< of who looks on, no part of the adapter
 };
 
 /// Adds a tensor of an adapter to the weights. Throws Error if `shapes`, those of a file, has it in

@@ -1,0 +1,35 @@
+#include <metatt/transformer/adapters/input_covariance.hpp>
+
+#include <metatt/tn/contract.hpp>
+#include <metatt/tn/decompositions.hpp>
+
+namespace metatt::transformer {
+
+using tn::Index;
+using tn::Tensor;
+
+template <class T>
+void InputCovariance<T>::add(const Tensor<T>& x) {
+  const Index width = sum_.extent(0), d = x.extent(1);
+  if (d > width) tn::fail("InputCovariance: expected at most ", width, " inputs, found ", d);
+  const auto product = tn::converted<double>(tn::matrix_product(tn::adjoint(x), x));
+  auto& queue = tn::backend::queue();
+  for (Index row = 0; row < d; ++row)
+    tn::backend::add_scaled(queue, d, 1.0, product.data() + row * d,
+                            sum_.mutable_data() + row * width);
+  rows_ += x.extent(0);
+}
+
+template <class T>
+Tensor<double> InputCovariance<T>::mean() const {
+  if (rows_ == 0) tn::fail("InputCovariance: expected inputs, found none");
+  Tensor<double> mean = sum_;
+  tn::backend::scale(tn::backend::queue(), mean.size(), 1 / static_cast<double>(rows_),
+                     mean.mutable_data());
+  return mean;
+}
+
+template class InputCovariance<float>;
+template class InputCovariance<double>;
+
+}  // namespace metatt::transformer
