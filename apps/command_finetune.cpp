@@ -3,13 +3,13 @@
 
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/finetune_options.hpp>
-#include <metatt/apps/fingerprint.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/trained_classifier.hpp>
 #include <metatt/apps/training_log.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/classification_objective.hpp>
+#include <metatt/transformer/fingerprint.hpp>
 #include <metatt/transformer/text_objective.hpp>
 
 #include <nlohmann/json.hpp>
@@ -52,6 +52,7 @@ AdapterRecord record_of(const FinetuneOptions& o, const AdaptedModel<float>& mod
                         const std::string& task, Index max_seq_length) {
   AdapterRecord record;
   record.base_model = std::filesystem::absolute(o.model).lexically_normal().string();
+  record.base_fingerprint = backbone_fingerprint(model.backbone());
   record.task = task;
   record.max_seq_length = max_seq_length;
   record.method = model.method();
@@ -102,6 +103,7 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
   settings["rank_schedule"] = o.rank_schedule;
   settings["sweep"] = o.sweep;
   settings["optimizer_state"] = o.optimizer_state;
+  settings["orthogonality"] = train.orthogonality;
   settings["activation_weighted"] = o.activation_weighted;
   settings["two_site_steps"] = o.two_site_steps;
   settings["max_seq_length"] = record.max_seq_length;

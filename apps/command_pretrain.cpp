@@ -3,12 +3,12 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
-#include <metatt/apps/fingerprint.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/transformer/backbone_files.hpp>
 #include <metatt/transformer/causal_model_files.hpp>
+#include <metatt/transformer/fingerprint.hpp>
 #include <metatt/transformer/masked_objective.hpp>
 #include <metatt/transformer/stream_objective.hpp>
 #include <metatt/transformer/text_data.hpp>

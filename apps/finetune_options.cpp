@@ -106,6 +106,11 @@ void add_rank_options(CLI::App& command, FinetuneOptions& o) {
       ->check(true_or_false())
       ->group(ranks);
   command
+      .add_option("--orthogonality", o.orthogonality,
+                  "Of adalora: weight of the distance of its factors from orthonormal ones")
+      ->check(non_negative_number())
+      ->group(ranks);
+  command
       .add_option("--two_site_steps", o.two_site_steps,
                   "Merge neighbouring cores, train the merged one for so many steps, split it by "
                   "a truncated SVD and move on, as two-site DMRG; 0: train all cores together")
@@ -193,7 +198,10 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
   };
   refuse_unless(adapter, {"--rank", "--alpha", "--scaling", "--target_modules"});
   refuse_unless(train, {"--initialisation", "--core_order"});
-  refuse_unless(has_trains(options.method), {"--rank_schedule", "--sweep", "--optimizer_state"});
+  const bool trains = has_trains(options.method), triplets = has_triplets(options.method);
+  refuse_unless(trains || triplets, {"--rank_schedule", "--optimizer_state"});
+  refuse_unless(trains, {"--sweep"});
+  refuse_unless(triplets, {"--orthogonality"});
   refuse_unless(train, {"--two_site_steps", "--activation_weighted"});
   if (!train && options.ranks.size() > 1)
     tn::fail("--rank: --adapter ", options.method, " has one rank, found ", options.ranks.size());
@@ -230,6 +238,7 @@ TrainSettings train_settings(const FinetuneOptions& o) {
   if (t.metric.empty())
     t.metric = o.task.empty() ? "loss" : metric_name(find_glue_task(o.task).metrics.front());
   if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule);
+  if (has_triplets(o.method)) t.orthogonality = o.orthogonality;
   t.activation_weighted = o.activation_weighted;
   t.two_site_steps = o.two_site_steps;
   t.sweep = o.sweep == "paper" ? tn::SweepMode::paper : tn::SweepMode::rounding;

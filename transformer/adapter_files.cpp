@@ -1,10 +1,14 @@
 #include <metatt/transformer/adapter_files.hpp>
 
+#include <metatt/tn/contract.hpp>
+#include <metatt/tn/decompositions.hpp>
+#include <metatt/transformer/fingerprint.hpp>
 #include <metatt/transformer/json.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 namespace metatt::transformer {
@@ -62,7 +66,7 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
   return shapes;
 }
 
-/// Of the trains of its adapter; 0 if it has none.
+/// Of the trains or triplets of its adapter; 0 if it has none.
 template <class T>
 Index largest_rank(const AdaptedModel<T>& model) {
   Index largest = 0;
@@ -70,7 +74,35 @@ Index largest_rank(const AdaptedModel<T>& model) {
   for (const auto& ids : model.adapter()->trains())
     for (std::size_t k = 0; k + 1 < ids.size(); ++k)
       largest = std::max(largest, model.weights().shape(ids[k]).back());
+  for (const auto& triplet : model.adapter()->triplets())
+    largest = std::max(largest, model.weights().shape(triplet.E).front());
   return largest;
+}
+
+/// Whether a matrix has orthonormal columns, to the rounding of single precision.
+bool orthonormal_columns(const Tensor<double>& matrix) {
+  constexpr double tolerance = 1e-5;
+  const auto gram = tn::matrix_product(tn::adjoint(matrix), matrix).to_vector();
+  const auto n = static_cast<std::size_t>(matrix.extent(1));
+  for (std::size_t i = 0; i < gram.size(); ++i)
+    if (std::abs(gram[i] - (i / n == i % n ? 1.0 : 0.0)) > tolerance) return false;
+  return true;
+}
+
+/// The gauge of a train: which core is the centre of its canonical form, or that there is none.
+std::string gauge_of(const tn::TensorTrain<double>& train) {
+  Index left = 0, right = train.length() - 1;
+  const auto matrix = [&](Index k, Index rows) {
+    const auto core = train.dense_core(k);
+    return core.reshaped({rows, core.size() / rows});
+  };
+  while (left < right && orthonormal_columns(matrix(
+                             left, train.core(left).shape()[0] * train.core(left).shape()[1])))
+    ++left;
+  while (right > left &&
+         orthonormal_columns(tn::adjoint(matrix(right, train.core(right).shape()[0]))))
+    --right;
+  return left == right ? "canonical, center G" + std::to_string(left + 1) : "none";
 }
 
 /// What metatt_config.json says of a train against the train itself.
@@ -90,6 +122,18 @@ void check_record(const AdapterRecord& record, const MetaTT<T>& train) {
 }  // namespace
 
 template <class T>
+std::string backbone_fingerprint(const Backbone<T>& backbone) {
+  Fingerprint fingerprint;
+  for (const auto id : backbone.ids()) {
+    const std::string& name = backbone.weights().name(id);
+    fingerprint.add(std::span(name));
+    const auto values = tn::converted<float>(backbone.weights().value(id)).to_vector();
+    fingerprint.add(std::span(values));
+  }
+  return fingerprint.text();
+}
+
+template <class T>
 void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                    const AdapterRecord& record) {
   std::map<std::string, std::string> metadata{{"format", "metatt"},
@@ -100,6 +144,7 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       {"version", adapter_format},
                       {"adapter", record.method.name()},
                       {"base_model_name_or_path", record.base_model},
+                      {"base_fingerprint", record.base_fingerprint},
                       {"task", record.task},
                       {"max_seq_length", record.max_seq_length},
                       {"pooler_trained", record.pooler_trained}};
@@ -112,6 +157,7 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
       json["modes"] = train->train().modes();
       json["mode_names"] = train->mode_names();
       json["ranks"] = train->ranks();
+      json["gauge"] = gauge_of(train->train());
     }
     if (const Index largest = largest_rank(model); largest > 0) json["rank"] = largest;
   }
@@ -126,6 +172,7 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
     tn::fail(source, ": expected format \"metatt\", version ", adapter_format);
   AdapterRecord record;
   record.base_model = required<std::string>(json, "base_model_name_or_path", source);
+  record.base_fingerprint = optional_or<std::string>(json, "base_fingerprint", {}, source);
   record.task = required<std::string>(json, "task", source);
   try {
     if (record.task != causal_task) find_glue_task(record.task);
@@ -149,6 +196,17 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
 
 namespace {
 
+template <class T>
+void check_base(const AdapterRecord& record, const Backbone<T>& backbone) {
+  if (record.base_fingerprint.empty()) return;
+  const std::string found = backbone_fingerprint(backbone);
+  if (found != record.base_fingerprint)
+    tn::fail("expected the base model that the adapter was trained on (base_fingerprint ",
+             record.base_fingerprint, " in ", adapter_config_name,
+             "), found one of the same shape ", "with other weights (", found,
+             "); without that field it is not checked");
+}
+
 /// make(base folder, shapes of the adapter's tensors) with the tensors of a file.
 template <class Make>
 auto read_adapted(const std::filesystem::path& folder, const AdapterRecord& record,
@@ -159,6 +217,7 @@ auto read_adapted(const std::filesystem::path& folder, const AdapterRecord& reco
   try {
     auto model = make(model_folder, adapter_shapes(file));
     load_own_tensors(*model, file);
+    check_base(record, model->backbone());
     if (const auto* train = model->train()) check_record(record, *train);
     if (const Index rank = largest_rank(*model); rank > 0 && rank != record.method.adapter.rank)
       tn::fail(adapter_config_name, ": rank: expected ", rank, ", as ", adapter_file_name,
@@ -205,6 +264,7 @@ std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& 
 }
 
 #define METATT_INSTANTIATE(T)                                                                   \
+  template std::string backbone_fingerprint(const Backbone<T>&);                                \
   template void write_adapter(const tn::OutputFolder&, const AdaptedModel<T>&,                  \
                               const AdapterRecord&);                                            \
   template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                              \

@@ -18,7 +18,8 @@ inline constexpr const char* causal_task = "causal_lm";
 
 /// What metatt_config.json says besides the tensors: enough to evaluate the adapter again.
 struct AdapterRecord {
-  std::string base_model;  ///< folder of the base model
+  std::string base_model;             ///< folder of the base model
+  std::string base_fingerprint = {};  ///< of its backbone; empty: not known
   std::string task;
   Index max_seq_length = 128;
   Method method;
@@ -26,6 +27,10 @@ struct AdapterRecord {
   std::vector<Index> modes = {},
                      ranks = {};  ///< of a train, for reading only: what the file says of it
 };
+
+/// Of the names and values of all weights of a backbone, in single precision.
+template <class T>
+std::string backbone_fingerprint(const Backbone<T>& backbone);
 
 /// Writes metatt_adapter.safetensors (adapter and head) and metatt_config.json.
 template <class T>
@@ -37,7 +42,7 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder);
 
 /// The base model with the adapter of `folder` on it. `base` overrides the record's folder if not
 /// empty. `outputs` is the task's number of outputs. Throws Error if a tensor is missing, too many,
-/// or does not fit.
+/// or does not fit, and if the backbone's weights are others than those it was trained on.
 template <class T>
 std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::path& folder,
                                                        const AdapterRecord& record,

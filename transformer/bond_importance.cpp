@@ -12,25 +12,31 @@ namespace {
 
 constexpr double averaging = 0.85;  // β₁ = β₂ of the paper's experiments
 
-/// Σ |w·g| over all but one of the core's bonds, divided by how many there are: means by the index
-/// of the left (axis 0) or right (axis 2) bond.
-std::vector<double> mean_sensitivity(const Tensor<double>& core, const Tensor<double>& gradient,
+/// Of one index of an axis in row-major order.
+std::size_t elements_behind(const Shape& shape, std::size_t axis) {
+  std::size_t count = 1;
+  for (std::size_t i = axis + 1; i < shape.size(); ++i) count *= static_cast<std::size_t>(shape[i]);
+  return count;
+}
+
+}  // namespace
+
+std::vector<double> mean_sensitivity(const Tensor<double>& tensor, const Tensor<double>& gradient,
                                      std::size_t axis) {
-  const auto w = core.to_vector(), g = gradient.to_vector();
-  const auto rank = static_cast<std::size_t>(core.shape()[axis]);
-  const std::size_t inner = axis == 0 ? w.size() / rank : 1;
+  const auto w = tensor.to_vector(), g = gradient.to_vector();
+  const auto rank = static_cast<std::size_t>(tensor.shape()[axis]);
+  const auto inner = elements_behind(tensor.shape(), axis);
   std::vector<double> mean(rank, 0.0);
   for (std::size_t i = 0; i < w.size(); ++i) mean[i / inner % rank] += std::abs(w[i] * g[i]);
   for (double& value : mean) value *= static_cast<double>(rank) / static_cast<double>(w.size());
   return mean;
 }
 
-/// The core with only some indices of its left (axis 0) or right (axis 2) bond.
-Tensor<double> selected(const Tensor<double>& core, std::size_t axis,
+Tensor<double> selected(const Tensor<double>& tensor, std::size_t axis,
                         const std::vector<Index>& kept) {
-  const auto values = core.to_vector();
-  const auto rank = static_cast<std::size_t>(core.shape()[axis]);
-  const std::size_t inner = axis == 0 ? values.size() / rank : 1;
+  const auto values = tensor.to_vector();
+  const auto rank = static_cast<std::size_t>(tensor.shape()[axis]);
+  const auto inner = elements_behind(tensor.shape(), axis);
   std::vector<double> rest;
   for (std::size_t outer = 0; outer < values.size() / (rank * inner); ++outer)
     for (const Index index : kept) {
@@ -39,13 +45,12 @@ Tensor<double> selected(const Tensor<double>& core, std::size_t axis,
           static_cast<std::ptrdiff_t>((outer * rank + static_cast<std::size_t>(index)) * inner);
       rest.insert(rest.end(), begin, begin + static_cast<std::ptrdiff_t>(inner));
     }
-  Shape shape = core.shape();
+  Shape shape = tensor.shape();
   shape[axis] = static_cast<Index>(kept.size());
   return Tensor<double>::from(shape, std::span<const double>(rest));
 }
 
-/// The places of the largest values, rising.
-std::vector<Index> largest(const std::vector<double>& values, Index count) {
+std::vector<Index> largest_places(const std::vector<double>& values, Index count) {
   std::vector<Index> places(values.size());
   std::iota(places.begin(), places.end(), Index{0});
   const auto at = [&](Index i) { return values[static_cast<std::size_t>(i)]; };
@@ -54,8 +59,6 @@ std::vector<Index> largest(const std::vector<double>& values, Index count) {
   std::ranges::sort(places);
   return places;
 }
-
-}  // namespace
 
 void BondImportance::observe(const tn::TensorTrain<double>& train,
                              const std::vector<Tensor<double>>& gradients) {
@@ -90,7 +93,7 @@ RankSweep BondImportance::prune(TrainedTrain& trained, const std::vector<Index>&
   for (std::size_t k = 0; k + 1 < cores.size(); ++k) {
     std::vector<double> scores = this->scores(static_cast<Index>(k));
     const Index rank = cores[k].extent(2), left = std::min(rank, wanted.at(k));
-    const auto kept = largest(scores, left);
+    const auto kept = largest_places(scores, left);
     for (auto* all : {&cores, &trained.first_moments, &trained.second_moments}) {
       (*all)[k] = selected((*all)[k], 2, kept);
       (*all)[k + 1] = selected((*all)[k + 1], 0, kept);

@@ -7,6 +7,17 @@
 
 namespace metatt::transformer {
 
+/// |w·g| of the numbers w and their gradients g, as a mean for each index of an axis.
+std::vector<double> mean_sensitivity(const Tensor<double>& tensor, const Tensor<double>& gradient,
+                                     std::size_t axis);
+
+/// The tensor with only some indices of an axis, in the order given.
+Tensor<double> selected(const Tensor<double>& tensor, std::size_t axis,
+                        const std::vector<Index>& kept);
+
+/// The places of the `count` largest values, rising; of equal ones the first.
+std::vector<Index> largest_places(const std::vector<double>& values, Index count);
+
 /// AdaLoRA's measure of importance (Zhang et al., arXiv:2303.10512, equations 8 to 11) for trains
 /// in the place of triplets: a number w counts as much as the loss would change without it,
 /// |w·∂L/∂w| to first order; a direction of a bond as the mean over its column in the core on the

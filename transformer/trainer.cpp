@@ -30,6 +30,7 @@ void check_numbers(const TrainSettings& settings) {
   check_number("max_steps", static_cast<double>(settings.max_steps), 0, many);
   check_number("logging_steps", static_cast<double>(settings.logging_steps), 1, many);
   check_number("eval_steps", static_cast<double>(settings.eval_steps), 0, many);
+  check_number("orthogonality", settings.orthogonality, 0, many);
   check_number("two_site_steps", static_cast<double>(settings.two_site_steps), 0, many);
   check_number("early_stopping_patience", static_cast<double>(settings.early_stopping_patience), 0,
                many);
@@ -147,6 +148,9 @@ Trainer<T>::Trainer(const Objective<T>& objective, TrainSettings settings, Train
       tn::fail("rank_schedule: there is no adapter whose ranks could change");
     check_rank_schedule(settings_.rank_schedule, *objective.adapter(), objective.weights());
   }
+  if (settings_.orthogonality > 0 &&
+      (!objective.adapter() || objective.adapter()->triplets().empty()))
+    tn::fail("orthogonality: is for the factors of adalora, which are not trained");
   if (settings_.activation_weighted) check_activation_weighted(settings_, objective.adapter());
   if (settings_.two_site_steps > 0) begin_two_site();
   check_metric(settings_, objective.metrics());
@@ -294,20 +298,27 @@ Tensor<double> Trainer<T>::input_covariance() const {
 /// Bonds grow where the gradient of the step's batch points.
 template <class T>
 RankSweep Trainer<T>::adapted(const RankTarget& target) {
-  const auto compute_gradients = [&] {
-    auto& arena = objective_.weights().arena();
-    arena.clear_gradients();
+  const Adapter<T>& adapter = *objective_.adapter();
+  Weights<T>& weights = objective_.weights();
+  const auto compute_gradients = [&](Index ahead) {
+    weights.arena().clear_gradients();
     Index targets = 0, tokens = 0;
-    accumulate(objective_.batch(state_.steps), targets, tokens);
+    accumulate(objective_.batch(state_.steps + ahead), targets, tokens);
   };
   try {
-    Tensor<double> covariance;
-    if (settings_.activation_weighted) covariance = input_covariance();
-    RankSweep done =
-        adapt_ranks(objective_.adapter()->trains(), objective_.weights(), optimiser_, target,
-                    {settings_.sweep, settings_.optimizer_state, settings_.seed}, compute_gradients,
-                    covariance);
-    objective_.weights().arena().clear_gradients();
+    RankSweep done;
+    if (adapter.triplets().empty()) {
+      Tensor<double> covariance;
+      if (settings_.activation_weighted) covariance = input_covariance();
+      done = adapt_ranks(
+          adapter.trains(), weights, optimiser_, target,
+          {settings_.sweep, settings_.optimizer_state, settings_.seed},
+          [&] { compute_gradients(0); }, covariance);
+    } else {
+      done = prune_triplets<T>(adapter.triplets(), weights, optimiser_, target,
+                               settings_.optimizer_state, compute_gradients);
+    }
+    weights.arena().clear_gradients();
     return done;
   } catch (const tn::Error& error) {
     diverge("at the sweep before step " + std::to_string(state_.steps + 1), error.what());
@@ -333,6 +344,7 @@ void Trainer<T>::step() {
   const double rate = optimiser_.learning_rate();
   double norm = 0;
   if (two_site_) two_site_->keep_others_fixed();
+  if (settings_.orthogonality > 0) add_penalty(targets);
   try {
     norm = optimiser_.step(
         settings_.gradient_accumulation_steps > 1 ? 1 / static_cast<double>(targets) : 1);
@@ -348,6 +360,14 @@ void Trainer<T>::step() {
     observer_.step({state_.steps, state_.total_steps, epoch_of_step, loss, rate, norm, tokens,
                     state_.seconds});
   log_if_due(norm);
+}
+
+/// With accumulation the gradients are sums over the targets, of which the step takes the mean.
+template <class T>
+void Trainer<T>::add_penalty(Index targets) {
+  const auto triplets = objective_.adapter()->triplets();
+  const double sum = settings_.gradient_accumulation_steps > 1 ? static_cast<double>(targets) : 1;
+  add_orthogonality_gradients<T>(triplets, objective_.weights(), settings_.orthogonality * sum);
 }
 
 /// Forward and backward passes over the parts of a batch; returns the mean loss over the targets.

@@ -4,6 +4,7 @@
 #include <metatt/transformer/backbone.hpp>
 #include <metatt/transformer/checkpoint.hpp>
 #include <metatt/transformer/objective.hpp>
+#include <metatt/transformer/triplet_pruning.hpp>
 #include <metatt/transformer/two_site_sweep.hpp>
 
 #include <functional>
@@ -38,6 +39,8 @@ struct TrainSettings {
   OptimizerState optimizer_state = OptimizerState::reset;
   /// Whether a sweep's error is that of the outputs for the examples that its loss is measured on.
   bool activation_weighted = false;
+  /// Of adalora: the weight of the distance of its factors from orthonormal ones, beside the loss.
+  double orthogonality = 0;
   Index two_site_steps = 0;  ///< for each pair of cores; 0: all cores are trained together
 
   Index examples_per_step() const { return batch_size * gradient_accumulation_steps; }
@@ -149,6 +152,7 @@ class Trainer {
   void tell_sweep(const std::function<RankSweep()>& sweep, bool pair);
   void step();
   double accumulate(std::span<const Index> examples, Index& targets, Index& tokens);
+  void add_penalty(Index targets);
   void count_step(double loss, Index tokens);
   bool weights_finite() const;
   void log_if_due(double gradient_norm);

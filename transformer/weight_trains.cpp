@@ -1,5 +1,7 @@
 #include <metatt/transformer/weight_trains.hpp>
 
+#include <metatt/transformer/triplet_pruning.hpp>
+
 #include <algorithm>
 #include <cmath>
 
@@ -107,8 +109,9 @@ void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>
                          const Weights<T>& weights) {
   const std::string& kind = adapter.settings().kind;
   const auto trains = adapter.trains();
+  if (!adapter.triplets().empty()) return check_pruning_schedule(schedule);
   if (trains.empty())
-    tn::fail("rank_schedule: an adapter ", kind, " has no tensor train whose ranks could change");
+    tn::fail("rank_schedule: an adapter ", kind, " has no ranks that could change");
   for (const auto& ids : trains) {
     std::vector<Index> modes, ranks;
     Index smallest = 0;

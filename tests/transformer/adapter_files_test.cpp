@@ -219,6 +219,67 @@ BOOST_AUTO_TEST_CASE(every_adapter_of_trains_is_read_with_its_adapted_ranks) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(an_adapter_on_a_model_of_the_same_shape_with_other_weights_is_refused) {
+  const WrittenAdapter<float> written("metatt4d");
+  AdapterRecord record = written.record();
+  record.base_fingerprint = backbone_fingerprint(written.model->backbone());
+  write_adapter(written.output, *written.model, record);
+  written.read();
+  // Doubles that are floats have the same.
+  const ClassifierModel<double> same(written.folder / "base", 2, written.method, HeadSource::fresh,
+                                     1);
+  BOOST_TEST(backbone_fingerprint(same.backbone()) == record.base_fingerprint);
+  const auto path = written.folder / "base/model.safetensors";
+  const SafetensorsFile base(path);
+  std::vector<NamedTensor<float>> tensors;
+  for (const auto& name : base.names()) {
+    tensors.push_back({name, base.read<float>(name, base.entry(name).shape)});
+    if (name.ends_with("word_embeddings.weight")) tensors.back().tensor.mutable_data()[0] += 1e-3F;
+  }
+  write_safetensors<float>(path, tensors, {{"format", "pt"}});
+  check_error([&] { written.read(); },
+              {written.output.path.string(), (written.folder / "base").string(),
+               record.base_fingerprint, "other weights"});
+}
+
+BOOST_AUTO_TEST_CASE(the_gauge_of_a_train_is_named) {
+  const WrittenAdapter<float> written("metatt4d");
+  written.write();
+  BOOST_TEST((read_json(written.output / adapter_config_name)["gauge"] == "none"));
+  auto& weights = written.model->weights();
+  AdamW<float> optimiser(weights, {}, {0, 100});
+  for (const auto& [mode, gauge] : {std::pair{tn::SweepMode::rounding, "canonical, center G4"},
+                                    std::pair{tn::SweepMode::paper, "canonical, center G1"}}) {
+    adapt_ranks<float>(written.model->adapter()->trains(), weights, optimiser, {{2}},
+                       {mode, OptimizerState::reset}, [] {});
+    written.write();
+    BOOST_TEST((read_json(written.output / adapter_config_name)["gauge"] == gauge));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_adapter_that_was_pruned_is_read_with_a_rank_for_each_matrix) {
+  const Batch batch = pack(random_examples(6, 1));
+  const WrittenAdapter<float> written("adalora");
+  auto& weights = written.model->weights();
+  AdamW<float> optimiser(weights, {}, {0, 100});
+  // A gradient of one everywhere: the sensitivity is the size of the numbers.
+  const auto ones = [&](Index batch_number) {
+    auto& arena = weights.arena();
+    for (Index p = 0; p < arena.count(); ++p)
+      tn::backend::fill(tn::backend::queue(), arena.value(p).size(),
+                        static_cast<float>(batch_number + 1), arena.gradient_target(p).data);
+  };
+  const RankSweep pruned = prune_triplets<float>(written.model->adapter()->triplets(), weights,
+                                                 optimiser, {{2}}, OptimizerState::reset, ones);
+  BOOST_TEST(std::ranges::max(pruned.ranks_after()) > std::ranges::min(pruned.ranks_after()));
+  written.write();
+  BOOST_TEST((read_json(written.output / adapter_config_name)["rank"] ==
+              std::ranges::max(pruned.ranks_after())));
+  const auto read = written.read();
+  BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_method_without_update_has_no_peft_export) {
   const WrittenAdapter<float> written("none");
   check_error([&] { export_peft_lora(written.output, *written.model, written.record()); },

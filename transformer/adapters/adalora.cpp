@@ -46,6 +46,14 @@ std::vector<typename Weights<T>::Id> AdaLora<T>::tensors() const {
   return ids;
 }
 
+template <class T>
+std::vector<typename Adapter<T>::Triplet> AdaLora<T>::triplets() const {
+  std::vector<typename Adapter<T>::Triplet> triplets;
+  for (std::size_t i = 0; i < E_.size(); ++i)
+    triplets.push_back({this->sites_[i].U, E_[i], this->sites_[i].V});
+  return triplets;
+}
+
 template class AdaLora<float>;
 template class AdaLora<double>;
 

@@ -17,6 +17,7 @@ class AdaLora final : public Lora<T> {
   UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const override;
   std::vector<Id> tensors() const override;
   std::vector<std::vector<Id>> trains() const override { return {}; }
+  std::vector<typename Adapter<T>::Triplet> triplets() const override;
 
  private:
   std::vector<Id> E_;  ///< of each site

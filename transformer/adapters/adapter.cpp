@@ -30,10 +30,13 @@ template <class T>
 using Maker = std::unique_ptr<Adapter<T>> (*)(const AdapterSettings&, const ModelConfig&,
                                               Weights<T>&, const std::map<std::string, Shape>&);
 
+/// Whether ranks can change in training, and of what.
+enum class Ranks { fixed, of_trains, of_triplets };
+
 template <class T>
 struct Kind {
   Maker<T> make;
-  bool has_trains;
+  Ranks ranks;
 };
 
 template <class T, class Adapter>
@@ -47,11 +50,16 @@ std::unique_ptr<transformer::Adapter<T>> make(const AdapterSettings& settings,
 template <class T>
 const std::map<std::string, Kind<T>>& kinds() {
   static const std::map<std::string, Kind<T>> table{
-      {"adalora", {make<T, AdaLora<T>>, false}}, {"dora", {make<T, Dora<T>>, true}},
-      {"lora", {make<T, Lora<T>>, true}},        {"lorta", {make<T, Lorta<T>>, false}},
-      {"lotr", {make<T, Lotr<T>>, true}},        {"metatt4+1d", {make<T, MetaTT<T>>, true}},
-      {"metatt4d", {make<T, MetaTT<T>>, true}},  {"metatt5+1d", {make<T, MetaTT<T>>, true}},
-      {"metatt5d", {make<T, MetaTT<T>>, true}},  {"vera", {make<T, Vera<T>>, false}},
+      {"adalora", {make<T, AdaLora<T>>, Ranks::of_triplets}},
+      {"dora", {make<T, Dora<T>>, Ranks::of_trains}},
+      {"lora", {make<T, Lora<T>>, Ranks::of_trains}},
+      {"lorta", {make<T, Lorta<T>>, Ranks::fixed}},
+      {"lotr", {make<T, Lotr<T>>, Ranks::of_trains}},
+      {"metatt4+1d", {make<T, MetaTT<T>>, Ranks::of_trains}},
+      {"metatt4d", {make<T, MetaTT<T>>, Ranks::of_trains}},
+      {"metatt5+1d", {make<T, MetaTT<T>>, Ranks::of_trains}},
+      {"metatt5d", {make<T, MetaTT<T>>, Ranks::of_trains}},
+      {"vera", {make<T, Vera<T>>, Ranks::fixed}},
   };
   return table;
 }
@@ -371,9 +379,21 @@ std::vector<std::string> adapter_kinds() {
   return names;
 }
 
-bool has_trains(const std::string& kind) {
+namespace {
+
+bool has_ranks(const std::string& kind, Ranks ranks) {
   const auto found = kinds<float>().find(kind);
-  return found != kinds<float>().end() && found->second.has_trains;
+  return found != kinds<float>().end() && found->second.ranks == ranks;
+}
+
+}  // namespace
+
+bool has_trains(const std::string& kind) {
+  return has_ranks(kind, Ranks::of_trains);
+}
+
+bool has_triplets(const std::string& kind) {
+  return has_ranks(kind, Ranks::of_triplets);
 }
 
 template std::unique_ptr<Adapter<float>> make_adapter(const AdapterSettings&, const ModelConfig&,

@@ -116,6 +116,12 @@ class Adapter {
   /// the last; their ranks may change while it is trained. The first and the last core are stored
   /// without their outer bonds. None for an adapter of another form.
   virtual std::vector<std::vector<typename Weights<T>::Id>> trains() const { return {}; }
+  /// Factors U (D_in × r), E (r) and V (r × D_out) of an update U·diag(E)·V, for each adapted
+  /// matrix; their ranks may change too. None for an adapter of another form.
+  struct Triplet {
+    typename Weights<T>::Id U, E, V;
+  };
+  virtual std::vector<Triplet> triplets() const { return {}; }
   /// Whether W0 + ΔW is all that becomes of a matrix; otherwise it has a gain too.
   virtual bool only_adds() const { return true; }
   /// Products of parameters only, once a pass, then the updates of every adapted matrix for a task
@@ -192,6 +198,8 @@ std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const 
 std::vector<std::string> adapter_kinds();
 /// Whether adapters of this name have trains.
 bool has_trains(const std::string& kind);
+/// Whether they have triplets.
+bool has_triplets(const std::string& kind);
 
 /// Checks shared by all kinds; the error names the setting.
 void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& config);
