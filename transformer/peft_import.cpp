@@ -40,12 +40,15 @@ class PeftConfig {
   /// What B·A is multiplied by.
   double scaling(const std::string& module) const {
     const auto r = static_cast<double>(rank(module));
-    return pattern_value("alpha_pattern", module).value_or(alpha_) / (root_ ? std::sqrt(r) : r);
+    const double alpha = pattern_value("alpha_pattern", module).value_or(alpha_);
+    check_alpha_of_old_versions(module, alpha);
+    return alpha / (root_ ? std::sqrt(r) : r);
   }
 
  private:
   void check_plain_lora() const;
   void check_absent(const char* field) const;
+  void check_alpha_of_old_versions(const std::string& module, double alpha) const;
   std::optional<double> pattern_value(const char* field, const std::string& module) const;
   bool matches(const char* field, const std::string& pattern, const std::string& module) const;
 
@@ -119,6 +122,23 @@ std::optional<double> PeftConfig::pattern_value(const char* field,
     found = value.get<double>();
   }
   return found;
+}
+
+/// PEFT before 0.14 looked for the alpha under the pattern that had matched in rank_pattern, later
+/// versions look for it by itself. The file does not say which version it was trained with.
+void PeftConfig::check_alpha_of_old_versions(const std::string& module, double alpha) const {
+  const auto patterns = json_.find("rank_pattern");
+  if (patterns == json_.end() || !patterns->is_object()) return;
+  for (const auto& [pattern, rank] : patterns->items()) {
+    if (!matches("rank_pattern", pattern, module)) continue;
+    const auto alphas = json_.find("alpha_pattern");
+    const bool own = alphas != json_.end() && alphas->contains(pattern);
+    const double old = own ? alphas->at(pattern).get<double>() : alpha_;
+    if (old != alpha)
+      tn::fail(source_, ": alpha_pattern: ", module, " has alpha ", alpha, " in newer versions of ",
+               "PEFT and ", old, " before 0.14, which looks for \"", pattern,
+               "\" of rank_pattern; expected the same names in both");
+  }
 }
 
 /// One module that may be adapted: a matrix, or queries, keys and values as one.

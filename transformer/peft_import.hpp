@@ -35,7 +35,8 @@ struct PeftLora {
 /// Throws Error naming file and field or tensor on another peft_type, use_dora, biases, starts that
 /// change the base (PiSSA, OLoRA, CorDA, LoftQ) and other settings that make more of the factors
 /// than B·A; on tensors of modules that the model does not have, one factor without the other,
-/// another shape than rank and module ask for; on patterns of which several that differ match.
+/// another shape than rank and module ask for; on patterns of which several that differ match, or
+/// that versions of PEFT read differently.
 PeftLora read_peft_lora(const std::filesystem::path& folder, const ModelConfig& config);
 
 }  // namespace metatt::transformer

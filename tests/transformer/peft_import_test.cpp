@@ -1,5 +1,6 @@
 // Adapters in PEFT's files as updates of our matrices.
 
+#include "../fixture_testing.hpp"
 #include "decoder_testing.hpp"
 #include "peft_testing.hpp"
 
@@ -35,6 +36,32 @@ void check_refused(const std::string& field, const nlohmann::json& value,
 
 BOOST_AUTO_TEST_SUITE(peft_import)
 
+BOOST_AUTO_TEST_CASE(the_updates_of_saved_adapters_are_those_that_peft_makes_of_them) {
+  for (const std::string name : {"bert_tanh", "gpt2"}) BOOST_TEST_CONTEXT(name) {
+      const auto folder = fixtures / "peft_lora" / name;
+      const ModelConfig config = read_model_config(fixtures / "families" / name / "config.json");
+      const Family& family = config.family();
+      const SafetensorsFile golden(folder / "updates.safetensors");
+      const PeftLora lora = read_peft_lora(folder, config);
+      BOOST_TEST(lora.updates.size() == (name == "gpt2" ? 4U : 8U));
+      for (const auto& [site, factors] : lora.updates) {
+        const auto [layer, type] = site;
+        const char* own = module_of(family, type);
+        const bool joined = !own;
+        // The names in PEFT's model: AutoModel has no prefix.
+        const std::string module = (name == "gpt2" ? family.names.prefix : "") +
+                                   (family.names.layers + std::to_string(layer)) + "." +
+                                   (joined ? family.names.joined : own);
+        auto expected = golden.read<double>(module, golden.entry(module).shape);
+        if (family.transposed_in_file) expected = scaled_transpose(expected, 1.0);
+        const Index rows = factors.B.extent(0),
+                    first = joined ? rows * static_cast<Index>(type) : 0;
+        BOOST_TEST(relative_error(expected.slice(first, first + rows).to_vector(),
+                                  dense_update<double>(factors).to_vector()) < 1e-6);
+      }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(an_update_is_lora_alpha_over_r_times_the_factors) {
   PeftFolder peft;
   peft.add_factors(layer0 + "attention.self.value", 2, 8, 8);
@@ -60,7 +87,8 @@ BOOST_AUTO_TEST_CASE(patterns_set_rank_and_alpha_of_the_modules_that_end_in_them
   peft.add_factors(layer1 + "attention.self.value", 3, 8, 8);
   peft.add_factors(layer1 + "output.dense", 2, 12, 8);
   peft.add_factors(layer1 + "attention.output.dense", 2, 8, 8);
-  peft.config["rank_pattern"] = {{"value", 3}};
+  peft.config["rank_pattern"] = {{"layer.0.attention.self.value", 3},
+                                 {"layer.1.attention.self.value", 3}};
   peft.config["alpha_pattern"] = {{"layer.1.attention.self.value", 12},
                                   {R"(^bert\.encoder\.layer\.\d+\.output\.dense)", 1}};
   check_update(peft, 0, 2, 0, value);
@@ -69,6 +97,17 @@ BOOST_AUTO_TEST_CASE(patterns_set_rank_and_alpha_of_the_modules_that_end_in_them
   check_update(peft, 6, 3, 1, attention_output);
   peft.config["use_rslora"] = true;
   check_update(peft, 2, 12 / std::sqrt(3.0), 1, value);
+}
+
+BOOST_AUTO_TEST_CASE(an_alpha_that_depends_on_the_version_of_peft_is_refused) {
+  PeftFolder peft;
+  peft.add_factors(layer0 + "attention.self.value", 3, 8, 8);
+  peft.config["rank_pattern"] = {{"value", 3}};
+  peft.config["alpha_pattern"] = {{"self.value", 12}};  // 0.13 finds no "value" here: 6
+  check_error([&] { peft.read(small_config()); },
+              {"alpha_pattern", "has alpha 12", "and 6 before"});
+  peft.config["alpha_pattern"] = {{"value", 12}};
+  check_update(peft, 0, 4, 0, value);
 }
 
 BOOST_AUTO_TEST_CASE(names_without_the_prefix_of_the_family_are_the_same_modules) {
