@@ -30,8 +30,8 @@ struct CompressedUpdates {
 /// one below the other, are L_A·Q with p = min(ΣR, D_in) orthonormal rows Q, R the ranks; so are
 /// all Bᵀ with q of them. What is decomposed (Oseledets 2011, doi:10.1137/090752286: TT-SVD to
 /// the last digit, then rounding) is the middle p × L × T × M × q, whose errors are those of the
-/// whole because the bases are orthonormal. Memory: about four times p·L·T·M·q doubles and the
-/// stacks ΣR·(D_in + D_out); time of order (p + q)²·L·T·M·max(p, q).
+/// whole because the bases are orthonormal. Memory: about eight times p·L·T·M·q doubles and the
+/// stacks ΣR·(D_in + D_out); time of order p·L·T·M·q · min(p·L, T·M·q).
 ///
 /// Throws Error on another kind, several tasks without a task mode, updates that are all zero or
 /// not finite, another number of ranks than bonds, and a budget below rank one.
