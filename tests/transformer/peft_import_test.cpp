@@ -90,7 +90,8 @@ BOOST_AUTO_TEST_CASE(patterns_set_rank_and_alpha_of_the_modules_that_end_in_them
   peft.config["rank_pattern"] = {{"layer.0.attention.self.value", 3},
                                  {"layer.1.attention.self.value", 3}};
   peft.config["alpha_pattern"] = {{"layer.1.attention.self.value", 12},
-                                  {R"(^bert\.encoder\.layer\.\d+\.output\.dense)", 1}};
+                                  {R"(^bert\.encoder\.layer\.\d+\.output\.dense)", 1},
+                                  {"alue", 5}};  // the end of a name, but of no part of it
   check_update(peft, 0, 2, 0, value);
   check_update(peft, 2, 4, 1, value);
   check_update(peft, 4, 0.5, 1, feed_forward_down);
