@@ -6,6 +6,7 @@
 #include <metatt/transformer/adapter_files.hpp>
 
 #include <iostream>
+#include <optional>
 
 namespace metatt::apps {
 
@@ -15,6 +16,7 @@ using namespace transformer;
 
 struct ExportOptions {
   std::string adapter, model, output, format = "peft-lora";
+  std::optional<Index> task;
   bool overwrite = false;
 };
 
@@ -26,6 +28,10 @@ void add_common(CLI::App& command, ExportOptions& o) {
       .add_option("--model,--model_name_or_path", o.model,
                   "Base model (default: the one in the adapter's record)")
       ->check(not_empty("a folder"));
+  command
+      .add_option("--task_index", o.task,
+                  "Which one of an adapter for several tasks, from 0 in the order of its task core")
+      ->transform(whole_number(0));
   command.add_option("--output_dir", o.output, "Where the files go")
       ->check(not_empty("a folder"))
       ->required();
@@ -33,10 +39,12 @@ void add_common(CLI::App& command, ExportOptions& o) {
       ->check(true_or_false());
 }
 
-using Write = void (*)(const tn::OutputFolder&, const AdaptedModel<float>&, const AdapterRecord&);
+using Write = void (*)(const tn::OutputFolder&, const AdaptedModel<float>&, const AdapterRecord&,
+                       std::optional<Index>);
 
 void convert(const ExportOptions& o, Results kind, Write write) {
   AdapterRecord record = read_adapter_record(o.adapter);
+  chosen_task(record.method.adapter.tasks, o.task);  // an error before the model is read
   check_results_folder(o.output, kind, {o.adapter, o.model.empty() ? record.base_model : o.model});
   if (!o.model.empty()) record.base_model = o.model;  // where other programs will look for it
   std::unique_ptr<AdaptedModel<float>> model;
@@ -48,7 +56,7 @@ void convert(const ExportOptions& o, Results kind, Write write) {
   if (kind == Results::peft_adapter && !model->adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
-  write(folder, *model, record);
+  write(folder, *model, record, o.task);
   std::cout << "result: written to " << folder.path.string() << std::endl;
 }
 

@@ -11,6 +11,7 @@ void add_bench_contractions(CLI::App& bench);
 void add_bench_decoders(CLI::App& bench);
 void add_bench_trains(CLI::App& bench);
 void add_choose(CLI::App& program);
+void add_compress(CLI::App& program);
 void add_dmrg(CLI::App& program);
 void add_embed(CLI::App& program);
 void add_eval(CLI::App& program);

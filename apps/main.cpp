@@ -72,6 +72,7 @@ int run_program(int argc, char** argv) {
   add_finetune(program);
   add_eval(program);
   add_export(program);
+  add_compress(program);
   add_generate(program);
   add_choose(program);
   add_embed(program);

@@ -51,6 +51,7 @@ TrainedClassifier read_classifier(const ClassifierOptions& o) {
   const AdapterRecord record = read_adapter_record(o.adapter);
   if (record.task == causal_task)
     tn::fail(o.adapter, ": expected the adapter of a classifier, found that of a language model");
+  check_single_task(o.adapter, record);
   const GlueTask& task = find_glue_task(o.task.empty() ? record.task : o.task);
   if (task.name != record.task)
     std::cerr << "warning: --task " << task.name << ": " << o.adapter << " was trained for "

@@ -164,6 +164,22 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
   write_json(folder / adapter_config_name, json);
 }
 
+Index chosen_task(Index tasks, std::optional<Index> wanted) {
+  if (!wanted && tasks > 1)
+    tn::fail("task_index: the adapter has ", tasks, " tasks: expected 0 … ", tasks - 1,
+             ", found none");
+  if (wanted && (*wanted < 0 || *wanted >= tasks))
+    tn::fail("task_index: the adapter has ", tasks, tasks > 1 ? " tasks" : " task", ": expected 0",
+             tasks > 1 ? " … " + std::to_string(tasks - 1) : "", ", found ", *wanted);
+  return wanted.value_or(0);
+}
+
+void check_single_task(const std::filesystem::path& folder, const AdapterRecord& record) {
+  if (record.method.adapter.tasks > 1)
+    tn::fail((folder / adapter_config_name).string(), ": tasks: expected 1, found ",
+             record.method.adapter.tasks, "; merge or export writes one of them (--task_index)");
+}
+
 AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   const std::string source = (folder / adapter_config_name).string();
   const auto json = parse_json(tn::read_file(source), source);
@@ -260,6 +276,7 @@ std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& 
   if (record.task != causal_task)
     tn::fail((adapter / adapter_config_name).string(), ": task: expected \"", causal_task,
              "\", an adapter of a decoder that predicts next tokens, found \"", record.task, "\"");
+  check_single_task(adapter, record);
   return read_adapted_decoder<T>(adapter, record, base);
 }
 

@@ -7,6 +7,7 @@
 #include <metatt/transformer/model.hpp>
 
 #include <filesystem>
+#include <optional>
 
 namespace metatt::transformer {
 
@@ -55,19 +56,27 @@ std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(const std::filesystem
                                                            const AdapterRecord& record,
                                                            const std::filesystem::path& base);
 
-/// The decoder in `base`, or that with the adapter of a folder on it (`base` may then be empty, for
-/// the one in the record).
+/// The decoder in `base`, or that with the adapter of a folder, for a single task, on it (`base`
+/// may then be empty, for the one in the record).
 template <class T>
 std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& base,
                                                    const std::filesystem::path& adapter);
 
+/// The task that is asked for, from 0, of an adapter with so many; where none is named, the only
+/// one. Throws Error if the adapter does not have it, or has several and none is named.
+Index chosen_task(Index tasks, std::optional<Index> wanted);
+/// Throws Error naming the folder if the adapter in it has several tasks, of which what follows
+/// would take the first one unasked.
+void check_single_task(const std::filesystem::path& folder, const AdapterRecord& record);
+
 /// adapter_config.json and adapter_model.safetensors as PEFT writes them for LoRA: the same rank at
 /// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD. Where files have
 /// queries, keys and values as one matrix (GPT-2), the updates of those that are adapted become one
-/// of the sum of their ranks, which rank_pattern and alpha_pattern say.
+/// of the sum of their ranks, which rank_pattern and alpha_pattern say. Of an adapter with several
+/// tasks it is `task` (chosen_task).
 template <class T>
 void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                      const AdapterRecord& record);
+                      const AdapterRecord& record, std::optional<Index> task = {});
 
 /// A whole model folder (config.json, model.safetensors, the tokenizer's files): base plus update,
 /// pooler and head, as the family's language model or …ForSequenceClassification. The tokenizer's
@@ -75,9 +84,10 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
 /// model_max_length. Those of a decoder that classifies also say which token fills
 /// up texts, as pad_token and in config.json: transformers' class needs one to find the last token
 /// in batches of several texts. It is the tokenizer's, else the config's, else that of the end of
-/// texts; none of the tokens around every text, and absent if nothing else is left.
+/// texts; none of the tokens around every text, and absent if nothing else is left. Of an adapter
+/// with several tasks it is the update for `task` (chosen_task).
 template <class T>
 void write_merged_model(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                        const AdapterRecord& record);
+                        const AdapterRecord& record, std::optional<Index> task = {});
 
 }  // namespace metatt::transformer

@@ -13,12 +13,12 @@ namespace {
 
 /// Base plus update, pooler and head, under the names of files.
 template <class T>
-std::vector<NamedTensor<T>> merged_tensors(const AdaptedModel<T>& model) {
+std::vector<NamedTensor<T>> merged_tensors(const AdaptedModel<T>& model, Index task) {
   const auto* adapter = model.adapter();
   MatrixChange<T> add_update;
   if (adapter)
     add_update = [&](Index layer, MatrixType type, const Tensor<T>& weight) {
-      return adapter->merged(layer, type, 0, weight);
+      return adapter->merged(layer, type, task, weight);
     };
   auto tensors = backbone_tensors(model.backbone(), add_update);
   const auto& weights = model.backbone().weights();
@@ -98,8 +98,8 @@ void write_classifier_settings(const tn::OutputFolder& folder, const AdaptedMode
 
 template <class T>
 void write_merged_model(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                        const AdapterRecord& record) {
-  const auto tensors = merged_tensors(model);
+                        const AdapterRecord& record, std::optional<Index> task) {
+  const auto tensors = merged_tensors(model, chosen_task(model.method().adapter.tasks, task));
   check_finite<T>("merge", tensors);
   write_safetensors<T>(folder / "model.safetensors", tensors, {{"format", "pt"}});
   copy_tokenizer(model.base(), folder.path);
@@ -110,8 +110,8 @@ void write_merged_model(const tn::OutputFolder& folder, const AdaptedModel<T>& m
 }
 
 template void write_merged_model(const tn::OutputFolder&, const AdaptedModel<float>&,
-                                 const AdapterRecord&);
+                                 const AdapterRecord&, std::optional<Index>);
 template void write_merged_model(const tn::OutputFolder&, const AdaptedModel<double>&,
-                                 const AdapterRecord&);
+                                 const AdapterRecord&, std::optional<Index>);
 
 }  // namespace metatt::transformer

@@ -18,10 +18,36 @@ struct PeftUpdate {
   typename Adapter<T>::LoraFactors factors;
 };
 
+/// The largest rank of an adapter whose matrices may differ in it; 0 for others.
+template <class T>
+Index largest_pruned_rank(const AdaptedModel<T>& model) {
+  Index largest = 0;
+  for (const auto& triplet : model.adapter()->triplets())
+    largest = std::max(largest, model.weights().shape(triplet.E).front());
+  return largest;
+}
+
+/// The factors of one matrix, with zeros up to a rank: what reads files of LoRA may know one rank
+/// for all.
+template <class T>
+typename Adapter<T>::LoraFactors padded_factors(const AdaptedModel<T>& model, Index layer,
+                                                MatrixType type, Index task) {
+  auto factors = model.adapter()->lora_factors(layer, type, task);
+  const Index own = factors.A.extent(0), d_in = factors.A.extent(1), d_out = factors.B.extent(0);
+  const Index rank = largest_pruned_rank(model);
+  if (own >= rank) return factors;
+  auto& queue = tn::backend::queue();
+  auto A = Tensor<T>::zeros({rank, d_in}), B = Tensor<T>::zeros({d_out, rank});
+  tn::backend::copy(queue, factors.A.size(), factors.A.data(), A.mutable_data());
+  tn::backend::copy_matrix(queue, d_out, own, factors.B.data(), own, B.mutable_data(), rank);
+  return {std::move(A), std::move(B)};
+}
+
 /// The updates of queries, keys and values that are one matrix in files, as one of the sum of their
 /// ranks: their A one below the other, their B in blocks beside and below each other.
 template <class T>
-typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, Index layer) {
+typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, Index layer,
+                                                Index task) {
   auto& queue = tn::backend::queue();
   const auto& config = model.config();
   const auto& targets = model.adapter()->settings().targets;
@@ -29,7 +55,7 @@ typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, In
   Index rows = 0, rank = 0;
   for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
     if (std::ranges::find(targets, type) != targets.end()) {
-      parts.emplace_back(rows, model.adapter()->lora_factors(layer, type, 0));
+      parts.emplace_back(rows, padded_factors(model, layer, type, task));
       rank += parts.back().second.A.extent(0);
     }
     rows += matrix_extents(config, type).d_out;
@@ -48,14 +74,14 @@ typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, In
 }
 
 template <class T>
-std::vector<PeftUpdate<T>> peft_updates(const AdaptedModel<T>& model, Index layer) {
+std::vector<PeftUpdate<T>> peft_updates(const AdaptedModel<T>& model, Index layer, Index task) {
   const Family& family = model.config().family();
   std::vector<PeftUpdate<T>> updates;
   for (const MatrixType type : model.adapter()->settings().targets)
     if (const char* module = module_of(family, type))
-      updates.push_back({module, model.adapter()->lora_factors(layer, type, 0)});
+      updates.push_back({module, padded_factors(model, layer, type, task)});
     else if (updates.empty())  // the first of the joined ones
-      updates.push_back({family.names.joined, joined_factors(model, layer)});
+      updates.push_back({family.names.joined, joined_factors(model, layer, task)});
   return updates;
 }
 
@@ -96,12 +122,13 @@ void set_peft_ranks(nlohmann::json& json, const std::vector<PeftUpdate<T>>& upda
 
 template <class T>
 void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                      const AdapterRecord& record) {
+                      const AdapterRecord& record, std::optional<Index> wanted_task) {
   if (!model.adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   if (!model.adapter()->only_adds())
     tn::fail("export: ", record.method.name(), " also sets the norms of a matrix, for which the ",
              "files of LoRA have no place; merge writes the whole model");
+  const Index task = chosen_task(model.adapter()->settings().tasks, wanted_task);
   const std::string prefix = "base_model.model.";
   const Family& family = model.config().family();
   nlohmann::json json{{"peft_type", "LORA"},
@@ -114,7 +141,7 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
   std::vector<NamedTensor<T>> tensors;
   std::vector<Index> ranks;  // of layer 0
   for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer) {
-    const auto updates = peft_updates(model, layer);
+    const auto updates = peft_updates(model, layer, task);
     for (const auto& [module, factors] : updates) {
       const std::string site =
           prefix + file_name(family, family.names.layers + std::to_string(layer) + "." + module);
@@ -144,8 +171,8 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
 }
 
 template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<float>&,
-                               const AdapterRecord&);
+                               const AdapterRecord&, std::optional<Index>);
 template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<double>&,
-                               const AdapterRecord&);
+                               const AdapterRecord&, std::optional<Index>);
 
 }  // namespace metatt::transformer

@@ -38,4 +38,31 @@ inline void check_refused(const std::string& arguments, const std::string& fragm
   BOOST_CHECK_MESSAGE(result.has(fragment), "expected \"" << fragment << "\" in " << result.output);
 }
 
+/// The loss in a file of results.
+inline double eval_loss(const std::filesystem::path& file) {
+  const std::string text = metatt::tn::read_file(file), key = "\"eval_loss\": ";
+  return std::stod(text.substr(text.find(key) + key.size()));
+}
+
+/// A language suite and an encoder after two steps of pretraining: enough to run every command.
+struct SmallModel {
+  TemporaryFolder folder;
+  std::string suite = (folder / "suite").string(), encoder = (folder / "encoder").string();
+
+  SmallModel() {
+    BOOST_REQUIRE(run("suite --output_dir " + suite).exit_code == 0);
+    const Run pretrained =
+        run("pretrain --hidden_size 16 --num_hidden_layers 2 --intermediate_size 32"
+            " --num_attention_heads 2 --max_steps 2 --corpus " +
+            suite + "/corpus.txt --tokenizer " + suite + " --output_dir " + encoder);
+    BOOST_REQUIRE_MESSAGE(pretrained.exit_code == 0, pretrained.output);
+  }
+  std::string training(const std::string& output) const {
+    return "finetune --model " + encoder + " --task cola --data " + suite + " --output_dir " +
+           (folder / output).string() + " --max_train_samples 64 --num_train_epochs 1 ";
+  }
+  std::string finetune(const std::string& output) const { return training(output) + "--rank 2 "; }
+  std::string full(const std::string& output) const { return training(output) + "--adapter full "; }
+};
+
 }  // namespace metatt::testing

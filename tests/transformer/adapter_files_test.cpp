@@ -278,6 +278,7 @@ BOOST_AUTO_TEST_CASE(an_adapter_that_was_pruned_is_read_with_a_rank_for_each_mat
   const auto read = written.read();
   BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
              boost::test_tools::per_element());
+  check_export(written, std::ranges::max(pruned.ranks_after()));
 }
 
 BOOST_AUTO_TEST_CASE(a_method_without_update_has_no_peft_export) {

@@ -93,6 +93,23 @@ BOOST_AUTO_TEST_CASE(a_fresh_adapter_leaves_zero_after_one_step) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(an_adapter_of_rank_one_has_factors_too) {
+  for (const std::string& kind : adapter_kinds()) BOOST_TEST_CONTEXT(kind) {
+      Method method = small_adapter(kind);
+      method.adapter.rank = 1;
+      AssembledModel<double> model(small_config(), 2, method, random_weight<double>);
+      randomise_adapter(*model.adapter, model.weights);
+      const auto factors = model.adapter->lora_factors(1, MatrixType::key, 0);
+      BOOST_TEST(factors.A.extent(0) == 1);
+      // The merged matrix is what its weight and the factors add up to.
+      auto sum = dense_update<double>(factors).to_vector();
+      const auto weight = random_weight<double>("weight", {8, 8});
+      const auto merged = model.adapter->merged(1, MatrixType::key, 0, weight).to_vector();
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += weight.to_vector()[i];
+      if (model.adapter->only_adds()) BOOST_TEST(relative_error(sum, merged) < 1e-13);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(settings_that_no_adapter_has_are_refused_by_name) {
   check_error([] { make_changed([](auto& s) { s.kind = "lola"; }); },
               {"adapter",

@@ -1,34 +1,17 @@
 /// Decoders that are fine-tuned on texts.
 
-#include "model_testing.hpp"
+#include "decoder_testing.hpp"
 
 #include <metatt/transformer/text_objective.hpp>
-#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
 using namespace metatt;
 using namespace metatt::testing;
 
 namespace {
 
-/// A small GPT-2 with a token a byte, whose end token is 256.
+/// A small GPT-2.
 struct ByteDecoder {
-  ByteDecoder() {
-    ModelConfig config = family_defaults(find_family("gpt2", "test"));
-    config.hidden_size = 16;
-    config.num_hidden_layers = config.num_attention_heads = 2;
-    config.intermediate_size = 32;
-    config.max_position_embeddings = 16;
-    config.vocab_size = 257;
-    config.eos_token_id = {256};
-    config.tie_word_embeddings = true;
-    Weights<float> weights;
-    const InitialWeight<float> initial = [](const std::string& name, const Shape& shape) {
-      return initial_weight<float>(name, shape, 3);
-    };
-    const Backbone<float> backbone(config, weights, initial);
-    write_causal_model({folder.path()}, CausalLanguageModel<float>(backbone, initial));
-    write_byte_tokenizer(folder.path());
-  }
+  ByteDecoder() { write_byte_decoder(folder.path()); }
   template <class T = float>
   std::unique_ptr<CausalModelFolder<T>> model(const std::string& method) const {
     return std::make_unique<CausalModelFolder<T>>(folder.path(), small_adapter(method));

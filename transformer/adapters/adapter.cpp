@@ -353,7 +353,10 @@ METATT_INSTANTIATE(double)
 template <class T>
 Tensor<T> scaled_transpose(const Tensor<T>& matrix, T factor) {
   constexpr std::array<int, 2> swapped{1, 0};
-  Tensor<T> out = tn::permute<T>(matrix, swapped);
+  // With one row or column the permuted tensor shares the matrix's memory, perhaps the arena's.
+  const Tensor<T> transposed = tn::permute<T>(matrix, swapped);
+  Tensor<T> out(transposed.shape());
+  tn::backend::copy(tn::backend::queue(), out.size(), transposed.data(), out.mutable_data());
   tn::backend::scale(tn::backend::queue(), out.size(), factor, out.mutable_data());
   return out;
 }
