@@ -142,20 +142,20 @@ void PeftConfig::check_alpha_of_old_versions(const std::string& module, double a
 }
 
 /// One module that may be adapted: a matrix, or queries, keys and values as one.
-struct Module {
+struct AdaptedModule {
   std::string name;  ///< with the family's prefix
   Index layer;
   std::vector<MatrixType> types;  ///< of the matrices one below the other
 };
 
 /// All of a model, by name, with the family's prefix and without.
-std::map<std::string, Module> modules_of(const ModelConfig& config) {
+std::map<std::string, AdaptedModule> modules_of(const ModelConfig& config) {
   using enum MatrixType;
   const Family& family = config.family();
-  std::map<std::string, Module> modules;
+  std::map<std::string, AdaptedModule> modules;
   const auto add = [&](Index layer, const char* module, std::vector<MatrixType> types) {
     const std::string name = family.names.layers + std::to_string(layer) + "." + module;
-    const Module entry{file_name(family, name), layer, std::move(types)};
+    const AdaptedModule entry{file_name(family, name), layer, std::move(types)};
     modules.emplace(name, entry);
     modules.emplace(entry.name, entry);
   };
@@ -212,7 +212,7 @@ class PeftReader {
              "the model (", config_.model_type, ", ", config_.num_hidden_layers, " layers) has");
   }
 
-  void add(const std::string& stored, const Module& module) {
+  void add(const std::string& stored, const AdaptedModule& module) {
     Index d_in = 0, rows = 0;
     for (const MatrixType type : module.types) {
       d_in = matrix_extents(config_, type).d_in;

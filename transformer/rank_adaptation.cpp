@@ -184,18 +184,18 @@ struct Roots {
 
 Roots roots_of(const Tensor<double>& covariance) {
   constexpr double least = 1e-6;
-  const auto [values, vectors] = tn::eigh(covariance);
+  const tn::Eigh<double> eigen = tn::eigh(covariance);
   double mean = 0;
-  for (const double value : values) mean += value / static_cast<double>(values.size());
+  for (const double value : eigen.values) mean += value / static_cast<double>(eigen.values.size());
   if (!(mean > 0)) tn::fail("adapt_ranks: the inputs of the adapter are all zero");
   const auto with_values = [&](double power) {
-    Tensor<double> scaled = tn::adjoint(vectors);
+    Tensor<double> scaled = tn::adjoint(eigen.vectors);
     std::vector<double> powers;
-    for (const double value : values)
+    for (const double value : eigen.values)
       powers.push_back(std::pow(std::max(value, 0.0) + least * mean, power));
     tn::backend::scale_rows(tn::backend::queue(), scaled.extent(0), scaled.extent(1), powers.data(),
                             scaled.mutable_data());
-    return tn::matrix_product(vectors, scaled);
+    return tn::matrix_product(eigen.vectors, scaled);
   };
   return {with_values(0.5), with_values(-0.5)};
 }

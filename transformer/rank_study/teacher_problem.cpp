@@ -15,7 +15,7 @@ namespace {
 
 using autodiff::Tape;
 
-constexpr std::uint64_t weight_stream = 2000, input_stream = 3000, noise_stream = 3002;
+constexpr std::uint64_t weight_stream = 2000, input_stream = 3000, output_noise_stream = 3002;
 constexpr double update_size = 0.5;  ///< of the weights
 
 Tensor<double> scaled(Tensor<double> tensor, double factor) {
@@ -119,7 +119,7 @@ class TeacherProblem : public RankProblem {
     };
     unit_ = run(inputs_, targets_);
     test_unit_ = run(test_inputs_, test_targets_);
-    const auto random = tn::random_normal<double>(targets_.shape(), seed, noise_stream);
+    const auto random = tn::random_normal<double>(targets_.shape(), seed, output_noise_stream);
     tn::backend::add_scaled(tn::backend::queue(), targets_.size(), noise * std::sqrt(unit_),
                             random.data(), targets_.mutable_data());
   }
