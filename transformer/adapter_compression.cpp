@@ -170,16 +170,11 @@ CompressedUpdates compress_updates(std::span<const LoraUpdates> tasks, const std
 
 namespace {
 
-/// The cores as an adapter keeps them: the end ones without their outer bonds.
-std::vector<NamedTensor<double>> stored_cores(const tn::TensorTrain<double>& train) {
+/// The cores as an adapter keeps them, with their names.
+std::vector<NamedTensor<double>> named_cores(const tn::TensorTrain<double>& train) {
   std::vector<NamedTensor<double>> cores;
-  for (Index k = 0; k < train.length(); ++k) {
-    const Tensor<double> core = train.dense_core(k);
-    Shape shape = core.shape();
-    if (k == 0) shape.erase(shape.begin());
-    if (k + 1 == train.length()) shape.pop_back();
-    cores.push_back({MetaTT<double>::core_name(k), core.reshaped(shape)});
-  }
+  for (Tensor<double>& core : stored_cores(train))
+    cores.push_back({MetaTT<double>::core_name(static_cast<Index>(cores.size())), std::move(core)});
   return cores;
 }
 
@@ -253,7 +248,7 @@ std::unique_ptr<AdaptedModel<T>> compressed_model(const std::filesystem::path& b
                                                   std::span<const PeftLora> adapters,
                                                   AdapterRecord& record) {
   record.method = Method::named(compressed.settings.kind, compressed.settings);
-  const auto cores = stored_cores(compressed.train);
+  const auto cores = named_cores(compressed.train);
   std::map<std::string, Shape> shapes;
   for (const auto& [name, core] : cores) shapes[name] = core.shape();
   auto model = base_of<T>(base, adapters, shapes, record);

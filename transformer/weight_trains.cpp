@@ -1,5 +1,6 @@
 #include <metatt/transformer/weight_trains.hpp>
 
+#include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/triplet_pruning.hpp>
 
 #include <algorithm>
@@ -25,15 +26,12 @@ TrainedTrain WeightTrain<T>::read() const {
 template <class T>
 void WeightTrain<T>::write(const TrainedTrain& trained) const {
   std::vector<typename Weights<T>::Replacement> replacements;
+  const auto cores = stored_cores(trained.train);
   for (std::size_t k = 0; k < ids_.size(); ++k) {
-    const Tensor<double> core = trained.train.dense_core(static_cast<Index>(k));
-    Shape shape = core.shape();
-    if (k == 0) shape.erase(shape.begin());
-    if (k + 1 == ids_.size()) shape.pop_back();
     const auto stored = [&](const Tensor<double>& value) {
-      return tn::converted<T>(value).reshaped(shape);
+      return tn::converted<T>(value).reshaped(cores[k].shape());
     };
-    replacements.push_back({ids_[k], stored(core), stored(trained.first_moments[k]),
+    replacements.push_back({ids_[k], stored(cores[k]), stored(trained.first_moments[k]),
                             stored(trained.second_moments[k])});
   }
   weights_->replace(replacements);

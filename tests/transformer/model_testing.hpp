@@ -28,6 +28,17 @@ inline double distance(const Tensor<double>& a, const Tensor<double>& b) {
   return tn::backend::norm(queue, difference.size(), difference.data());
 }
 
+/// A train whose training has not begun.
+inline TrainedTrain without_moments(const tn::TensorTrain<double>& train) {
+  TrainedTrain trained{train, {}, {}};
+  for (Index k = 0; k < train.length(); ++k) {
+    const auto zeros = Tensor<double>::zeros(train.core(k).shape());
+    trained.first_moments.push_back(zeros);
+    trained.second_moments.push_back(zeros);
+  }
+  return trained;
+}
+
 /// Two layers of width 8 with 24 tokens.
 inline ModelConfig small_config() {
   ModelConfig config;

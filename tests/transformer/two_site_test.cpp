@@ -15,14 +15,7 @@ using Train = tn::TensorTrain<double>;
 const RankAdaptation adaptation(tn::SweepMode::rounding, OptimizerState::reset);
 
 TrainedTrain random_train(std::initializer_list<Index> modes, std::initializer_list<Index> ranks) {
-  TrainedTrain trained{
-      Train::random(std::vector<Index>(modes), std::vector<Index>(ranks), 3), {}, {}};
-  for (Index k = 0; k < trained.train.length(); ++k) {
-    const auto zeros = Tensor<double>::zeros(trained.train.core(k).shape());
-    trained.first_moments.push_back(zeros);
-    trained.second_moments.push_back(zeros);
-  }
-  return trained;
+  return without_moments(Train::random(std::vector<Index>(modes), std::vector<Index>(ranks), 3));
 }
 
 double distance(const Train& a, const Train& b) {
@@ -35,12 +28,8 @@ struct TrainProblem {
   TrainIds<double> ids;
 
   explicit TrainProblem(const Train& train) {
-    for (Index k = 0; k < train.length(); ++k) {
-      Shape shape = train.core(k).shape();
-      if (k == 0) shape.erase(shape.begin());
-      if (k + 1 == train.length()) shape.pop_back();
-      ids.push_back(
-          weights.add("core" + std::to_string(k + 1), train.dense_core(k).reshaped(shape)));
+    for (const Tensor<double>& core : stored_cores(train)) {
+      ids.push_back(weights.add("core" + std::to_string(ids.size() + 1), core));
       weights.train(ids.back(), WeightGroup::decayed);
     }
     weights.build_arena();

@@ -275,6 +275,18 @@ tn::TensorTrain<double> train_of_cores(std::vector<Tensor<double>> stored) {
   return tn::TensorTrain<double>(std::move(stored));
 }
 
+std::vector<Tensor<double>> stored_cores(const tn::TensorTrain<double>& train) {
+  std::vector<Tensor<double>> stored;
+  for (Index k = 0; k < train.length(); ++k) {
+    const Tensor<double> core = train.dense_core(k);
+    Shape shape = core.shape();
+    if (k == 0) shape.erase(shape.begin());
+    if (k + 1 == train.length()) shape.pop_back();
+    stored.push_back(core.reshaped(shape));
+  }
+  return stored;
+}
+
 template class MetaTT<float>;
 template class MetaTT<double>;
 

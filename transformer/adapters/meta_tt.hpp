@@ -66,5 +66,7 @@ class MetaTT : public Adapter<T> {
 /// its modes, the last one a right one behind them. Throws Error on fewer than three cores, another
 /// number of modes and on bonds that do not match.
 tn::TensorTrain<double> train_of_cores(std::vector<Tensor<double>> stored);
+/// The cores of a train as they are stored.
+std::vector<Tensor<double>> stored_cores(const tn::TensorTrain<double>& train);
 
 }  // namespace metatt::transformer

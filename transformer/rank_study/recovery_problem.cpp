@@ -2,6 +2,7 @@
 
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/decompositions.hpp>
+#include <metatt/transformer/adapters/meta_tt.hpp>
 
 #include <cmath>
 
@@ -58,13 +59,9 @@ class RecoveryProblem : public RankProblem {
     auto start = tn::TensorTrain<double>::random(modes, ranks, seed + 1);
     const double factor = std::pow(start_norm * truth_.norm() / start.norm(),
                                    1 / static_cast<double>(start.length()));
-    for (Index k = 0; k < start.length(); ++k) {
-      Tensor<double> core = start.dense_core(k);
+    for (Tensor<double>& core : stored_cores(start)) {
       tn::backend::scale(tn::backend::queue(), core.size(), factor, core.mutable_data());
-      Shape shape = core.shape();
-      if (k == 0) shape.erase(shape.begin());
-      if (k + 1 == start.length()) shape.pop_back();
-      ids_.push_back(weights_.add("core." + std::to_string(k + 1), core.reshaped(shape)));
+      ids_.push_back(weights_.add("core." + std::to_string(ids_.size() + 1), std::move(core)));
       weights_.train(ids_.back(), WeightGroup::decayed);
     }
     weights_.build_arena();
