@@ -69,8 +69,8 @@ struct StudyRun {
 };
 
 /// Trains a fresh train on the problem of this seed. Deterministic but for the seconds, which are
-/// those of training and sweeps, without the measurement of errors. Throws Diverged on a loss that
-/// is not finite.
+/// processor time of training and sweeps, without the measurement of errors. Throws Diverged on a
+/// loss that is not finite.
 StudyRun run_strategy(const std::string& strategy, const RankStudySettings& settings,
                       std::uint64_t seed);
 
