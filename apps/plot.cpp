@@ -1,4 +1,6 @@
 #include <metatt/apps/plot.hpp>
+
+#include <metatt/apps/console.hpp>
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 
@@ -9,6 +11,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <sstream>
 
@@ -45,6 +48,20 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
+/// The longest text that fits into a line of a picture.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t longest = 66;
+  if (text.size() <= longest) return text;
+  std::size_t end = longest;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // in UTF-8
+  return text.substr(0, end) + "…";
+}
+
+/// A text to be read by people, which must not end the line of the script.
+std::string shown(const std::string& text) {
+  return quoted(shortened(printable(text)));
+}
+
 /// A path as one word of a shell command.
 std::string for_shell(const std::filesystem::path& path) {
   std::string result = "'";
@@ -52,11 +69,14 @@ std::string for_shell(const std::filesystem::path& path) {
   return result + "'";
 }
 
-std::string head(const std::string& title, const std::string& x_label, const std::string& y_label) {
+/// The first lines of a picture with a legend of so many lines below it.
+std::string head(const std::string& title, const std::string& x_label, const std::string& y_label,
+                 std::size_t legend = 0) {
   std::ostringstream script;
-  script << "set terminal svg size 640,400 dynamic noenhanced font 'sans-serif,13'\n"
-         << "set title " << quoted(title) << "\nset xlabel " << quoted(x_label) << "\nset ylabel "
-         << quoted(y_label) << "\n";
+  script << "set encoding utf8\nset terminal svg size 640," << 400 + 19 * legend
+         << " dynamic noenhanced font 'sans-serif,13'\n"
+         << "set title " << shown(title) << "\nset xlabel " << shown(x_label) << "\nset ylabel "
+         << shown(y_label) << "\n";
   return script.str();
 }
 
@@ -82,28 +102,98 @@ std::string drawn(const ScratchFolder& folder, const std::string& script) {
   return picture.substr(start);
 }
 
+bool drawable(const LinePlot& plot, const Curve& curve, std::size_t i) {
+  const auto fits = [](double value, bool logarithmic) {
+    return std::isfinite(value) && (!logarithmic || value > 0);
+  };
+  return fits(curve.x[i], plot.logarithmic_x) && fits(curve.y[i], plot.logarithmic);
+}
+
+/// What gnuplot is told of one curve: files of its points and how to draw them.
+class CurveScript {
+ public:
+  CurveScript(const LinePlot& plot, const Curve& curve, std::size_t position) {
+    for (std::ostringstream* data : {&line_, &discs_, &circles_, &bars_})
+      data->precision(std::numeric_limits<double>::max_digits10);
+    for (std::size_t i = 0; i < curve.x.size(); ++i) {
+      if (!drawable(plot, curve, i)) continue;
+      ++points_;
+      line_ << curve.x[i] << " " << curve.y[i] << "\n";
+      (i < curve.filled ? discs_ : circles_) << curve.x[i] << " " << curve.y[i] << "\n";
+      if (i < curve.half_widths.size() && std::isfinite(curve.half_widths[i]))
+        bars_ << curve.x[i] << " " << curve.y[i] << " " << curve.half_widths[i] << "\n";
+    }
+    const std::size_t colour = curve.colour == Curve::none ? position : curve.colour;
+    // Colours that the colour-blind tell apart (Okabe and Ito 2008); then come other dashes.
+    constexpr const char* colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                       "#e69f00", "#56b4e9", "#000000", "#8c564b"};
+    look_ = std::string(" lc rgb '") + colours[colour % std::size(colours)] + "' dt " +
+            std::to_string(1 + colour / std::size(colours) % 5) + " lw 1.5";
+    marked_ = curve.points && (!plot.lines || points_ <= many);
+    title_ = curve.title.empty() ? " notitle" : " title " + shown(curve.title);
+  }
+
+  bool empty() const { return points_ == 0; }
+
+  /// The parts of a plot command; writes the files that they name into the folder.
+  std::string commands(const LinePlot& plot, const ScratchFolder& folder, const std::string& name) {
+    const std::string size = plot.lines ? " ps 0.6" : " ps 0.8";
+    if (plot.lines) add(folder, name + "-line", line_, " with lines");
+    add(folder, name + "-bars", bars_, " with yerrorbars pt 7" + size);
+    if (marked_) add(folder, name + "-discs", discs_, " with points pt 7" + size);
+    if (marked_) add(folder, name + "-circles", circles_, " with points pt 6" + size);
+    return commands_;
+  }
+
+ private:
+  void add(const ScratchFolder& folder, const std::string& name, const std::ostringstream& data,
+           const std::string& style) {
+    if (data.str().empty()) return;
+    tn::write_file_atomically(folder / name, data.str());
+    commands_ += commands_.empty() ? "" : ", ";
+    commands_ += quoted((folder / name).string()) + style + look_ + title_;
+    title_ = " notitle";  // one entry for all parts
+  }
+
+  static constexpr std::size_t many = 60;  // points that would hide the line
+
+  std::ostringstream line_, discs_, circles_, bars_;
+  std::size_t points_ = 0;
+  bool marked_ = false;
+  std::string look_, title_, commands_;
+};
+
 }  // namespace
+
+std::size_t points_left_out(const LinePlot& plot) {
+  std::size_t count = 0;
+  for (const Curve& curve : plot.curves)
+    for (std::size_t i = 0; i < curve.x.size(); ++i) count += !drawable(plot, curve, i);
+  return count;
+}
 
 std::string svg(const LinePlot& plot) {
   const ScratchFolder folder;
-  std::ostringstream script, curves;
-  script << head(plot.title, plot.x_label, plot.y_label) << "set key outside right top\nset grid\n";
-  if (plot.logarithmic) script << "set logscale y\nset format y '%.0e'\n";
-  int number = 0;
-  for (const Curve& curve : plot.curves) {
-    std::ostringstream data;
-    data.precision(std::numeric_limits<double>::max_digits10);
-    for (std::size_t i = 0; i < std::min(curve.x.size(), curve.y.size()); ++i)
-      if (std::isfinite(curve.y[i]) && (!plot.logarithmic || curve.y[i] > 0))
-        data << curve.x[i] << " " << curve.y[i] << "\n";
-    if (data.str().empty()) continue;
-    const std::string name = (folder / ("curve" + std::to_string(number++))).string();
-    tn::write_file_atomically(name, data.str());
-    curves << (number == 1 ? "plot " : ", ") << quoted(name)
-           << " with linespoints pt 7 ps 0.4 title " << quoted(curve.title);
+  std::string commands;
+  std::size_t legend = 0;
+  for (std::size_t i = 0; i < plot.curves.size(); ++i) {
+    CurveScript curve(plot, plot.curves[i], i);
+    if (curve.empty()) continue;
+    commands += commands.empty() ? "plot " : ", ";
+    commands += curve.commands(plot, folder, "curve" + std::to_string(i));
+    legend += !plot.curves[i].title.empty();
   }
-  if (number == 0) return "";
-  return drawn(folder, script.str() + curves.str() + "\n");
+  if (commands.empty()) return "";
+  std::string script = head(plot.title, plot.x_label, plot.y_label, legend + 1) +
+                       // The empty title keeps the legend off the label of the axis.
+                       "set key below left Left reverse maxcols 1 title ' '\nset grid\n";
+  if (plot.logarithmic)
+    script += "set logscale y\nset format y '%g'\n";
+  else  // no point on the frame
+    script += std::string("set offsets ") + (plot.lines ? "0, 0" : "graph 0.05, graph 0.05") +
+              ", graph 0.05, graph 0.05\n";
+  if (plot.logarithmic_x) script += "set logscale x\nset format x '%g'\n";
+  return drawn(folder, script + commands + "\n");
 }
 
 std::string svg(const ColourMap& map) {

@@ -1,23 +1,36 @@
 #pragma once
 /// Pictures drawn by gnuplot, as SVG text to be put into a page.
 
+#include <cstddef>
+#include <limits>
 #include <string>
 #include <vector>
 
 namespace metatt::apps {
 
 struct Curve {
-  std::string title;
+  std::string title;  ///< in the legend; empty: it has no entry there
   std::vector<double> x, y;
+  std::vector<double> half_widths = {};  ///< of error bars; none where they are not finite
+  std::size_t colour = none;             ///< curves of one number look alike; none: its position
+  std::size_t filled = none;             ///< so many points are discs, those behind them circles
+  bool points = true;                    ///< false: the line alone
+
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 };
 
-/// Lines with points; values that are not finite (and on a logarithmic axis those that are not
-/// positive) are left out.
+/// Curves with a legend below them. What cannot be drawn is left out: values that are not finite,
+/// on a logarithmic axis also those that are not positive.
 struct LinePlot {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;
-  bool logarithmic = false;  ///< the y axis
+  bool logarithmic = false;    ///< the y axis
+  bool logarithmic_x = false;  ///< the x axis
+  bool lines = true;           ///< false: points alone
 };
+
+/// How many points of the curves are left out.
+std::size_t points_left_out(const LinePlot& plot);
 
 /// A matrix as colours, row i at y = i, with white at zero.
 struct ColourMap {
@@ -25,7 +38,7 @@ struct ColourMap {
   std::vector<std::vector<double>> rows;
 };
 
-/// Throws Error if gnuplot is not installed or fails.
+/// Throws Error if gnuplot is not installed or fails. Empty if there is nothing to draw.
 std::string svg(const LinePlot& plot);
 std::string svg(const ColourMap& map);
 

@@ -124,13 +124,15 @@ json start_line(json settings, tn::Index step) {
   return settings;
 }
 
-void write_run_results(const tn::OutputFolder& folder, const TrainResult& result) {
+void write_run_results(const tn::OutputFolder& folder, const TrainResult& result,
+                       tn::Index trained_parameters) {
   const TrainState& state = result.state;
   write_json(folder / "train_results.json",
              {{"train_loss", state.train_loss},
               {"train_runtime", state.seconds},
               {"train_steps", state.steps},
               {"train_tokens_per_second", static_cast<double>(state.tokens) / state.seconds},
+              {"trained_parameters", trained_parameters},
               {"peak_memory_mb", peak_memory_megabytes()}});
   write_json(folder / "trainer_state.json",
              trainer_state_json(state, folder.path, /*writing=*/false));
@@ -234,12 +236,15 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     if (result.end == TrainingEnd::stopped_early)
       std::cout << "stopped early: " << train.early_stopping_patience
                 << " evaluations without a better " << train.metric << std::endl;
+    // Sweeps have changed it since the start.
+    const tn::Index trained_parameters = objective.weights().trainable_count();
     write_results(folder);
-    write_run_results(folder, result);
+    write_run_results(folder, result, trained_parameters);
     write_model_card(folder, settings, result);
     json end{{"event", "end"},
              {"steps", result.state.steps},
              {"seconds", result.state.seconds},
+             {"trained_parameters", trained_parameters},
              {"peak_memory_mb", peak_memory_megabytes()}};
     if (!result.evaluation.metrics.empty()) end["results"] = evaluation_json(result.evaluation);
     reporter.log().write(end);
