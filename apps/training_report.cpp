@@ -1,0 +1,173 @@
+#include <metatt/apps/training_report.hpp>
+
+#include <metatt/apps/console.hpp>
+#include <metatt/apps/training_pictures.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace metatt::apps {
+
+namespace {
+
+constexpr const char* unknown = "–";
+
+/// A table with its head; the first columns hold text, which stands at the left.
+class Table {
+ public:
+  Table(const std::vector<std::string>& head, std::size_t texts) : texts_(texts) {
+    row(head, "th");
+  }
+  void row(const std::vector<std::string>& cells, const char* element = "td") {
+    html_ += "<tr>";
+    for (std::size_t i = 0; i < cells.size(); ++i)
+      html_ += "<" + std::string(element) + (i < texts_ ? " class=\"text\">" : ">") +
+               html_escaped(cells[i]) + "</" + element + ">";
+    html_ += "</tr>\n";
+  }
+  std::string html() const { return "<div class=\"table\"><table>\n" + html_ + "</table></div>\n"; }
+
+ private:
+  std::size_t texts_;
+  std::string html_;
+};
+
+std::string number(const std::optional<double>& value, int digits) {
+  return value && std::isfinite(*value) ? fixed(*value, digits) : unknown;
+}
+
+/// "0.7215 ± 0.0110", or the mean alone where one value has no interval.
+std::string mean_text(const std::optional<Estimate>& estimate, int digits) {
+  if (!estimate) return unknown;
+  std::string text = fixed(estimate->mean, digits);
+  if (std::isfinite(estimate->half_width)) text += " ± " + fixed(estimate->half_width, digits);
+  return text;
+}
+
+std::optional<Estimate> estimate_of(const std::vector<RunRecord>& runs, const RunGroup& group,
+                                    std::optional<double> RunRecord::*value) {
+  std::vector<double> values;
+  for (const std::size_t i : group.counted)
+    if (const auto& found = runs[i].*value; found && std::isfinite(*found))
+      values.push_back(*found);
+  if (values.empty()) return std::nullopt;
+  return estimate(values);
+}
+
+std::string group_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
+  Table table({"group", "task", "metric", "seeds", "trained parameters", "mean of the metric",
+               "mean of the dev loss", "seconds", "peak memory, MB"},
+              1);
+  for (const RunGroup& group : groups) {
+    const RunRecord& first = runs[group.runs.front()];
+    const std::string metric = main_metric(first);
+    table.row({group.label, purpose(first), metric, std::to_string(group.counted.size()),
+               number(parameters_of_group(runs, group), 0),
+               mean_text(metric_of_group(runs, group, metric), 4),
+               mean_text(metric_of_group(runs, group, "loss"), 4),
+               mean_text(estimate_of(runs, group, &RunRecord::seconds), 1),
+               mean_text(estimate_of(runs, group, &RunRecord::peak_memory_mb), 0)});
+  }
+  return table.html();
+}
+
+std::string run_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
+  std::vector<std::string> head{"run",     "status",         "group",
+                                "seed",    "steps",          "trained parameters",
+                                "metric",  "dev loss",       "last training loss",
+                                "seconds", "peak memory, MB"};
+  const auto differing = differing_settings(runs);
+  head.insert(head.end(), differing.begin(), differing.end());
+  Table table(head, 2);
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    for (const std::size_t i : groups[g].runs) {
+      const RunRecord& run = runs[i];
+      std::optional<double> metric, loss, training;
+      if (run.result) metric = metric_value(*run.result, main_metric(run));
+      if (run.result) loss = run.result->loss;
+      if (!run.steps.empty()) training = run.steps.back().loss;
+      std::vector<std::string> cells{run.name,
+                                     run.status(),
+                                     std::to_string(g + 1),
+                                     run.setting("seed"),
+                                     std::to_string(run.last_step()),
+                                     run.parameters ? std::to_string(*run.parameters) : unknown,
+                                     number(metric, 4),
+                                     number(loss, 4),
+                                     number(training, 4),
+                                     number(run.seconds, 1),
+                                     number(run.peak_memory_mb, 0)};
+      for (const std::string& name : differing) cells.push_back(run.setting(name));
+      table.row(cells);
+    }
+  return table.html();
+}
+
+/// What a reader must know of single runs before he believes the means.
+std::string remarks(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
+  std::string items;
+  const auto item = [&](const std::string& text) {
+    items += "<li>" + html_escaped(text) + "</li>\n";
+  };
+  for (const RunRecord& run : runs)
+    if (run.end != RunEnd::ended || run.cut || !run.resumed_at.empty())
+      item(run.name + ": " + run.status() + ", drawn up to step " +
+           std::to_string(run.last_step()) +
+           (run.end == RunEnd::ended ? "" : ", not counted in means") +
+           (run.error.empty() ? "" : ": " + run.error));
+  for (const RunGroup& group : groups)
+    for (const std::size_t i : group.runs)
+      if (runs[i].end == RunEnd::ended &&
+          std::ranges::find(group.counted, i) == group.counted.end())
+        item(runs[i].name + ": repeats seed " + runs[i].setting("seed") +
+             " with the same settings, not counted in means");
+  return items.empty() ? "" : "<ul>\n" + items + "</ul>\n";
+}
+
+std::string shared_settings(const std::vector<RunRecord>& runs) {
+  const auto differing = differing_settings(runs);
+  std::string lines;
+  for (const auto& [name, value] : runs.front().settings)
+    if (!value.empty() && std::ranges::find(differing, name) == differing.end())
+      lines += name + " = " + value + "\n";
+  return "<pre>" + html_escaped(lines) + "</pre>\n";
+}
+
+void add_pictures(ReportPage& page, const std::vector<Picture>& pictures) {
+  for (const Picture& picture : pictures) {
+    std::string caption = picture.caption;
+    if (const std::size_t count = points_left_out(picture.plot); count > 0)
+      caption += (caption.empty() ? "" : " ") + std::to_string(count) +
+                 (count == 1 ? " value is" : " values are") + " left out: not finite" +
+                 (picture.plot.logarithmic ? ", or zero on a logarithmic axis." : ".");
+    page.add_picture(picture.name, svg(picture.plot), caption);
+  }
+}
+
+}  // namespace
+
+ReportPage training_report(const std::vector<RunRecord>& runs) {
+  const auto groups = group_runs(runs);
+  ReportPage page("Training runs");
+  page.add_heading("Groups");
+  page.add(
+      "<p>A group is all runs whose settings differ in nothing but the seed. Means are over the "
+      "seeds that ended; behind ± half the 95 % interval after Student, from two seeds on.</p>\n");
+  page.add(group_table(runs, groups));
+  add_pictures(page, parameter_pictures(runs, groups));
+  page.add_heading("Runs");
+  page.add(remarks(runs, groups) + run_table(runs, groups));
+  page.add_heading("Over the steps");
+  add_pictures(page, curve_pictures(runs, groups));
+  for (const RunRecord& run : runs) {
+    const auto pictures = bond_pictures(run);
+    if (pictures.empty()) continue;
+    page.add_heading("Ranks of " + run.name);
+    add_pictures(page, pictures);
+  }
+  page.add_heading(runs.size() > 1 ? "Settings that all runs share" : "Settings");
+  page.add(shared_settings(runs));
+  return page;
+}
+
+}  // namespace metatt::apps
