@@ -24,6 +24,7 @@ void add_pretrain(CLI::App& program);
 void add_ranks(CLI::App& program);
 void add_report(CLI::App& program);
 void add_suite(CLI::App& program);
+void add_sweep(CLI::App& program);
 
 /// A subcommand that reads --config FILE (KEY = VALUE lines named as the options; the command line
 /// wins) and has --threads.

@@ -12,13 +12,6 @@ namespace metatt::apps {
 
 namespace {
 
-/// One line of a file.
-struct Setting {
-  int line;
-  std::string key, value;
-  CLI::Option* option;
-};
-
 template <class... Parts>
 [[noreturn]] void fail_at(const std::string& path, int line, const Parts&... parts) {
   tn::fail(path, ": line ", line, ": ", parts...);
@@ -56,35 +49,12 @@ CLI::Option* find_option(const std::string& path, int line, CLI::App& command,
           nearest("--" + key, known).substr(2), "\"?");
 }
 
-void check_not_repeated(const std::string& path, const std::vector<Setting>& before,
-                        const Setting& setting) {
-  for (const Setting& other : before)
+void check_not_repeated(const std::string& path, const std::vector<ConfigSetting>& before,
+                        const ConfigSetting& setting) {
+  for (const ConfigSetting& other : before)
     if (other.option == setting.option)
       fail_at(path, setting.line, "\"", setting.key, "\" repeats \"", other.key, "\" of line ",
               other.line);
-}
-
-/// All settings of a file, their values still unread.
-std::vector<Setting> read_settings(const std::string& path, CLI::App& command) {
-  std::string text = tn::read_file(path);
-  const std::string byte_order_mark = "\xEF\xBB\xBF";
-  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
-  std::istringstream lines(text);
-  std::vector<Setting> settings;
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    line = trimmed(line);
-    if (line.empty() || line[0] == '#') continue;
-    const std::size_t equals = line.find('=');
-    const std::string key = trimmed(line.substr(0, equals));
-    if (equals == std::string::npos || key.empty())
-      fail_at(path, number, "expected KEY = VALUE, found \"", line, "\"");
-    const std::string value = unquoted(trimmed(line.substr(equals + 1)));
-    const Setting setting{number, key, value, find_option(path, number, command, key)};
-    check_not_repeated(path, settings, setting);
-    settings.push_back(setting);
-  }
-  return settings;
 }
 
 bool typed(const CLI::Option& option, const std::vector<std::string>& words) {
@@ -95,23 +65,23 @@ bool typed(const CLI::Option& option, const std::vector<std::string>& words) {
 }
 
 /// Whether the command line has this setting, or one that excludes it.
-bool overridden(const Setting& setting, const std::vector<std::string>& words) {
+bool overridden(const ConfigSetting& setting, const std::vector<std::string>& words) {
   const auto excluded = setting.option->get_excludes();
   return typed(*setting.option, words) ||
          std::any_of(excluded.begin(), excluded.end(),
                      [&](const CLI::Option* other) { return typed(*other, words); });
 }
 
-void check_excludes_none(const std::string& path, const std::vector<Setting>& before,
-                         const Setting& setting) {
-  for (const Setting& other : before)
+void check_excludes_none(const std::string& path, const std::vector<ConfigSetting>& before,
+                         const ConfigSetting& setting) {
+  for (const ConfigSetting& other : before)
     if (setting.option->get_excludes().contains(other.option))
       fail_at(path, setting.line, "\"", setting.key, "\" excludes \"", other.key, "\" of line ",
               other.line);
 }
 
 /// Lets the option read the value on trial: the parser, which reads it again, knows no lines.
-void check_value(const std::string& path, const Setting& setting) {
+void check_value(const std::string& path, const ConfigSetting& setting) {
   // CLI11 takes the next word as the value where nothing follows the equals sign.
   if (setting.value.empty())
     fail_at(path, setting.line, setting.key, ": expected a value, found none");
@@ -129,15 +99,37 @@ void check_value(const std::string& path, const Setting& setting) {
 
 }  // namespace
 
+std::vector<ConfigSetting> read_config(const std::string& path, CLI::App& command) {
+  std::string text = tn::read_file(path);
+  const std::string byte_order_mark = "\xEF\xBB\xBF";
+  if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+  std::istringstream lines(text);
+  std::vector<ConfigSetting> settings;
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    line = trimmed(line);
+    if (line.empty() || line[0] == '#') continue;
+    const std::size_t equals = line.find('=');
+    const std::string key = trimmed(line.substr(0, equals));
+    if (equals == std::string::npos || key.empty())
+      fail_at(path, number, "expected KEY = VALUE, found \"", line, "\"");
+    const std::string value = unquoted(trimmed(line.substr(equals + 1)));
+    const ConfigSetting setting{number, key, value, find_option(path, number, command, key)};
+    check_not_repeated(path, settings, setting);
+    settings.push_back(setting);
+  }
+  return settings;
+}
+
 ConfiguredWords with_config_file(CLI::App& program, std::vector<std::string> words) {
   CLI::App& command = find_command(program, words);
   const auto path = config_path(words);
   if (!path || command.get_option_no_throw("--config") == nullptr) return {std::move(words), {}};
-  std::vector<Setting> settings = read_settings(*path, command);
-  std::erase_if(settings, [&](const Setting& setting) { return overridden(setting, words); });
-  std::vector<Setting> taken;
+  std::vector<ConfigSetting> settings = read_config(*path, command);
+  std::erase_if(settings, [&](const ConfigSetting& setting) { return overridden(setting, words); });
+  std::vector<ConfigSetting> taken;
   std::map<std::string, std::string> places;
-  for (const Setting& setting : settings) {
+  for (const ConfigSetting& setting : settings) {
     check_excludes_none(*path, taken, setting);
     check_value(*path, setting);
     taken.push_back(setting);

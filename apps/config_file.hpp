@@ -9,6 +9,18 @@
 
 namespace metatt::apps {
 
+/// One line of a file.
+struct ConfigSetting {
+  int line;
+  std::string key, value;
+  CLI::Option* option;  ///< of the command, which the key names
+};
+
+/// The lines KEY = VALUE of a file, their values still unread; empty lines and lines that begin
+/// with # are skipped. Throws Error naming file and line on a key that the command does not have,
+/// with the nearest one, and on a key that is there twice.
+std::vector<ConfigSetting> read_config(const std::string& path, CLI::App& command);
+
 /// The words of a command line with those of its config file.
 struct ConfiguredWords {
   std::vector<std::string> words;

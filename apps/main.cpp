@@ -82,6 +82,7 @@ int run_program(int argc, char** argv) {
   add_suite(program);
   add_dmrg(program);
   add_ranks(program);
+  add_sweep(program);
   add_report(program);
   add_bench(program);
   std::vector<std::string> words(argv + 1, argv + argc);

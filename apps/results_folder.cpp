@@ -21,6 +21,7 @@ constexpr Kind kinds[] = {
     {Results::language_suite, "corpus.txt", "a language suite"},
     {Results::dmrg, "dmrg.h5", "states of a chain"},
     {Results::rank_study, "summary.csv", "a study of rank adaptation"},
+    {Results::search, "sweep.csv", "a search over settings"},
 };
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace metatt::apps {
 
 /// What a folder of results holds; told apart by the name of its main file.
-enum class Results { adapter, model, peft_adapter, language_suite, dmrg, rank_study };
+enum class Results { adapter, model, peft_adapter, language_suite, dmrg, rank_study, search };
 
 /// Throws Error if `output` is one of the folders that are read (results would replace what they
 /// come from) or holds results of another kind. Creates nothing, so that a command can ask before

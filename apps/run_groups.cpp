@@ -80,8 +80,8 @@ std::vector<std::string> differing_settings(const std::vector<RunRecord>& runs) 
         break;
       }
   // Fingerprints say that something differs but not what: they come last.
-  std::ranges::stable_partition(
-      differing, [](const std::string& name) { return !name.starts_with("fingerprint_"); });
+  std::stable_partition(differing.begin(), differing.end(),
+                        [](const std::string& name) { return !name.starts_with("fingerprint_"); });
   return differing;
 }
 

@@ -96,11 +96,6 @@ void check_metric(const TrainSettings& settings, const std::vector<std::string>&
            settings.metric, "\"");
 }
 
-/// Whether less is better.
-bool is_cost(const std::string& metric) {
-  return metric == "loss" || metric == "perplexity";
-}
-
 /// The value by which evaluations are compared.
 double compared(const Evaluation& evaluation, const std::string& metric) {
   for (const auto& [name, value] : evaluation.metrics)
@@ -109,6 +104,10 @@ double compared(const Evaluation& evaluation, const std::string& metric) {
 }
 
 }  // namespace
+
+bool is_cost(const std::string& metric) {
+  return metric == "loss" || metric == "perplexity";
+}
 
 std::string counted_from_one(std::span<const Index> positions) {
   std::string text;

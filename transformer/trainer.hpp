@@ -62,6 +62,9 @@ struct PassSettings {
   std::uint64_t seed;
 };
 
+/// Whether of two values of a metric the smaller one is better.
+bool is_cost(const std::string& metric);
+
 /// Positions counted from 0 as text, counted from 1: "3, 17, 4".
 std::string counted_from_one(std::span<const Index> positions);
 

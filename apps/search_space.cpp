@@ -1,0 +1,174 @@
+#include <metatt/apps/search_space.hpp>
+
+#include <metatt/apps/commands.hpp>
+#include <metatt/apps/config_file.hpp>
+#include <metatt/apps/finetune_options.hpp>
+#include <metatt/tn/backend/philox.hpp>
+#include <metatt/tn/error.hpp>
+#include <metatt/tn/files/file.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <sstream>
+
+namespace metatt::apps {
+
+namespace {
+
+/// The values that one key can have.
+struct Axis {
+  std::string key, place;  ///< "FILE: line N: KEY: " begins errors
+  std::vector<std::string> list = {};
+  std::string range = {};  ///< log, uniform, integer; empty: the list
+  double low = 0, high = 0;
+
+  bool fixed_value() const { return range.empty() && list.size() == 1; }
+};
+
+std::string without_blanks(const std::string& text) {
+  const auto begin = text.find_first_not_of(" \t");
+  if (begin == std::string::npos) return "";
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+void read_list(const std::string& value, Axis& axis) {
+  if (value.back() != ']') tn::fail(axis.place, "expected \"]\" at the end of the list");
+  for (const std::string& entry : tn::split_at(value.substr(1, value.size() - 2), '|')) {
+    const std::string text = without_blanks(entry);
+    if (text.empty()) tn::fail(axis.place, "expected values in the list, found an empty one");
+    if (std::ranges::find(axis.list, text) != axis.list.end())
+      tn::fail(axis.place, "the list has ", text, " twice");
+    axis.list.push_back(text);
+  }
+}
+
+/// Whether the value is a range, which is read then.
+bool read_range(const std::string& value, Axis& axis) {
+  std::istringstream words(value);
+  std::string dots, rest;
+  words >> axis.range;
+  if (axis.range != "log" && axis.range != "uniform" && axis.range != "integer") {
+    axis.range.clear();
+    return false;
+  }
+  if (!(words >> axis.low >> dots >> axis.high) || dots != ".." || words >> rest)
+    tn::fail(axis.place, "expected ", axis.range, " LOW .. HIGH, found ", value);
+  const bool whole = axis.low == std::floor(axis.low) && axis.high == std::floor(axis.high);
+  if (!(axis.low < axis.high) || !std::isfinite(axis.high - axis.low) ||
+      (axis.range == "log" && axis.low <= 0) || (axis.range == "integer" && !whole))
+    tn::fail(axis.place, "expected ",
+             axis.range == "log"       ? "0 < LOW < HIGH"
+             : axis.range == "integer" ? "whole numbers LOW < HIGH"
+                                       : "LOW < HIGH",
+             ", found ", value);
+  return true;
+}
+
+Axis read_axis(const std::string& file, const ConfigSetting& setting) {
+  Axis axis{setting.key,
+            file + ": line " + std::to_string(setting.line) + ": " + setting.key + ": "};
+  for (const char* own : {"output_dir", "overwrite_output_dir", "resume"})
+    if (setting.option->check_lname(own))
+      tn::fail(axis.place, "each trial has its own, which the search sets");
+  if (setting.value.empty()) tn::fail(axis.place, "expected a value, found none");
+  if (setting.value.front() == '[')
+    read_list(setting.value, axis);
+  else if (!read_range(setting.value, axis))
+    axis.list.push_back(setting.value);
+  if (axis.key == "seed" && !axis.range.empty())
+    tn::fail(axis.place, "expected one seed or a list, found a range");
+  return axis;
+}
+
+/// A value from a number in [0, 1).
+std::string drawn_value(const Axis& axis, double u) {
+  const auto nth = [u](double count) { return std::min(std::floor(u * count), count - 1); };
+  if (axis.range.empty())
+    return axis.list[static_cast<std::size_t>(nth(static_cast<double>(axis.list.size())))];
+  double value = axis.low + u * (axis.high - axis.low);
+  if (axis.range == "log") value = axis.low * std::pow(axis.high / axis.low, u);
+  if (axis.range == "integer") value = axis.low + nth(axis.high - axis.low + 1);
+  char text[32];  // four digits: what a table can show, and what is tried, are one number
+  std::snprintf(text, sizeof text, axis.range == "integer" ? "%.0f" : "%.4g", value);
+  return text;
+}
+
+using Setting = std::vector<std::string>;  ///< a value for each axis
+
+std::vector<Setting> combinations(const std::vector<Axis>& axes) {
+  std::vector<Setting> settings{{}};
+  for (const Axis& axis : axes) {
+    std::vector<Setting> longer;
+    for (const Setting& setting : settings)
+      for (const std::string& value : axis.list) {
+        longer.push_back(setting);
+        longer.back().push_back(value);
+      }
+    settings = std::move(longer);
+  }
+  return settings;
+}
+
+std::vector<Setting> random_settings(const std::vector<Axis>& axes, const SearchDraws& draws) {
+  std::vector<Setting> settings(draws.samples);
+  for (std::size_t i = 0; i < settings.size(); ++i)
+    for (std::size_t k = 0; k < axes.size(); ++k)
+      settings[i].push_back(drawn_value(axes[k], tn::uniform_pair<double>(i, k, draws.seed)[0]));
+  return settings;
+}
+
+/// What finetune would say of the words before it reads a model.
+void check_trial(const std::string& file, const SearchTrial& trial) {
+  CLI::App program;
+  CLI::App* command = add_command(program, "finetune", "");
+  FinetuneOptions options;
+  add_options(*command, options);
+  std::vector<std::string> words(trial.words.rbegin(), trial.words.rend());  // CLI11 wants them so
+  words.insert(words.begin(), "--output_dir=trials");
+  words.emplace_back("finetune");
+  try {
+    program.parse(words);
+    check_used(*command, options);
+    method_of(options, train_settings(options));
+  } catch (const std::exception& error) {  // of CLI11 or our own
+    tn::fail(file, ": trial ", trial.name, ": ", error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<SearchTrial> read_search(const std::string& file, const SearchDraws& draws) {
+  CLI::App known;
+  CLI::App* command = add_command(known, "finetune", "");
+  FinetuneOptions unused;
+  add_options(*command, unused);
+  std::vector<Axis> axes;
+  std::vector<std::string> seeds;
+  for (const ConfigSetting& setting : read_config(file, *command)) {
+    const Axis axis = read_axis(file, setting);
+    if (!axis.range.empty() && draws.samples == 0)
+      tn::fail(axis.place, "a range needs --samples, how many settings are drawn");
+    if (axis.key == "seed")
+      seeds = axis.list;
+    else
+      axes.push_back(axis);
+  }
+  if (seeds.empty()) seeds = {std::to_string(unused.training.train.seed)};
+  const auto settings = draws.samples > 0 ? random_settings(axes, draws) : combinations(axes);
+  std::vector<SearchTrial> trials;
+  for (std::size_t i = 0; i < settings.size(); ++i)
+    for (const std::string& seed : seeds) {
+      SearchTrial trial{std::to_string(i + 1) + "-seed-" + seed, i + 1, seed, {}, {}};
+      for (std::size_t k = 0; k < axes.size(); ++k) {
+        trial.words.push_back("--" + axes[k].key + "=" + settings[i][k]);
+        if (!axes[k].fixed_value()) trial.varied.emplace_back(axes[k].key, settings[i][k]);
+      }
+      trial.words.push_back("--seed=" + seed);
+      check_trial(file, trial);
+      trials.push_back(std::move(trial));
+    }
+  return trials;
+}
+
+}  // namespace metatt::apps

@@ -1,0 +1,84 @@
+#include <metatt/apps/search_trial.hpp>
+
+#include <metatt/tn/error.hpp>
+#include <metatt/tn/files/file.hpp>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+namespace metatt::apps {
+
+namespace {
+
+/// Starts the program with these words and its output in a file; the process.
+pid_t start_process(const std::vector<std::string>& words, const std::string& output) {
+  std::vector<const char*> arguments{"metatt"};
+  for (const std::string& word : words) arguments.push_back(word.c_str());
+  arguments.push_back(nullptr);
+  const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) tn::fail(output, ": cannot be written");
+  const pid_t process = ::fork();
+  if (process == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // it does not outlive a search that is killed
+    ::dup2(file, STDOUT_FILENO);
+    ::dup2(file, STDERR_FILENO);
+    ::execv("/proc/self/exe", const_cast<char* const*>(arguments.data()));
+    ::_exit(127);
+  }
+  ::close(file);
+  if (process < 0) tn::fail("sweep: cannot start a process for ", output);
+  return process;
+}
+
+/// Its exit status; passes a signal on.
+int wait_for(pid_t process, const InterruptWatch& watch) {
+  bool passed_on = false;
+  int status = 0;
+  while (::waitpid(process, &status, WNOHANG) == 0) {
+    if (watch.signal() != 0 && !passed_on) passed_on = ::kill(process, watch.signal()) == 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return status;
+}
+
+/// The line that the program ended with.
+std::string last_line(const std::string& output) {
+  const auto lines = tn::split_lines(tn::read_file(output));
+  return lines.empty() ? "no message" : lines.back();
+}
+
+}  // namespace
+
+TrialState trial_state(const std::filesystem::path& trials, const SearchTrial& trial) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(trials / trial.name / run_log_name, ignored)) return {};
+  // A kill may have come before the log had its first line.
+  if (std::filesystem::file_size(trials / trial.name / run_log_name, ignored) == 0) return {};
+  TrialState state{"waiting", {}, read_run(trials / trial.name)};
+  if (state.run->end == RunEnd::ended) state.status = "ended";
+  return state;
+}
+
+TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& trial,
+                     const InterruptWatch& watch) {
+  std::vector<std::string> words{"finetune"};
+  words.insert(words.end(), trial.words.begin(), trial.words.end());
+  words.push_back("--output_dir=" + (trials / trial.name).string());
+  words.emplace_back("--resume");
+  const std::string output = (trials / (trial.name + ".txt")).string();
+  const int status = wait_for(start_process(words, output), watch);
+  TrialState state = trial_state(trials, trial);
+  if (state.status == "ended") return state;
+  state.status = watch.signal() != 0 ? "interrupted" : "failed";
+  if (state.status == "failed")
+    state.error = WIFSIGNALED(status) ? "ended by signal " + std::to_string(WTERMSIG(status))
+                                      : last_line(output);
+  return state;
+}
+
+}  // namespace metatt::apps

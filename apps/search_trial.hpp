@@ -1,0 +1,27 @@
+#pragma once
+/// A trial of a search as a process of its own.
+
+#include <metatt/apps/interrupt.hpp>
+#include <metatt/apps/run_record.hpp>
+#include <metatt/apps/search_space.hpp>
+
+namespace metatt::apps {
+
+/// Where a trial stands, from what it has left.
+struct TrialState {
+  std::string status = "waiting";  ///< waiting, ended, failed or interrupted
+  std::string error = {};          ///< of one that failed: its last line
+  std::optional<RunRecord> run = {};
+};
+
+/// The state of a trial in `trials`; one that has not ended is waiting. Throws Error if its log
+/// cannot be read.
+TrialState trial_state(const std::filesystem::path& trials, const SearchTrial& trial);
+
+/// Runs finetune of this same program in `trials`/NAME, from its newest checkpoint if there is one,
+/// with all that it says in `trials`/NAME.txt. A signal that the watch sees is passed on to it, and
+/// it saves and ends. Throws Error if no process can be started.
+TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& trial,
+                     const InterruptWatch& watch);
+
+}  // namespace metatt::apps

@@ -1,0 +1,177 @@
+/// metatt sweep as its users meet it.
+
+#include "program_testing.hpp"
+
+#include <cmath>
+#include <map>
+
+using namespace metatt::testing;
+
+namespace {
+
+/// A suite with an encoder, and the lines that every search needs.
+struct Base {
+  TemporaryFolder folder;
+  std::string suite = (folder / "suite").string(), encoder = (folder / "encoder").string();
+
+  Base() {
+    BOOST_REQUIRE(run("suite --output_dir " + suite).exit_code == 0);
+    const Run made =
+        run("pretrain --threads 1 --hidden_size 16 --num_hidden_layers 2 --intermediate_size 32 "
+            "--num_attention_heads 2 --max_steps 2 --corpus " +
+            suite + "/corpus.txt --tokenizer " + suite + " --output_dir " + encoder);
+    BOOST_REQUIRE_MESSAGE(made.exit_code == 0, made.output);
+  }
+  /// A search over the small task with these lines.
+  std::string search(const std::string& lines, int samples = 64) const {
+    return folder
+        .write("search.conf", "model = " + encoder + "\ntask = cola\ndata = " + suite +
+                                  "\nthreads = 1\nmax_train_samples = " + std::to_string(samples) +
+                                  "\n" + lines)
+        .string();
+  }
+  std::string command(const std::string& file, const std::string& rest = "") const {
+    return "sweep --search " + file + " --output_dir " + (folder / "out").string() + " " + rest;
+  }
+  /// The lines of sweep.csv by the names of its columns; no field here has a comma.
+  std::vector<std::map<std::string, std::string>> table() const {
+    const auto lines = metatt::tn::split_lines(metatt::tn::read_file(folder / "out/sweep.csv"));
+    const auto names = metatt::tn::split_at(lines.at(0), ',');
+    std::vector<std::map<std::string, std::string>> rows;
+    for (std::size_t i = 1; i < lines.size(); ++i) {
+      const auto fields = metatt::tn::split_at(lines[i], ',');
+      BOOST_REQUIRE(fields.size() == names.size());
+      for (auto& row = rows.emplace_back(); const auto& name : names)
+        row[name] = fields[row.size()];
+    }
+    return rows;
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(sweep_program)
+
+BOOST_AUTO_TEST_CASE(
+    a_grid_is_every_combination_with_every_seed_and_its_best_is_that_of_the_means) {
+  const Base base;
+  const std::string file =
+      base.search("adapter = [none | lora]\nlearning_rate = [1e-3 | 1e-2]\nseed = [1 | 2]\n");
+  const Run search = run(base.command(file));
+  BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
+  const auto rows = base.table();
+  BOOST_TEST(rows.size() == 2u * 2 * 2);
+  std::map<std::string, std::vector<double>> values;
+  for (const auto& row : rows) {
+    BOOST_TEST(row.at("status") == "ended");
+    // A head of 16×16 + 16 and 16×2 + 2; a LoRA of rank 8: 2 layers × 2 matrices × 2·16·8.
+    BOOST_TEST(row.at("trained_parameters") == (row.at("adapter") == "lora" ? "1330" : "306"));
+    values[row.at("adapter") + ", learning_rate " + row.at("learning_rate")].push_back(
+        std::stod(row.at("matthews_correlation")));
+  }
+  BOOST_TEST(values.size() == 4u);
+  double best = -2;
+  for (const auto& [name, pair] : values) best = std::max(best, (pair[0] + pair[1]) / 2);
+  const std::string line = search.output.substr(search.output.find("best: "));
+  bool found = false;
+  for (const auto& [name, pair] : values) {
+    const double mean = (pair[0] + pair[1]) / 2;
+    if (line.find(", adapter " + name + ": ") == std::string::npos) continue;
+    found = true;
+    BOOST_TEST(mean == best);
+    // Two values: the deviation over √2 is half their distance, and t is 12.706.
+    char text[64];
+    std::snprintf(text, sizeof text, " %.4f ± %.4f (95 %%) over 2 seeds", mean,
+                  12.706 * std::abs(pair[0] - pair[1]) / 2);
+    BOOST_CHECK_MESSAGE(line.find(text) != std::string::npos, text << " in " << line);
+  }
+  BOOST_TEST(found);
+}
+
+BOOST_AUTO_TEST_CASE(random_settings_lie_in_their_ranges_and_follow_from_the_seed) {
+  const Base base;
+  const std::string file = base.search(
+      "adapter = lora\nrank = integer 2 .. 4\nlearning_rate = log 1e-4 .. 1e-2\n"
+      "warmup_ratio = uniform 0 .. 0.5\n",
+      16);
+  std::vector<std::string> drawn;
+  for (const char* seed : {"7", "7", "8"}) {
+    std::filesystem::remove_all(base.folder / "out");
+    const Run search = run(base.command(file, std::string("--samples 4 --seed ") + seed));
+    BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
+    BOOST_TEST(base.table().size() == 4u);
+    auto& all = drawn.emplace_back();
+    for (const auto& row : base.table()) {
+      const double rate = std::stod(row.at("learning_rate")), rank = std::stod(row.at("rank"));
+      BOOST_TEST((rate >= 1e-4 && rate <= 1e-2));
+      BOOST_TEST((rank == 2 || rank == 3 || rank == 4));
+      all += row.at("learning_rate") + " " + row.at("rank") + " " + row.at("warmup_ratio") + "\n";
+    }
+  }
+  BOOST_TEST(drawn[0] == drawn[1]);
+  BOOST_TEST(drawn[0] != drawn[2]);
+}
+
+BOOST_AUTO_TEST_CASE(a_trial_that_fails_is_recorded_and_the_others_go_on) {
+  const Base base;
+  const Run search = run(base.command(base.search("adapter = metatt4d\nrank = [2 | 4000]\n")));
+  BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
+  BOOST_TEST(search.has("1 of 2 trials failed"));
+  BOOST_TEST(search.has("best: setting 1, rank 2: matthews_correlation"));
+  const std::string table = metatt::tn::read_file(base.folder / "out/sweep.csv");
+  BOOST_CHECK_MESSAGE(table.find(",42,failed,") != std::string::npos, table);
+  BOOST_CHECK_MESSAGE(table.find("metatt: ") != std::string::npos, table);
+}
+
+BOOST_AUTO_TEST_CASE(a_search_that_was_interrupted_goes_on_and_runs_nothing_twice) {
+  const Base base;
+  const std::string file =
+      base.search("adapter = lora\nnum_train_epochs = [1 | 4000]\nsave_strategy = no\n", 400);
+  // The second trial takes minutes; the signal comes into it, and to the search alone.
+  const Run stopped = run("--version > /dev/null; timeout --foreground -s TERM 6 " +
+                          std::string(METATT_PROGRAM) + " " + base.command(file));
+  BOOST_TEST(stopped.has("stopped by SIGTERM in trial 2-seed-42"));
+  auto rows = base.table();
+  BOOST_TEST(rows.at(0).at("status") == "ended");
+  BOOST_TEST(rows.at(1).at("status") == "interrupted");
+  const auto before =
+      std::filesystem::last_write_time(base.folder / "out/trials/1-seed-42/log.jsonl");
+  bool checkpoint = false;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(base.folder / "out/trials/2-seed-42"))
+    checkpoint |= entry.path().filename().string().starts_with("checkpoint-");
+  BOOST_TEST(checkpoint);
+  check_refused(base.command(file), "found files in it");
+  const Run again = run("--version > /dev/null; timeout --foreground -s TERM 3 " +
+                        std::string(METATT_PROGRAM) + " " + base.command(file, "--resume"));
+  BOOST_TEST(again.has("stopped by SIGTERM in trial 2-seed-42"));
+  BOOST_TEST(
+      metatt::tn::read_file(base.folder / "out/trials/2-seed-42/log.jsonl").find("resumed_at") !=
+      std::string::npos);
+  BOOST_TEST(
+      (std::filesystem::last_write_time(base.folder / "out/trials/1-seed-42/log.jsonl") == before));
+  check_refused(base.command(base.search("adapter = lora\n", 400), "--resume"),
+                "sweep.json: the search had other trials");
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_search_ends_before_its_first_trial) {
+  const Base base;
+  const auto refused = [&](const std::string& lines, const std::string& fragment,
+                           const std::string& rest = "") {
+    check_refused(base.command(base.search(lines), rest), fragment);
+  };
+  refused("learnin_rate = [1e-3]\n", "line 6: unknown setting \"learnin_rate\"; did you mean");
+  refused("learning_rate = []\n", "line 6: learning_rate: expected values in the list");
+  refused("learning_rate = [1e-3 | ]\n", "expected values in the list, found an empty one");
+  refused("seed = [1 | 1]\n", "line 6: seed: the list has 1 twice");
+  refused("learning_rate = [1e-3\n", "expected \"]\"");
+  refused("learning_rate = [1e-3 | fast]\n", "trial 2-seed-42: --learning_rate");
+  refused("learning_rate = log 1e-4 .. 1e-2\n", "a range needs --samples");
+  refused("learning_rate = log 0 .. 1\n", "expected 0 < LOW < HIGH", "--samples 2");
+  refused("rank = integer 1.5 .. 3\n", "expected whole numbers", "--samples 2");
+  refused("output_dir = here\n", "line 6: output_dir: each trial has its own");
+  refused("adapter = [lora | none]\nrank = 4\n", "--adapter none has no use for it");
+  BOOST_TEST(!std::filesystem::exists(base.folder / "out"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
