@@ -3,10 +3,16 @@
 
 #include "../file_testing.hpp"
 
+#include <fcntl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
+#include <thread>
 
 namespace metatt::testing {
 
@@ -29,6 +35,34 @@ inline Run run(const std::string& arguments, const std::string& redirection = "2
   result.exit_code = WEXITSTATUS(pclose(pipe));
   return result;
 }
+
+/// The program in the background, its output in a file.
+class Process {
+ public:
+  Process(const std::string& arguments, const std::string& output) {
+    const std::string command = std::string("exec ") + METATT_PROGRAM + " " + arguments;
+    id_ = ::fork();
+    if (id_ == 0) {
+      const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+      ::dup2(file, 1);
+      ::dup2(file, 2);
+      ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      ::_exit(127);
+    }
+    BOOST_REQUIRE(id_ > 0);
+  }
+  /// Whether it is over, and then how.
+  bool over(int& status) const { return ::waitpid(id_, &status, WNOHANG) == id_; }
+  int send(int signal) const {
+    ::kill(id_, signal);
+    int status = 0;
+    ::waitpid(id_, &status, 0);
+    return status;
+  }
+
+ private:
+  pid_t id_;
+};
 
 /// One line, exit code 2, and the fragment in the line.
 inline void check_refused(const std::string& arguments, const std::string& fragment) {

@@ -137,9 +137,23 @@ BOOST_AUTO_TEST_CASE(a_search_that_was_interrupted_goes_on_and_runs_nothing_twic
   const std::string file =
       base.search("adapter = lora\nnum_train_epochs = [1 | 4000]\nsave_strategy = no\n", 400);
   // The second trial takes minutes; the signal comes into it, and to the search alone.
-  const Run stopped = run("--version > /dev/null; timeout --foreground -s TERM 6 " +
-                          std::string(METATT_PROGRAM) + " " + base.command(file));
-  BOOST_TEST(stopped.has("stopped by SIGTERM in trial 2-seed-42"));
+  const std::string log = (base.folder / "out/trials/2-seed-42/log.jsonl").string(),
+                    output = (base.folder / "output").string();
+  const auto stop_when = [&](const std::string& command, const std::string& text) {
+    const Process search(command, output);
+    while (!std::filesystem::exists(log) ||
+           metatt::tn::read_file(log).find(text) == std::string::npos) {
+      int early = 0;
+      BOOST_REQUIRE_MESSAGE(!search.over(early), metatt::tn::read_file(output));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    const int status = search.send(SIGTERM);
+    BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM));
+    const std::string said = metatt::tn::read_file(output);
+    BOOST_CHECK_MESSAGE(said.find("stopped by SIGTERM in trial 2-seed-42") != std::string::npos,
+                        said);
+  };
+  stop_when(base.command(file), "\"event\":\"step\"");
   auto rows = base.table();
   BOOST_TEST(rows.at(0).at("status") == "ended");
   BOOST_TEST(rows.at(1).at("status") == "interrupted");
@@ -151,12 +165,7 @@ BOOST_AUTO_TEST_CASE(a_search_that_was_interrupted_goes_on_and_runs_nothing_twic
     checkpoint |= entry.path().filename().string().starts_with("checkpoint-");
   BOOST_TEST(checkpoint);
   check_refused(base.command(file), "found files in it");
-  const Run again = run("--version > /dev/null; timeout --foreground -s TERM 3 " +
-                        std::string(METATT_PROGRAM) + " " + base.command(file, "--resume"));
-  BOOST_TEST(again.has("stopped by SIGTERM in trial 2-seed-42"));
-  BOOST_TEST(
-      metatt::tn::read_file(base.folder / "out/trials/2-seed-42/log.jsonl").find("resumed_at") !=
-      std::string::npos);
+  stop_when(base.command(file, "--resume"), "resumed_at");
   BOOST_TEST((std::filesystem::last_write_time(said) == before));
   check_refused(base.command(base.search("adapter = lora\n", 400), "--resume"),
                 "sweep.json: the search had other trials");
