@@ -8,6 +8,7 @@
 #include <metatt/transformer/json.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <iomanip>
 #include <iostream>
 #include <optional>
@@ -20,8 +21,8 @@ namespace {
 using namespace transformer;
 
 struct CompressOptions {
-  std::string model, task, output, kind;
-  std::vector<std::string> adapters;
+  std::string model, output, kind;
+  std::vector<std::string> adapters, tasks;
   std::vector<Index> ranks;
   std::optional<double> cutoff;
   std::optional<Index> parameters;
@@ -57,11 +58,13 @@ std::string digits(double value) {
   return nlohmann::json(value).dump();
 }
 
-std::string site_table(const std::vector<SiteError>& sites) {
+std::string site_table(const std::vector<SiteError>& sites, const std::vector<std::string>& tasks) {
   std::string rows = "task,layer,matrix_type,norm,error,relative_error\n";
   for (const SiteError& site : sites) {
     const auto relative = relative_error(site.error, site.norm);
-    rows.append(std::to_string(site.task)).append(",").append(std::to_string(site.layer));
+    rows.append(tasks[static_cast<std::size_t>(site.task)])
+        .append(",")
+        .append(std::to_string(site.layer));
     rows.append(",").append(matrix_type_name(site.type)).append(",").append(digits(site.norm));
     rows.append(",").append(digits(site.error)).append(",");
     rows.append(relative ? digits(*relative) : "").append("\n");
@@ -70,7 +73,7 @@ std::string site_table(const std::vector<SiteError>& sites) {
 }
 
 nlohmann::json summary(const CompressOptions& o, const CompressedUpdates& compressed,
-                       const Comparison& comparison) {
+                       const std::vector<std::string>& tasks, const Comparison& comparison) {
   nlohmann::json bonds = nlohmann::json::array();
   for (std::size_t k = 0; k < compressed.spectra.size(); ++k) {
     const auto& [spectrum, cut] = compressed.spectra[k];
@@ -81,6 +84,7 @@ nlohmann::json summary(const CompressOptions& o, const CompressedUpdates& compre
                      {"discarded_norm", cut.discarded_norm}});
   }
   return {{"adapters", o.adapters},
+          {"tasks", tasks},
           {"adapter", compressed.settings.kind},
           {"modes", compressed.train.modes()},
           {"ranks", compressed.train.ranks()},
@@ -93,14 +97,19 @@ nlohmann::json summary(const CompressOptions& o, const CompressedUpdates& compre
           {"bonds", bonds}};
 }
 
-void print(const CompressedUpdates& compressed, const Comparison& comparison) {
+void print(const CompressedUpdates& compressed, const std::vector<std::string>& tasks,
+           const Comparison& comparison) {
   std::ostringstream out;
-  out << "task  layer  matrix type                ‖ΔW‖     error  relative\n";
+  const auto width = static_cast<int>(
+      std::max<std::size_t>(4, std::ranges::max_element(tasks, {}, &std::string::size)->size()));
+  out << std::left << std::setw(width) << "task"
+      << "  layer  matrix type                ‖ΔW‖     error  relative\n";
   for (const SiteError& site : comparison.sites) {
     const auto relative = relative_error(site.error, site.norm);
-    out << std::setw(4) << site.task << std::setw(7) << site.layer << "  " << std::left
-        << std::setw(20) << matrix_type_name(site.type) << std::right << std::setw(11)
-        << scientific(site.norm) << std::setw(10) << scientific(site.error) << std::setw(10)
+    out << std::left << std::setw(width) << tasks[static_cast<std::size_t>(site.task)] << std::right
+        << std::setw(7) << site.layer << "  " << std::left << std::setw(20)
+        << matrix_type_name(site.type) << std::right << std::setw(11) << scientific(site.norm)
+        << std::setw(10) << scientific(site.error) << std::setw(10)
         << (relative ? scientific(*relative) : "-") << "\n";
   }
   const auto& [norm, error] = comparison.total;
@@ -116,21 +125,38 @@ void print(const CompressedUpdates& compressed, const Comparison& comparison) {
   std::cout << out.str();
 }
 
+/// Names for the updates of a decoder: those of their folders, with a number where two are alike.
+std::vector<std::string> folder_names(const std::vector<std::string>& folders) {
+  if (folders.size() == 1) return {causal_task};
+  std::vector<std::string> names;
+  for (const std::string& folder : folders) {
+    const auto path = std::filesystem::absolute(folder).lexically_normal();
+    const std::string own = (path.has_filename() ? path : path.parent_path()).filename().string();
+    std::string name = own;
+    for (int copy = 2; std::ranges::find(names, name) != names.end(); ++copy)
+      name = own + "-" + std::to_string(copy);
+    names.push_back(name);
+  }
+  return names;
+}
+
 AdapterRecord new_record(const CompressOptions& o) {
   AdapterRecord record;
   record.base_model = o.model;
-  record.task = o.task.empty() ? causal_task : find_glue_task(o.task).name;
+  record.next_tokens = o.tasks.empty();
+  if (record.next_tokens) record.tasks = folder_names(o.adapters);
+  for (const std::string& task : o.tasks) record.tasks.push_back(find_glue_task(task).name);
   record.max_seq_length = o.max_seq_length;
   return record;
 }
 
 void check_model(const CompressOptions& o, const ModelConfig& config) {
-  if (o.task.empty() && !config.family().causal)
-    tn::fail("compress: expected --task_name, the task of the LoRA's head, since ", o.model, " (",
+  if (o.tasks.empty() && !config.family().causal)
+    tn::fail("compress: expected --task, the task of the LoRA's head, since ", o.model, " (",
              config.model_type, ") predicts no next tokens");
-  if (!o.task.empty() && o.adapters.size() > 1)
-    tn::fail("compress: --task_name is for the one head that an adapter can have, found ",
-             o.adapters.size(), " LoRA adapters; without it those of a decoder become one adapter");
+  if (!o.tasks.empty() && o.adapters.size() != o.tasks.size())
+    tn::fail("--task: expected the task of each LoRA's head, ", o.adapters.size(),
+             " of them, found ", o.tasks.size());
 }
 
 void compress(CompressOptions o) {
@@ -155,9 +181,9 @@ void compress(CompressOptions o) {
   comparison.total = total_error(comparison.sites);
   const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
   write_adapter<float>(folder, *model, record);
-  tn::write_file_atomically(folder / "compression.csv", site_table(comparison.sites));
-  write_json(folder / "compression.json", summary(o, compressed, comparison));
-  print(compressed, comparison);
+  tn::write_file_atomically(folder / "compression.csv", site_table(comparison.sites, record.tasks));
+  write_json(folder / "compression.json", summary(o, compressed, record.tasks, comparison));
+  print(compressed, record.tasks, comparison);
   std::cout << "result: written to " << folder.path.string() << std::endl;
 }
 
@@ -195,15 +221,17 @@ void add_compress(CLI::App& program) {
       ->required();
   command
       ->add_option("--adapter", o->adapters,
-                   "Folder with adapter_config.json and adapter_model.safetensors; several of a "
-                   "decoder are several tasks, counted from 0")
+                   "Folder with adapter_config.json and adapter_model.safetensors; several are "
+                   "several tasks")
       ->allow_extra_args(false)
       ->check(not_empty("a folder"))
       ->required();
   command
-      ->add_option("--task,--task_name", o->task,
-                   "Of the head that the LoRA was trained with: cola, mrpc, …; without it the "
-                   "adapter predicts next tokens")
+      ->add_option("--task,--task_name", o->tasks,
+                   "Of the head that each LoRA was trained with: mrpc, or for several "
+                   "cola,mrpc,…; without it the adapter predicts next tokens, and tasks are called "
+                   "as their folders")
+      ->delimiter(',')
       ->check(not_empty("a task"));
   command
       ->add_option("--max_seq_length", o->max_seq_length,

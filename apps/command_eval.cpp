@@ -1,6 +1,7 @@
 /// metatt eval: the metrics of an adapter or of a whole model.
 
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/glue_examples.hpp>
 #include <metatt/apps/trained_classifier.hpp>
 #include <metatt/apps/trained_decoder.hpp>
 #include <metatt/apps/training_log.hpp>
@@ -27,26 +28,37 @@ struct EvalOptions {
   std::string data, split, validation_file, output;
 };
 
-void report(const EvalOptions& o, const Evaluation& result, std::size_t examples,
-            const char* kind) {
+void report(const Evaluation& result, std::size_t examples, const std::string& kind) {
   if (!std::isfinite(result.loss))
     tn::fail("eval: the loss on ", examples, " ", kind, " is ", result.loss,
              ": weights or adapter are too large for float32");
   std::cout << "result: " << examples << " " << kind << ", loss " << fixed(result.loss, 6) << ", "
             << metrics_text(result.metrics) << std::endl;
-  if (!o.output.empty()) write_json(o.output, evaluation_json(result));
 }
 
+/// One task, or each of several with its own line; their metrics go into one file.
 void eval_classifier(const EvalOptions& o) {
   if (o.data.empty()) tn::fail("eval: expected --data, or --validation_file, found neither");
   const TrainedClassifier trained = read_classifier(o.classifier);
+  const bool several = trained.tasks.size() > 1;
+  if (several && !o.split.empty())
+    tn::fail("--split: is for one task; expected --task, found none for an adapter with ",
+             trained.tasks.size());
   print_backend();
-  const auto rows = read_labelled(
-      o.data, trained.task, o.split.empty() ? trained.task.development_splits.front() : o.split);
-  const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
-  print_cut(cut_examples(examples), trained.max_seq_length);
-  report(o, evaluate<float>(*trained.model, trained.task, examples, o.classifier.batch_size),
-         examples.size(), "examples");
+  nlohmann::json results;
+  for (const auto& [task, place] : trained.tasks) {
+    const auto rows =
+        read_labelled(o.data, task, o.split.empty() ? task.development_splits.front() : o.split);
+    const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
+    print_cut(cut_examples(examples), trained.max_seq_length);
+    const auto result =
+        evaluate<float>(*trained.model, task, examples, o.classifier.batch_size, place);
+    report(result, examples.size(), several ? "examples of " + task.name : "examples");
+    const nlohmann::json metrics = evaluation_json(result);
+    for (const auto& [name, value] : metrics.items())
+      results[several ? "eval_" + task.name + name.substr(4) : name] = value;
+  }
+  if (!o.output.empty()) write_json(o.output, results);
 }
 
 void eval_decoder(const EvalOptions& o) {
@@ -59,7 +71,9 @@ void eval_decoder(const EvalOptions& o) {
   const std::vector<TokenText> texts =
       read_texts(o.validation_file, decoder->tokenizer(), decoder->config(), length);
   print_cut(std::ranges::count_if(texts, &TokenText::cut), length);
-  report(o, evaluate<float>(*decoder, texts, o.classifier.batch_size), texts.size(), "texts");
+  const Evaluation result = evaluate<float>(*decoder, texts, o.classifier.batch_size);
+  report(result, texts.size(), "texts");
+  if (!o.output.empty()) write_json(o.output, evaluation_json(result));
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <metatt/transformer/adapter_files.hpp>
 
 #include <iostream>
-#include <optional>
 
 namespace metatt::apps {
 
@@ -15,8 +14,7 @@ namespace {
 using namespace transformer;
 
 struct ExportOptions {
-  std::string adapter, model, output, format = "peft-lora";
-  std::optional<Index> task;
+  std::string adapter, model, output, task, format = "peft-lora";
   bool overwrite = false;
 };
 
@@ -28,10 +26,8 @@ void add_common(CLI::App& command, ExportOptions& o) {
       .add_option("--model,--model_name_or_path", o.model,
                   "Base model (default: the one in the adapter's record)")
       ->check(not_empty("a folder"));
-  command
-      .add_option("--task_index", o.task,
-                  "Which one of an adapter for several tasks, from 0 in the order of its task core")
-      ->transform(whole_number(0));
+  command.add_option("--task,--task_name", o.task, "Which one of an adapter for several tasks")
+      ->check(not_empty("a task"));
   command.add_option("--output_dir", o.output, "Where the files go")
       ->check(not_empty("a folder"))
       ->required();
@@ -40,19 +36,18 @@ void add_common(CLI::App& command, ExportOptions& o) {
 }
 
 using Write = void (*)(const tn::OutputFolder&, const AdaptedModel<float>&, const AdapterRecord&,
-                       std::optional<Index>);
+                       const std::string&);
 
 void convert(const ExportOptions& o, Results kind, Write write) {
   AdapterRecord record = read_adapter_record(o.adapter);
-  chosen_task(record.method.adapter.tasks, o.task);  // an error before the model is read
+  chosen_task(record, o.task);  // an error before the model is read
   check_results_folder(o.output, kind, {o.adapter, o.model.empty() ? record.base_model : o.model});
   if (!o.model.empty()) record.base_model = o.model;  // where other programs will look for it
   std::unique_ptr<AdaptedModel<float>> model;
-  if (record.task == causal_task)
+  if (record.next_tokens)
     model = read_adapted_decoder<float>(o.adapter, record, o.model);
   else
-    model = read_adapted_model<float>(o.adapter, record, o.model,
-                                      find_glue_task(record.task).outputs());
+    model = read_adapted_model<float>(o.adapter, record, o.model);
   if (kind == Results::peft_adapter && !model->adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   const auto folder = tn::prepare_output_folder(o.output, o.overwrite);

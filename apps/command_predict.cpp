@@ -33,11 +33,15 @@ std::string table(const GlueTask& task, const std::vector<double>& predictions) 
 
 void run_predict(const PredictOptions& o) {
   const TrainedClassifier trained = read_classifier(o.classifier);
-  const auto rows = read_glue_texts(o.data, trained.task, o.split);
+  if (trained.tasks.size() > 1)
+    tn::fail("--task: expected one of the ", trained.tasks.size(),
+             " that the adapter has, found none");
+  const auto& [task, place] = trained.tasks.front();
+  const auto rows = read_glue_texts(o.data, task, o.split);
   const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
   print_cut(cut_examples(examples), trained.max_seq_length);
   const std::string text =
-      table(trained.task, predict<float>(*trained.model, examples, o.classifier.batch_size));
+      table(task, predict<float>(*trained.model, examples, o.classifier.batch_size, place));
   if (o.output.empty()) {
     std::cout << text << std::flush;
     return;

@@ -6,6 +6,7 @@
 namespace metatt::apps {
 
 /// Each adds its subcommand with options and what it does to the program.
+void add_add_task(CLI::App& program);
 void add_bench(CLI::App& program);
 void add_bench_contractions(CLI::App& bench);
 void add_bench_decoders(CLI::App& bench);

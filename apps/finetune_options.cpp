@@ -1,6 +1,6 @@
 #include <metatt/apps/finetune_options.hpp>
 #include <metatt/apps/validators.hpp>
-#include <metatt/transformer/glue.hpp>
+#include <metatt/transformer/classification_objective.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -11,17 +11,22 @@ using namespace transformer;
 
 namespace {
 
+constexpr const char* files = "Files";
+
 void add_file_options(CLI::App& command, FinetuneOptions& o) {
-  const std::string files = "Files";
   command
       .add_option("--model,--model_name_or_path", o.model,
                   "Folder with config.json, the weights and the tokenizer")
       ->check(not_empty("a folder"))
       ->required()
       ->group(files);
-  CLI::Option* task = command.add_option("--task,--task_name", o.task, "cola, mrpc, stsb, rte, …");
-  task->check(not_empty("a task"))->group(files);
-  command.add_option("--data,--data_dir", o.data, "Folder with the task's TSV files")
+  CLI::Option* task = command.add_option(
+      "--task,--task_name", o.tasks,
+      "cola, mrpc, stsb, rte, …; several, as cola,mrpc, are trained together, with a head each");
+  task->delimiter(',')->check(not_empty("a task"))->group(files);
+  command
+      .add_option("--data,--data_dir", o.data,
+                  "Folder with the task's TSV files, or with the folders of the tasks")
       ->check(not_empty("a folder"))
       ->needs(task)
       ->group(files);
@@ -148,6 +153,15 @@ void add_training_options(CLI::App& command, FinetuneOptions& o) {
       ->group(training);
 }
 
+void add_mixture_options(CLI::App& command, FinetuneOptions& o) {
+  command
+      .add_option("--task_temperature", o.training.train.task_temperature,
+                  "Of several tasks: 1 gives each steps in proportion to its examples, more makes "
+                  "them more equal")
+      ->check(number_between(1, 1e6))
+      ->group("Training");
+}
+
 void add_best_options(CLI::App& command, FinetuneOptions& o) {
   const std::string best = "Best weights";
   TrainSettings& t = o.training.train;
@@ -176,16 +190,52 @@ void add_options(CLI::App& command, FinetuneOptions& options) {
   add_adapter_options(command, options);
   add_rank_options(command, options);
   add_training_options(command, options);
+  add_mixture_options(command, options);
   add_best_options(command, options);
 }
 
-void check_used(const CLI::App& command, const FinetuneOptions& options) {
-  if (options.task.empty() && options.train_file.empty())
-    tn::fail("finetune: expected --task and --data, or --train_file, found neither");
-  if (!options.task.empty() && options.data.empty())
-    tn::fail("--data: needed for --task ", options.task);
+void add_added_task_options(CLI::App& command, FinetuneOptions& options) {
+  command
+      .add_option("--model,--model_name_or_path", options.model,
+                  "Base model (default: the one in the adapter's record)")
+      ->check(not_empty("a folder"))
+      ->group(files);
+  command.add_option("--task,--task_name", options.tasks, "The new one: cola, mrpc, stsb, rte, …")
+      ->expected(1)
+      ->check(not_empty("a task"))
+      ->required()
+      ->group(files);
+  command.add_option("--data,--data_dir", options.data, "Folder with the task's TSV files")
+      ->check(not_empty("a folder"))
+      ->required()
+      ->group(files);
+  add_output_options(command, options.training, true);
+  add_training_options(command, options);
+  add_best_options(command, options);
+}
+
+void check_training_used(const CLI::App& command, const FinetuneOptions& options) {
   if (command.count("--save_steps") > 0 && options.training.save_strategy != "steps")
     tn::fail("--save_steps: only for --save_strategy steps");
+}
+
+void check_used(const CLI::App& command, const FinetuneOptions& options) {
+  if (options.tasks.empty() && options.train_file.empty())
+    tn::fail("finetune: expected --task and --data, or --train_file, found neither");
+  if (!options.tasks.empty() && options.data.empty())
+    tn::fail("--data: needed for --task ", tn::joined(options.tasks, ","));
+  for (const std::string& task : options.tasks) {
+    find_glue_task(task);
+    if (std::ranges::count(options.tasks, task) > 1)
+      tn::fail("--task: expected each task once, found ", tn::joined(options.tasks, ","));
+  }
+  if (options.tasks.size() < 2 && command.count("--task_temperature") > 0)
+    tn::fail("--task_temperature: is for several tasks, found ",
+             options.tasks.empty() ? "none" : options.tasks.front());
+  check_training_used(command, options);
+  if (options.method == "full" && options.tasks.size() > 1)
+    tn::fail("--adapter full: a whole model has one head; expected one --task, found ",
+             tn::joined(options.tasks, ","));
   if (!options.train_file.empty() && options.validation_file.empty())
     for (const char* name : {"--eval_steps", "--metric_for_best_model"})
       if (command.count(name) > 0) tn::fail(name, ": needs --validation_file");
@@ -221,6 +271,7 @@ Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   if (o.scaling == "rank") settings.alpha /= rank;
   if (o.scaling == "root_rank") settings.alpha /= std::sqrt(rank);
   settings.initialisation = o.initialisation;
+  if (has_task_mode(o.method)) settings.tasks = std::max<Index>(1, std::ssize(o.tasks));
   settings.seed = train.seed;
   for (const auto& name : o.core_order) settings.core_order.push_back(find_train_mode(name));
   settings.targets.clear();
@@ -229,14 +280,23 @@ Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   return Method::named(o.method, settings);
 }
 
+namespace {
+
+std::string main_metric_of(const std::vector<std::string>& tasks) {
+  if (tasks.empty()) return "loss";
+  if (tasks.size() > 1) return average_metric;
+  return metric_name(find_glue_task(tasks.front()).metrics.front());
+}
+
+}  // namespace
+
 TrainSettings train_settings(const FinetuneOptions& o) {
   TrainSettings t = shared_settings(o.training);
   t.dropout = !o.no_dropout;
   t.optimiser.head_learning_rate =
       o.head_learning_rate > 0 ? o.head_learning_rate : t.optimiser.learning_rate;
   t.metric = o.metric;
-  if (t.metric.empty())
-    t.metric = o.task.empty() ? "loss" : metric_name(find_glue_task(o.task).metrics.front());
+  if (t.metric.empty()) t.metric = main_metric_of(o.tasks);
   if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule);
   if (has_triplets(o.method)) t.orthogonality = o.orthogonality;
   t.activation_weighted = o.activation_weighted;

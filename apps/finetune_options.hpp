@@ -10,7 +10,8 @@
 namespace metatt::apps {
 
 struct FinetuneOptions {
-  std::string model, task, data, train_file, validation_file;
+  std::string model, data, train_file, validation_file;
+  std::vector<std::string> tasks;
   std::string method = "metatt4d";
   std::vector<tn::Index> ranks{8};  ///< one for all bonds, or one for each
   double alpha = 1;
@@ -22,15 +23,20 @@ struct FinetuneOptions {
   tn::Index two_site_steps = 0, max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0, orthogonality = 0.1;
   bool no_dropout = false, activation_weighted = false;
-  std::string metric;  ///< empty: the task's first one
+  std::string metric;  ///< empty: the task's first one, or the average of several tasks
   TrainingOptions training;
 };
 
 /// Adds the flags; they write into `options` while the command line is parsed.
 void add_options(CLI::App& command, FinetuneOptions& options);
 
+/// The flags of a run that trains one more task of an adapter.
+void add_added_task_options(CLI::App& command, FinetuneOptions& options);
+
 /// Throws Error on a setting that was given but that the method has no use for.
 void check_used(const CLI::App& command, const FinetuneOptions& options);
+/// Those checks that do not depend on the method.
+void check_training_used(const CLI::App& command, const FinetuneOptions& options);
 
 /// Throws Error on a rank schedule or a name that is not understood.
 transformer::TrainSettings train_settings(const FinetuneOptions& options);

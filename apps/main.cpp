@@ -70,6 +70,7 @@ int run_program(int argc, char** argv) {
   program.require_subcommand(1);
   program.get_formatter()->column_width(44);
   add_finetune(program);
+  add_add_task(program);
   add_eval(program);
   add_export(program);
   add_compress(program);

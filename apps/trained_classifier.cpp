@@ -17,7 +17,7 @@ void add_classifier_options(CLI::App& command, ClassifierOptions& o) {
                   "Base model (default: the one in the adapter's record), or without --adapter "
                   "a model with its head")
       ->check(not_empty("a folder"));
-  command.add_option("--task,--task_name", o.task, "Default: the adapter's");
+  command.add_option("--task,--task_name", o.task, "Default: the adapter's, all of several");
   command.add_option("--per_device_eval_batch_size", o.batch_size, "Sequences a batch")
       ->transform(whole_number(1));
   command
@@ -27,15 +27,28 @@ void add_classifier_options(CLI::App& command, ClassifierOptions& o) {
       ->transform(whole_number(0));
 }
 
-std::vector<GlueRow> read_labelled(const std::string& folder, const GlueTask& task,
-                                   const std::string& split) {
-  std::size_t left_out = 0;
-  auto rows = read_glue(folder, task, split, &left_out);
-  if (left_out > 0)
-    std::cout << task.name << ", " << split << ": " << left_out
-              << " rows lack columns and are left out" << std::endl;
-  return rows;
+namespace {
+
+/// The task that was asked for, or all. A single one may be used on the data of another.
+std::vector<TrainedTask> tasks_of(const ClassifierOptions& o, const AdapterRecord& record) {
+  if (record.tasks.size() == 1) {
+    const GlueTask& task = find_glue_task(o.task.empty() ? record.tasks.front() : o.task);
+    if (task.name == record.tasks.front()) return {{task, 0}};
+    if (const GlueTask& own = find_glue_task(record.tasks.front()); task.outputs() != own.outputs())
+      tn::fail("--task: ", o.adapter, " was trained for ", own.name, " with ", own.outputs(),
+               " outputs, found ", task.name, " with ", task.outputs());
+    std::cerr << "warning: --task " << task.name << ": " << o.adapter << " was trained for "
+              << record.tasks.front() << ", whose classes may mean something else" << std::endl;
+    return {{task, 0}};
+  }
+  std::vector<TrainedTask> all;
+  for (const std::string& name : record.tasks)
+    all.push_back({find_glue_task(name), std::ssize(all)});
+  if (o.task.empty()) return all;
+  return {all[static_cast<std::size_t>(chosen_task(record, o.task))]};
 }
+
+}  // namespace
 
 TrainedClassifier read_classifier(const ClassifierOptions& o) {
   if (o.adapter.empty() && (o.model.empty() || o.task.empty()))
@@ -46,20 +59,16 @@ TrainedClassifier read_classifier(const ClassifierOptions& o) {
         o.model, task.outputs(), Method::named("none", {}), HeadSource::from_model, 0);
     const auto length = read_model_max_length(model->base());
     const Index cut = model->sequence_length(o.max_seq_length, length.value_or(128));
-    return {task, std::move(model), cut};
+    return {std::move(model), {{task, 0}}, cut};
   }
   const AdapterRecord record = read_adapter_record(o.adapter);
-  if (record.task == causal_task)
+  if (record.next_tokens)
     tn::fail(o.adapter, ": expected the adapter of a classifier, found that of a language model");
-  check_single_task(o.adapter, record);
-  const GlueTask& task = find_glue_task(o.task.empty() ? record.task : o.task);
-  if (task.name != record.task)
-    std::cerr << "warning: --task " << task.name << ": " << o.adapter << " was trained for "
-              << record.task << ", whose classes may mean something else" << std::endl;
-  auto model = read_adapted_model<float>(o.adapter, record, o.model, task.outputs());
-  const Index cut =
-      model->sequence_length(o.max_seq_length > 0 ? o.max_seq_length : record.max_seq_length);
-  return {task, std::move(model), cut};
+  TrainedClassifier trained{read_adapted_model<float>(o.adapter, record, o.model),
+                            tasks_of(o, record), 0};
+  trained.max_seq_length = trained.model->sequence_length(
+      o.max_seq_length > 0 ? o.max_seq_length : record.max_seq_length);
+  return trained;
 }
 
 }  // namespace metatt::apps

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace metatt::apps {
 
@@ -18,16 +19,17 @@ struct ClassifierOptions {
 /// --adapter, --model, --task, --max_seq_length, --per_device_eval_batch_size.
 void add_classifier_options(CLI::App& command, ClassifierOptions& options);
 
-struct TrainedClassifier {
+/// A task, and its place among those of the model.
+struct TrainedTask {
   const transformer::GlueTask& task;
-  std::unique_ptr<transformer::ClassifierModel<float>> model;
-  tn::Index max_seq_length;
+  tn::Index place;
 };
 
-/// read_glue(), which says how many rows were left out.
-std::vector<transformer::GlueRow> read_labelled(const std::string& folder,
-                                                const transformer::GlueTask& task,
-                                                const std::string& split);
+struct TrainedClassifier {
+  std::unique_ptr<transformer::ClassifierModel<float>> model;
+  std::vector<TrainedTask> tasks;  ///< that were asked for
+  tn::Index max_seq_length;
+};
 
 /// An adapter on its base model, or a merged or fully fine-tuned model. Throws Error if neither an
 /// adapter nor a model with a task was given.

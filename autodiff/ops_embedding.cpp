@@ -33,9 +33,9 @@ Variable<T> embedding(Tape<T>& tape, std::span<const EmbeddingLookup<T>> lookups
 
 template <class T>
 Variable<T> gather_rows(Tape<T>& tape, const Variable<T>& x, const Indices& rows) {
-  if (x.value.order() != 2)
+  if (x.value.order() < 2)
     tn::fail("gather_rows: expected x (n × width), found ", tn::shape_text(x.value.shape()));
-  const Index width = x.value.extent(1), count = rows.size();
+  const Index width = x.value.shape().back(), count = rows.size();
   Tensor<T> out({count, width});
   backend::embedding_forward(tn::backend::queue(), count, width, rows.data(), x.value.data(), false,
                              out.mutable_data());

@@ -18,7 +18,8 @@ struct EmbeddingLookup {
 template <class T>
 Variable<T> embedding(Tape<T>& tape, std::span<const EmbeddingLookup<T>> lookups);
 
-/// Rows `rows` of x (no row twice): count × width. Saves nothing but the row numbers.
+/// Rows `rows` of x (no row twice): count × width. Of a tensor of higher order the rows are counted
+/// over all modes but the last. Saves nothing but the row numbers.
 template <class T>
 Variable<T> gather_rows(Tape<T>& tape, const Variable<T>& x, const Indices& rows);
 

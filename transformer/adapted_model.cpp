@@ -17,6 +17,13 @@ const MetaTT<T>* AdaptedModel<T>::train() const {
 }
 
 template <class T>
+std::vector<typename AdaptedModel<T>::NamedId> AdaptedModel<T>::task_head(Index /*task*/) const {
+  std::vector<NamedId> head;
+  for (const Id id : head_ids()) head.push_back({weights_.name(id), id});
+  return head;
+}
+
+template <class T>
 Index AdaptedModel<T>::trainable_head() const {
   Index numbers = 0;
   for (const Id id : head_ids())

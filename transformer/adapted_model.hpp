@@ -36,6 +36,12 @@ class AdaptedModel {
 
   /// All weights beside the backbone's.
   virtual std::vector<Id> head_ids() const = 0;
+  /// Those of one task, from 0, by their names in a model for this task alone.
+  struct NamedId {
+    std::string name;
+    Id id;
+  };
+  virtual std::vector<NamedId> task_head(Index task) const;
   /// Numbers of the adapter (or of the whole backbone for full) and of the head.
   Index trainable_adapter() const { return weights_.trainable_count() - trainable_head(); }
   Index trainable_head() const;

@@ -183,24 +183,25 @@ void set_tensor(AdaptedModel<T>& model, const std::string& name, const Tensor<do
   model.weights().set_value(model.weights().find(name), tn::converted<T>(value));
 }
 
-/// The head that the model trains, from what PEFT saved whole.
+/// The head of a task, from what PEFT saved whole.
 template <class T>
-void set_head(AdaptedModel<T>& model, const PeftLora& adapter) {
+void set_head(AdaptedModel<T>& model, const PeftLora& adapter, Index task) {
   const std::string file = adapter.tensors.string();
   std::map<std::string, Tensor<double>> saved;
   for (const auto& [name, tensor] : adapter.saved) saved[name] = tensor;
-  for (const auto& own : model.own_tensors()) {
-    if (own.name.starts_with("adapter.")) continue;
-    const std::string name = file_name(model.config().family(), own.name);
+  Weights<T>& weights = model.weights();
+  for (const auto& [own_name, id] : model.task_head(task)) {
+    if (!weights.trainable(id)) continue;
+    const std::string name = file_name(model.config().family(), own_name);
     const auto found = saved.find(name);
     if (found == saved.end())
       tn::fail(file, ": expected the head's tensor \"base_model.model.", name,
                "\" (modules_to_save), found none");
-    if (found->second.shape() != own.tensor.shape())
+    if (found->second.shape() != weights.shape(id))
       tn::fail(file, ": \"base_model.model.", name, "\" has shape ",
                tn::shape_text(found->second.shape()), ", expected ",
-               tn::shape_text(own.tensor.shape()), " for this model and task");
-    set_tensor(model, own.name, found->second);
+               tn::shape_text(weights.shape(id)), " for this model and task");
+    weights.set_value(id, tn::converted<T>(found->second));
     saved.erase(found);
   }
   if (!saved.empty())
@@ -208,12 +209,27 @@ void set_head(AdaptedModel<T>& model, const PeftLora& adapter) {
              "\" is neither a factor of LoRA nor a part of the head");
 }
 
+/// Whether the pooler was trained: it was if it was saved; else it is that of the base, if it has
+/// one.
+std::optional<bool> saved_pooler(std::span<const PeftLora> adapters) {
+  for (const PeftLora& adapter : adapters)
+    for (const auto& saved : adapter.saved)
+      if (saved.name.ends_with("pooler.dense.weight")) {
+        if (adapters.size() > 1)
+          tn::fail(adapter.tensors.string(), ": \"base_model.model.", saved.name,
+                   "\" is a pooler of its own, of which an adapter for several tasks has one for ",
+                   "all");
+        return true;
+      }
+  return std::nullopt;
+}
+
 template <class T>
 std::unique_ptr<AdaptedModel<T>> base_of(const std::filesystem::path& base,
                                          std::span<const PeftLora> adapters,
                                          const std::map<std::string, Shape>& shapes,
                                          AdapterRecord& record) {
-  if (record.task == causal_task) {
+  if (record.next_tokens) {
     for (const PeftLora& adapter : adapters)
       if (!adapter.saved.empty())
         tn::fail(adapter.tensors.string(), ": tensor \"base_model.model.",
@@ -223,20 +239,16 @@ std::unique_ptr<AdaptedModel<T>> base_of(const std::filesystem::path& base,
     record.max_seq_length = model->sequence_length(record.max_seq_length);
     return model;
   }
-  if (adapters.size() != 1)
-    tn::fail("task: an adapter has one head, that of \"", record.task, "\"; expected one LoRA, ",
-             "found ", adapters.size());
-  const auto is_pooler = [&](const auto& saved) {
-    return saved.name.ends_with("pooler.dense.weight");
-  };
-  std::optional<bool> pooler;  // if it was saved it was trained; else that of the base
-  if (std::ranges::any_of(adapters.front().saved, is_pooler)) pooler = true;
+  if (adapters.size() != record.tasks.size())
+    tn::fail("task: expected a name for each LoRA, whose head it tells, found ",
+             tn::joined(record.tasks), " for ", adapters.size());
   auto model =
-      std::make_unique<ClassifierModel<T>>(base, find_glue_task(record.task).outputs(),
-                                           record.method, HeadSource::fresh, 0, shapes, pooler);
+      std::make_unique<ClassifierModel<T>>(base, task_heads(record.tasks), record.method,
+                                           HeadSource::fresh, 0, shapes, saved_pooler(adapters));
   record.pooler_trained = model->pooler_trained();
   record.max_seq_length = model->sequence_length(record.max_seq_length);
-  set_head(*model, adapters.front());
+  for (std::size_t i = 0; i < adapters.size(); ++i)
+    set_head(*model, adapters[i], static_cast<Index>(i));
   return model;
 }
 

@@ -38,10 +38,11 @@ struct CompressedUpdates {
 CompressedUpdates compress_updates(std::span<const LoraUpdates> tasks, const std::string& kind,
                                    const ModelConfig& config, const RankTarget& target);
 
-/// The base model in a folder with the compressed adapter and, of a record for a task of GLUE, the
-/// saved head; fills in the record's method, pooler and fingerprint, and a max_seq_length of 0.
-/// Throws Error if the base has no next-token head where the record's task is causal, and on
-/// tensors of the head that are missing, of another shape, or that the model does not train.
+/// The base model in a folder with the compressed adapter and, of a record for tasks of GLUE, the
+/// saved head of each; fills in the record's method, pooler and fingerprint, and a max_seq_length
+/// of 0. Throws Error if the base has no next-token head where the record says so, on tensors of a
+/// head that are missing, of another shape, or that the model does not train, and on poolers of
+/// several tasks, which an adapter shares.
 template <class T>
 std::unique_ptr<AdaptedModel<T>> compressed_model(const std::filesystem::path& base,
                                                   const CompressedUpdates& compressed,

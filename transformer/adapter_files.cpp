@@ -31,7 +31,6 @@ AdapterSettings read_settings(const nlohmann::json& json, const std::string& sou
   settings.targets.clear();
   const auto names = required<std::vector<std::string>>(json, "target_modules", source);
   const auto modes = optional_or<std::vector<std::string>>(json, "mode_names", {}, source);
-  settings.tasks = optional_or<std::int64_t>(json, "tasks", 1, source);
   try {
     for (const auto& name : names) settings.targets.push_back(find_matrix_type(name));
     for (std::size_t k = 1; k + 1 < modes.size(); ++k)
@@ -119,6 +118,31 @@ void check_record(const AdapterRecord& record, const MetaTT<T>& train) {
     differs("modes", tn::shape_text(modes), tn::shape_text(record.modes));
 }
 
+/// "task" names a single one, "tasks" several; of a decoder that predicts next tokens "task" says
+/// so in any case.
+void read_tasks(AdapterRecord& record, const nlohmann::json& json, const std::string& source) {
+  const auto task = optional_or<std::string>(json, "task", {}, source);
+  record.next_tokens = task == causal_task;
+  record.tasks = optional_or<std::vector<std::string>>(json, "tasks", {}, source);
+  if (record.tasks.empty()) record.tasks = {required<std::string>(json, "task", source)};
+  if (std::set<std::string>(record.tasks.begin(), record.tasks.end()).size() < record.tasks.size())
+    tn::fail(source, ": tasks: expected different names, found ", tn::joined(record.tasks));
+  if (record.next_tokens) return;
+  try {
+    for (const std::string& name : record.tasks) find_glue_task(name);
+  } catch (const tn::Error& error) {
+    tn::fail(source, ": ", error.what());
+  }
+}
+
+void write_tasks(nlohmann::json& json, const AdapterRecord& record) {
+  if (record.tasks.size() > 1) json["tasks"] = record.tasks;
+  if (record.next_tokens)
+    json["task"] = causal_task;
+  else if (record.tasks.size() == 1)
+    json["task"] = record.tasks.front();
+}
+
 }  // namespace
 
 template <class T>
@@ -145,14 +169,13 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       {"adapter", record.method.name()},
                       {"base_model_name_or_path", record.base_model},
                       {"base_fingerprint", record.base_fingerprint},
-                      {"task", record.task},
                       {"max_seq_length", record.max_seq_length},
                       {"pooler_trained", record.pooler_trained}};
+  write_tasks(json, record);
   if (record.method.kind == Method::Kind::adapter) {
     json["rank"] = record.method.adapter.rank;
     json["alpha"] = record.method.adapter.alpha;
     json["target_modules"] = target_names(record.method.adapter);
-    if (record.method.adapter.tasks > 1) json["tasks"] = record.method.adapter.tasks;
     if (const auto* train = model.train()) {
       json["modes"] = train->train().modes();
       json["mode_names"] = train->mode_names();
@@ -164,20 +187,26 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
   write_json(folder / adapter_config_name, json);
 }
 
-Index chosen_task(Index tasks, std::optional<Index> wanted) {
-  if (!wanted && tasks > 1)
-    tn::fail("task_index: the adapter has ", tasks, " tasks: expected 0 … ", tasks - 1,
-             ", found none");
-  if (wanted && (*wanted < 0 || *wanted >= tasks))
-    tn::fail("task_index: the adapter has ", tasks, tasks > 1 ? " tasks" : " task", ": expected 0",
-             tasks > 1 ? " … " + std::to_string(tasks - 1) : "", ", found ", *wanted);
-  return wanted.value_or(0);
+std::vector<TaskHead> task_heads(std::span<const std::string> tasks) {
+  std::vector<TaskHead> heads;
+  for (const std::string& task : tasks)
+    heads.push_back({tasks.size() > 1 ? task : "", find_glue_task(task).outputs()});
+  return heads;
+}
+
+Index chosen_task(const AdapterRecord& record, const std::string& wanted) {
+  if (wanted.empty() && record.tasks.size() == 1) return 0;
+  const auto place = std::ranges::find(record.tasks, wanted);
+  if (place == record.tasks.end())
+    tn::fail("task: expected one that the adapter has, ", tn::joined(record.tasks), "; found ",
+             wanted.empty() ? "none" : "\"" + wanted + "\"");
+  return place - record.tasks.begin();
 }
 
 void check_single_task(const std::filesystem::path& folder, const AdapterRecord& record) {
-  if (record.method.adapter.tasks > 1)
-    tn::fail((folder / adapter_config_name).string(), ": tasks: expected 1, found ",
-             record.method.adapter.tasks, "; merge or export writes one of them (--task_index)");
+  if (record.tasks.size() > 1)
+    tn::fail((folder / adapter_config_name).string(), ": tasks: expected one, found ",
+             tn::joined(record.tasks), "; merge or export writes one of them (--task)");
 }
 
 AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
@@ -189,12 +218,7 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   AdapterRecord record;
   record.base_model = required<std::string>(json, "base_model_name_or_path", source);
   record.base_fingerprint = optional_or<std::string>(json, "base_fingerprint", {}, source);
-  record.task = required<std::string>(json, "task", source);
-  try {
-    if (record.task != causal_task) find_glue_task(record.task);
-  } catch (const tn::Error& error) {
-    tn::fail(source, ": ", error.what());
-  }
+  read_tasks(record, json, source);
   record.max_seq_length = required<std::int64_t>(json, "max_seq_length", source);
   if (record.max_seq_length < 1 || record.max_seq_length > 1 << 20)
     tn::fail(source, ": max_seq_length: expected 1 … 2^20, found ", record.max_seq_length);
@@ -203,8 +227,10 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   record.method = Method::named(kind, {});
   if (record.method.kind == Method::Kind::full)
     tn::fail(source, ": adapter: a fully fine-tuned model is a model folder, not an adapter");
-  if (record.method.kind == Method::Kind::adapter)
+  if (record.method.kind == Method::Kind::adapter) {
     record.method.adapter = read_settings(json, source);
+    if (has_task_mode(kind)) record.method.adapter.tasks = static_cast<Index>(record.tasks.size());
+  }
   record.modes = optional_or<std::vector<std::int64_t>>(json, "modes", {}, source);
   record.ranks = optional_or<std::vector<std::int64_t>>(json, "ranks", {}, source);
   return record;
@@ -251,11 +277,11 @@ auto read_adapted(const std::filesystem::path& folder, const AdapterRecord& reco
 template <class T>
 std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::path& folder,
                                                        const AdapterRecord& record,
-                                                       const std::filesystem::path& base,
-                                                       Index outputs) {
+                                                       const std::filesystem::path& base) {
   return read_adapted(folder, record, base, [&](const auto& model, const auto& shapes) {
-    return std::make_unique<ClassifierModel<T>>(model, outputs, record.method, HeadSource::fresh, 0,
-                                                shapes, record.pooler_trained);
+    return std::make_unique<ClassifierModel<T>>(model, task_heads(record.tasks), record.method,
+                                                HeadSource::fresh, 0, shapes,
+                                                record.pooler_trained);
   });
 }
 
@@ -273,22 +299,23 @@ std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& 
                                                    const std::filesystem::path& adapter) {
   if (adapter.empty()) return std::make_unique<CausalModelFolder<T>>(base);
   const AdapterRecord record = read_adapter_record(adapter);
-  if (record.task != causal_task)
+  if (!record.next_tokens)
     tn::fail((adapter / adapter_config_name).string(), ": task: expected \"", causal_task,
-             "\", an adapter of a decoder that predicts next tokens, found \"", record.task, "\"");
+             "\", an adapter of a decoder that predicts next tokens, found ",
+             tn::joined(record.tasks));
   check_single_task(adapter, record);
   return read_adapted_decoder<T>(adapter, record, base);
 }
 
-#define METATT_INSTANTIATE(T)                                                                   \
-  template std::string backbone_fingerprint(const Backbone<T>&);                                \
-  template void write_adapter(const tn::OutputFolder&, const AdaptedModel<T>&,                  \
-                              const AdapterRecord&);                                            \
-  template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                              \
-      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&, Index); \
-  template std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(                          \
-      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&);        \
-  template std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path&,     \
+#define METATT_INSTANTIATE(T)                                                               \
+  template std::string backbone_fingerprint(const Backbone<T>&);                            \
+  template void write_adapter(const tn::OutputFolder&, const AdaptedModel<T>&,              \
+                              const AdapterRecord&);                                        \
+  template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                          \
+      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&);    \
+  template std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(                      \
+      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&);    \
+  template std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path&, \
                                                               const std::filesystem::path&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)

@@ -7,21 +7,26 @@
 #include <metatt/transformer/model.hpp>
 
 #include <filesystem>
-#include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
 namespace metatt::transformer {
 
 inline constexpr const char* adapter_file_name = "metatt_adapter.safetensors";
 inline constexpr const char* adapter_config_name = "metatt_config.json";
 
-/// The task of an adapter of a decoder that predicts next tokens; others are names of GLUE.
+/// The task of an adapter of a decoder that predicts next tokens, if it is the only one.
 inline constexpr const char* causal_task = "causal_lm";
 
 /// What metatt_config.json says besides the tensors: enough to evaluate the adapter again.
 struct AdapterRecord {
   std::string base_model;             ///< folder of the base model
   std::string base_fingerprint = {};  ///< of its backbone; empty: not known
-  std::string task;
+  /// Names of its tasks, in the order of a task core and of the heads: of GLUE, or where it
+  /// predicts next tokens causal_task, or any names if it has several.
+  std::vector<std::string> tasks;
+  bool next_tokens = false;  ///< of a decoder that predicts next tokens; else of a classifier
   Index max_seq_length = 128;
   Method method;
   bool pooler_trained = false;
@@ -42,13 +47,16 @@ void write_adapter(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
 AdapterRecord read_adapter_record(const std::filesystem::path& folder);
 
 /// The base model with the adapter of `folder` on it. `base` overrides the record's folder if not
-/// empty. `outputs` is the task's number of outputs. Throws Error if a tensor is missing, too many,
-/// or does not fit, and if the backbone's weights are others than those it was trained on.
+/// empty. Throws Error if a tensor is missing, too many, or does not fit, and if the backbone's
+/// weights are others than those it was trained on.
 template <class T>
 std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::path& folder,
                                                        const AdapterRecord& record,
-                                                       const std::filesystem::path& base,
-                                                       Index outputs);
+                                                       const std::filesystem::path& base);
+
+/// The heads of a model for GLUE's tasks of these names. The name of a single one stands in no
+/// tensor's name.
+std::vector<TaskHead> task_heads(std::span<const std::string> tasks);
 
 /// The same for a decoder that predicts next tokens.
 template <class T>
@@ -62,9 +70,9 @@ template <class T>
 std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& base,
                                                    const std::filesystem::path& adapter);
 
-/// The task that is asked for, from 0, of an adapter with so many; where none is named, the only
-/// one. Throws Error if the adapter does not have it, or has several and none is named.
-Index chosen_task(Index tasks, std::optional<Index> wanted);
+/// The place of a task among those of an adapter, from 0; where none is named, of the only one.
+/// Throws Error if the adapter does not have it, or has several and none is named.
+Index chosen_task(const AdapterRecord& record, const std::string& wanted);
 /// Throws Error naming the folder if the adapter in it has several tasks, of which what follows
 /// would take the first one unasked.
 void check_single_task(const std::filesystem::path& folder, const AdapterRecord& record);
@@ -73,10 +81,10 @@ void check_single_task(const std::filesystem::path& folder, const AdapterRecord&
 /// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD. Where files have
 /// queries, keys and values as one matrix (GPT-2), the updates of those that are adapted become one
 /// of the sum of their ranks, which rank_pattern and alpha_pattern say. Of an adapter with several
-/// tasks it is `task` (chosen_task).
+/// tasks it is the one of this name (chosen_task).
 template <class T>
 void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                      const AdapterRecord& record, std::optional<Index> task = {});
+                      const AdapterRecord& record, const std::string& task = {});
 
 /// A whole model folder (config.json, model.safetensors, the tokenizer's files): base plus update,
 /// pooler and head, as the family's language model or …ForSequenceClassification. The tokenizer's
@@ -85,9 +93,9 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
 /// up texts, as pad_token and in config.json: transformers' class needs one to find the last token
 /// in batches of several texts. It is the tokenizer's, else the config's, else that of the end of
 /// texts; none of the tokens around every text, and absent if nothing else is left. Of an adapter
-/// with several tasks it is the update for `task` (chosen_task).
+/// with several tasks it is the update for the one of this name, with its head (chosen_task).
 template <class T>
 void write_merged_model(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                        const AdapterRecord& record, std::optional<Index> task = {});
+                        const AdapterRecord& record, const std::string& task = {});
 
 }  // namespace metatt::transformer

@@ -1,5 +1,5 @@
 #pragma once
-/// Training a classifier on a task of GLUE.
+/// Training a classifier on one task of GLUE or several.
 
 #include <metatt/transformer/epoch_objective.hpp>
 #include <metatt/transformer/glue.hpp>
@@ -7,35 +7,49 @@
 
 namespace metatt::transformer {
 
-/// Loss and the task's metrics, dropout off.
+/// Loss and the task's metrics, dropout off. `place` is that of the task among the model's.
 template <class T>
 Evaluation evaluate(const ClassifierModel<T>& model, const GlueTask& task,
-                    std::span<const Example> examples, Index batch_size);
+                    std::span<const Example> examples, Index batch_size, Index place = 0);
 
 /// Classes or scores, dropout off.
 template <class T>
 std::vector<double> predict(const ClassifierModel<T>& model, std::span<const Example> examples,
-                            Index batch_size);
+                            Index batch_size, Index place = 0);
 
-/// Everything that it refers to must outlive it.
+/// The metric of several tasks: the mean over them of the mean of each one's metrics, as GLUE's
+/// score is taken.
+inline constexpr const char* average_metric = "average";
+
+/// A task to train on.
+struct TaskData {
+  const GlueTask& task;
+  std::span<const Example> train, development;
+};
+
+/// A step trains on examples of one task (TaskMixture). Of several tasks the metrics are called
+/// TASK_METRIC, and before them stands average_metric; the loss is the mean over the tasks.
 template <class T>
 class ClassificationObjective final : public EpochObjective<T> {
  public:
-  ClassificationObjective(ClassifierModel<T>& model, const GlueTask& task,
-                          const TrainSettings& settings, std::span<const Example> train,
-                          std::span<const Example> development);
+  /// `tasks` in the order of the model's heads. Everything that it refers to must outlive it.
+  ClassificationObjective(ClassifierModel<T>& model, std::span<const TaskData> tasks,
+                          const TrainSettings& settings);
 
   BatchLoss<T> loss(autodiff::Tape<T>& tape, std::span<const Index> examples,
                     std::uint64_t pass) const override;
+  std::vector<typename Weights<T>::Id> unreached(std::span<const Index> examples) const override;
   std::string described(std::span<const Index> examples) const override;
   std::vector<std::string> metrics() const override;
   std::optional<Evaluation> evaluate() const override;
   double probe_loss() const override;
 
  private:
+  /// What the metrics of a task are called before their own names.
+  std::string prefix(const TaskData& data) const;
+
   const ClassifierModel<T>& model_;
-  const GlueTask& task_;
-  std::span<const Example> train_, development_;
+  std::vector<TaskData> tasks_;
 };
 
 }  // namespace metatt::transformer

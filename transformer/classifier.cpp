@@ -21,20 +21,21 @@ std::vector<typename Weights<T>::Id> given_ids(const typename Backbone<T>::Linea
 
 template <class T>
 Classifier<T>::Classifier(const Backbone<T>& backbone, Index outputs,
-                          const InitialWeight<T>& initial)
+                          const InitialWeight<T>& initial, const std::string& prefix)
     : backbone_(backbone), head_(backbone.config().family().classifier), outputs_(outputs) {
   const Index d = backbone.config().hidden_size;
   const auto add = [&](const std::string& module, Index out, bool bias) {
     const auto weight = [&](const std::string& name, const Shape& shape) {
-      return backbone.weights().add(name, initial(name, shape));
+      Weights<T>& weights = backbone.weights();
+      return weights.contains(name) ? weights.find(name) : weights.add(name, initial(name, shape));
     };
     Linear linear;
     linear.weight = weight(module + ".weight", {out, d});
     if (bias) linear.bias = weight(module + ".bias", {out});
     return linear;
   };
-  if (head_.dense) dense_ = add(head_.dense, d, true);
-  output_ = add(head_.output, outputs, head_.output_bias);
+  if (head_.dense) dense_ = add((head_.dense_is_pooler ? "" : prefix) + head_.dense, d, true);
+  output_ = add(prefix + head_.output, outputs, head_.output_bias);
 }
 
 template <class T>

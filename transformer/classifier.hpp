@@ -12,8 +12,11 @@ class Classifier {
  public:
   using Id = typename Weights<T>::Id;
 
-  /// Adds the head's weights to the backbone's; the values come from initial(name, shape).
-  Classifier(const Backbone<T>& backbone, Index outputs, const InitialWeight<T>& initial);
+  /// Adds the head's weights to the backbone's, under names behind `prefix`; the values come from
+  /// initial(name, shape). A pooler, which is a part of the base model, has no prefix and is
+  /// shared: it is not added where it is there already.
+  Classifier(const Backbone<T>& backbone, Index outputs, const InitialWeight<T>& initial,
+             const std::string& prefix = {});
 
   Index outputs() const { return outputs_; }
   const Backbone<T>& backbone() const { return backbone_; }

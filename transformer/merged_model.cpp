@@ -22,8 +22,8 @@ std::vector<NamedTensor<T>> merged_tensors(const AdaptedModel<T>& model, Index t
     };
   auto tensors = backbone_tensors(model.backbone(), add_update);
   const auto& weights = model.backbone().weights();
-  for (const auto id : model.head_ids())
-    tensors.push_back({file_name(model.config().family(), weights.name(id)), weights.value(id)});
+  for (const auto& [name, id] : model.task_head(task))
+    tensors.push_back({file_name(model.config().family(), name), weights.value(id)});
   return tensors;
 }
 
@@ -76,12 +76,12 @@ void set_labels(nlohmann::json& config, const GlueTask& task) {
 /// config.json and tokenizer_config.json of a classifier.
 template <class T>
 void write_classifier_settings(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                               const AdapterRecord& record) {
+                               const GlueTask& task, Index max_seq_length) {
   const Family& family = model.config().family();
   nlohmann::json config = model_config_json(model.config());
   nlohmann::json tokenizer = object_if_there(model.base() / "tokenizer_config.json");
   config["architectures"] = {family.classifier.architecture};
-  set_labels(config, find_glue_task(record.task));
+  set_labels(config, task);
   if (family.causal) {
     config.erase("pad_token_id");
     if (const auto pad = padding_token(model)) {
@@ -90,7 +90,7 @@ void write_classifier_settings(const tn::OutputFolder& folder, const AdaptedMode
     }
   }
   write_json(folder / "config.json", config);
-  tokenizer["model_max_length"] = record.max_seq_length;
+  tokenizer["model_max_length"] = max_seq_length;
   write_json(folder / "tokenizer_config.json", tokenizer);
 }
 
@@ -98,20 +98,24 @@ void write_classifier_settings(const tn::OutputFolder& folder, const AdaptedMode
 
 template <class T>
 void write_merged_model(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                        const AdapterRecord& record, std::optional<Index> task) {
-  const auto tensors = merged_tensors(model, chosen_task(model.method().adapter.tasks, task));
+                        const AdapterRecord& record, const std::string& wanted_task) {
+  const Index task = chosen_task(record, wanted_task);
+  const auto tensors = merged_tensors(model, task);
   check_finite<T>("merge", tensors);
   write_safetensors<T>(folder / "model.safetensors", tensors, {{"format", "pt"}});
   copy_tokenizer(model.base(), folder.path);
-  if (record.task != causal_task) return write_classifier_settings(folder, model, record);
+  if (!record.next_tokens)
+    return write_classifier_settings(folder, model,
+                                     find_glue_task(record.tasks[static_cast<std::size_t>(task)]),
+                                     record.max_seq_length);
   nlohmann::json config = model_config_json(model.config());
   config["architectures"] = {model.config().family().causal_architecture};
   write_json(folder / "config.json", config);
 }
 
 template void write_merged_model(const tn::OutputFolder&, const AdaptedModel<float>&,
-                                 const AdapterRecord&, std::optional<Index>);
+                                 const AdapterRecord&, const std::string&);
 template void write_merged_model(const tn::OutputFolder&, const AdaptedModel<double>&,
-                                 const AdapterRecord&, std::optional<Index>);
+                                 const AdapterRecord&, const std::string&);
 
 }  // namespace metatt::transformer

@@ -18,8 +18,9 @@ void mark_trained(const Method& method, const Backbone<T>& backbone,
 }
 
 template <class T>
-ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index outputs,
-                                    const Method& method, HeadSource source, std::uint64_t seed,
+ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base,
+                                    std::span<const TaskHead> heads, const Method& method,
+                                    HeadSource source, std::uint64_t seed,
                                     const std::map<std::string, Shape>& adapter_shapes,
                                     std::optional<bool> pooler_trained)
     : AdaptedModel<T>(base, read_model_config(base / "config.json"), method) {
@@ -32,15 +33,20 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base, Index out
   const bool new_head = source == HeadSource::fresh;
   const bool new_pooler = new_head && !pooler.empty() && !reader.contains(pooler + "weight");
   pooler_trained_ = pooler_trained.value_or(new_pooler);
-  classifier_ = std::make_unique<Classifier<T>>(
-      this->backbone(), outputs, [&](const std::string& name, const Shape& shape) {
-        const bool in_pooler = !pooler.empty() && name.starts_with(pooler);
-        return (in_pooler ? new_pooler : new_head) ? initial_weight<T>(name, shape, seed)
-                                                   : reader(name, shape);
-      });
+  const auto initial = [&](const std::string& name, const Shape& shape) {
+    const bool in_pooler = !pooler.empty() && name.starts_with(pooler);
+    return (in_pooler ? new_pooler : new_head) ? initial_weight<T>(name, shape, seed)
+                                               : reader(name, shape);
+  };
+  for (const TaskHead& task : heads) {
+    prefixes_.push_back(task.prefix());
+    classifiers_.push_back(
+        std::make_unique<Classifier<T>>(this->backbone(), task.outputs, initial, prefixes_.back()));
+  }
   if (method.kind == Method::Kind::adapter)
     this->adapter_ = make_adapter(method.adapter, config, this->weights_, adapter_shapes);
-  mark_trained(method, this->backbone(), *classifier_, pooler_trained_);
+  for (const auto& classifier : classifiers_)
+    mark_trained(method, this->backbone(), *classifier, pooler_trained_);
   this->weights_.build_arena();
 }
 
@@ -59,19 +65,31 @@ Index ClassifierModel<T>::sequence_length(Index wanted, Index otherwise) const {
 
 template <class T>
 std::vector<typename Weights<T>::Id> ClassifierModel<T>::head_ids() const {
-  std::vector<Id> ids = classifier_->pooler_ids();
-  for (const Id id : classifier_->head_ids()) ids.push_back(id);
+  std::vector<Id> ids = classifier().pooler_ids();
+  for (const auto& classifier : classifiers_)
+    for (const Id id : classifier->head_ids()) ids.push_back(id);
   return ids;
 }
 
 template <class T>
-void ClassifierModel<T>::center_regression(std::span<const double> labels) {
+std::vector<typename ClassifierModel<T>::NamedId> ClassifierModel<T>::task_head(Index task) const {
+  const std::string& prefix = prefixes_.at(static_cast<std::size_t>(task));
+  std::vector<NamedId> head;
+  for (const Id id : classifier(task).pooler_ids()) head.push_back({this->weights_.name(id), id});
+  for (const Id id : classifier(task).head_ids())
+    head.push_back({this->weights_.name(id).substr(prefix.size()), id});
+  return head;
+}
+
+template <class T>
+void ClassifierModel<T>::center_regression(std::span<const double> labels, Index task) {
   if (labels.empty()) tn::fail("center_regression: expected labels, found none");
-  if (classifier_->outputs() != 1)
-    tn::fail("center_regression: expected a head with one output, found ", classifier_->outputs());
+  const Classifier<T>& head = classifier(task);
+  if (head.outputs() != 1)
+    tn::fail("center_regression: expected a head with one output, found ", head.outputs());
   const double mean =
       std::accumulate(labels.begin(), labels.end(), 0.0) / static_cast<double>(labels.size());
-  if (const auto bias = classifier_->output_bias(); bias != Backbone<T>::none)
+  if (const auto bias = head.output_bias(); bias != Backbone<T>::none)
     this->weights_.set_value(bias, Tensor<T>::from({1}, {static_cast<T>(mean)}));
 }
 

@@ -58,6 +58,12 @@ class Objective {
   /// run, for random numbers of its own.
   virtual BatchLoss<T> loss(autodiff::Tape<T>& tape, std::span<const Index> examples,
                             std::uint64_t pass) const = 0;
+  /// Trained weights that the loss of these examples does not depend on, such as the heads of other
+  /// tasks: their gradient is zero.
+  virtual std::vector<typename Weights<T>::Id> unreached(
+      std::span<const Index> /*examples*/) const {
+    return {};
+  }
   /// "training examples 3, 17" for an error.
   virtual std::string described(std::span<const Index> examples) const = 0;
 

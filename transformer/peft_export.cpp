@@ -122,17 +122,17 @@ void set_peft_ranks(nlohmann::json& json, const std::vector<PeftUpdate<T>>& upda
 
 template <class T>
 void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                      const AdapterRecord& record, std::optional<Index> wanted_task) {
+                      const AdapterRecord& record, const std::string& wanted_task) {
   if (!model.adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   if (!model.adapter()->only_adds())
     tn::fail("export: ", record.method.name(), " also sets the norms of a matrix, for which the ",
              "files of LoRA have no place; merge writes the whole model");
-  const Index task = chosen_task(model.adapter()->settings().tasks, wanted_task);
+  const Index task = chosen_task(record, wanted_task);
   const std::string prefix = "base_model.model.";
   const Family& family = model.config().family();
   nlohmann::json json{{"peft_type", "LORA"},
-                      {"task_type", record.task == causal_task ? "CAUSAL_LM" : "SEQ_CLS"},
+                      {"task_type", record.next_tokens ? "CAUSAL_LM" : "SEQ_CLS"},
                       {"base_model_name_or_path", record.base_model},
                       {"lora_dropout", 0.0},
                       {"bias", "none"},
@@ -159,10 +159,10 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
     set_peft_ranks(json, updates);
   }
   std::set<std::string> saved_modules;  // "classifier" of "classifier.dense.weight"
-  for (const auto& own : model.own_tensors()) {
-    if (own.name.starts_with("adapter.")) continue;
-    tensors.push_back({prefix + file_name(family, own.name), own.tensor});
-    saved_modules.insert(own.name.substr(0, own.name.find('.')));
+  for (const auto& [name, id] : model.task_head(task)) {
+    if (!model.weights().trainable(id)) continue;
+    tensors.push_back({prefix + file_name(family, name), model.weights().value(id)});
+    saved_modules.insert(name.substr(0, name.find('.')));
   }
   if (!saved_modules.empty()) json["modules_to_save"] = saved_modules;
   check_finite<T>("export", tensors);
@@ -171,8 +171,8 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
 }
 
 template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<float>&,
-                               const AdapterRecord&, std::optional<Index>);
+                               const AdapterRecord&, const std::string&);
 template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<double>&,
-                               const AdapterRecord&, std::optional<Index>);
+                               const AdapterRecord&, const std::string&);
 
 }  // namespace metatt::transformer

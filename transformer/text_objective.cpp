@@ -1,6 +1,7 @@
 #include <metatt/transformer/text_objective.hpp>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 namespace metatt::transformer {
@@ -57,7 +58,7 @@ template <class T>
 TextObjective<T>::TextObjective(CausalModelFolder<T>& model, const TrainSettings& settings,
                                 std::span<const TokenText> train,
                                 std::span<const TokenText> development)
-    : EpochObjective<T>(model, settings, train.size()),
+    : EpochObjective<T>(model, settings, std::array{static_cast<Index>(train.size())}),
       model_(model),
       train_(train),
       development_(development) {}

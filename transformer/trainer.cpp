@@ -115,12 +115,6 @@ std::string counted_from_one(std::span<const Index> positions) {
   return text;
 }
 
-Index steps_in_epoch(Index examples, const TrainSettings& settings) {
-  if (examples < 1) tn::fail("train: there are no training examples");
-  const Index batch = std::max<Index>(1, settings.examples_per_step());
-  return (examples + batch - 1) / batch;
-}
-
 TrainPlan plan_training(const TrainSettings& settings, Index steps_per_epoch) {
   check_numbers(settings);
   if (steps_per_epoch == 0 && settings.max_steps == 0)
@@ -342,6 +336,7 @@ void Trainer<T>::step() {
     keep_good_state();
   const double rate = optimiser_.learning_rate();
   double norm = 0;
+  for (const auto id : objective_.unreached(examples)) objective_.weights().set_zero_gradient(id);
   if (two_site_) two_site_->keep_others_fixed();
   if (settings_.orthogonality > 0) add_penalty(targets);
   try {

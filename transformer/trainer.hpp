@@ -41,7 +41,8 @@ struct TrainSettings {
   bool activation_weighted = false;
   /// Of adalora: the weight of the distance of its factors from orthonormal ones, beside the loss.
   double orthogonality = 0;
-  Index two_site_steps = 0;  ///< for each pair of cores; 0: all cores are trained together
+  double task_temperature = 1;  ///< of several tasks: see TaskMixture
+  Index two_site_steps = 0;     ///< for each pair of cores; 0: all cores are trained together
 
   Index examples_per_step() const { return batch_size * gradient_accumulation_steps; }
 };
@@ -67,9 +68,6 @@ bool is_cost(const std::string& metric);
 
 /// Positions counted from 0 as text, counted from 1: "3, 17, 4".
 std::string counted_from_one(std::span<const Index> positions);
-
-/// Steps of an epoch; the last one may have fewer examples.
-Index steps_in_epoch(Index examples, const TrainSettings& settings);
 
 /// How many steps a run has.
 struct TrainPlan {

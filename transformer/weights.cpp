@@ -1,5 +1,7 @@
 #include <metatt/transformer/weights.hpp>
 
+#include <algorithm>
+
 namespace metatt::transformer {
 
 using autodiff::ParameterArena;
@@ -21,6 +23,11 @@ typename Weights<T>::Id Weights<T>::add(std::string name, Tensor<T> value) {
   Shape shape = value.shape();
   entries_.push_back({std::move(name), std::move(shape), std::move(value)});
   return count() - 1;
+}
+
+template <class T>
+bool Weights<T>::contains(const std::string& name) const {
+  return std::ranges::find(entries_, name, &Entry::name) != entries_.end();
 }
 
 template <class T>
@@ -71,6 +78,12 @@ Variable<T> Weights<T>::use(autodiff::Tape<T>& tape, Id id) const {
   const Entry& e = entry(id);
   if (e.parameter < 0) return autodiff::constant(e.frozen);
   return tape.parameter(*arena_, e.parameter);
+}
+
+template <class T>
+void Weights<T>::set_zero_gradient(Id id) {
+  const auto target = arena().gradient_target(entry(id).parameter);
+  tn::backend::fill(tn::backend::queue(), tn::element_count(shape(id)), T(0), target.data);
 }
 
 template <class T>

@@ -36,6 +36,7 @@ class Weights {
   Index count() const { return static_cast<Index>(entries_.size()); }
   const std::string& name(Id id) const { return entry(id).name; }
   const Shape& shape(Id id) const { return entry(id).shape; }
+  bool contains(const std::string& name) const;
   /// Throws Error if there is none of this name.
   Id find(const std::string& name) const;
 
@@ -54,6 +55,8 @@ class Weights {
   Tensor<T> value(Id id) const;
   /// The weight as a variable of one pass.
   Variable<T> use(autodiff::Tape<T>& tape, Id id) const;
+  /// Says of a trained weight that its gradient is zero, where no pass comes to it.
+  void set_zero_gradient(Id id);
   /// Overwrites a value by one of the same shape.
   void set_value(Id id, const Tensor<T>& value);
 

@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(a_compressed_lora_at_full_rank_evaluates_as_the_lora_does) 
   const auto lines = tn::split_lines(tn::read_file(out + "/compression.csv"));
   BOOST_TEST(lines.size() == 5U);
   BOOST_TEST(lines[0] == "task,layer,matrix_type,norm,error,relative_error");
-  BOOST_TEST(lines[4].starts_with("0,1,value,"));
+  BOOST_TEST(lines[4].starts_with("cola,1,value,"));
   // And so does what is exported from the result and compressed again.
   const std::string again = (small.folder / "again").string();
   check_done("export --adapter " + out + " --output_dir " + again);
@@ -115,10 +115,11 @@ BOOST_AUTO_TEST_CASE(ranks_a_cutoff_and_a_budget_are_kept) {
 BOOST_AUTO_TEST_CASE(what_compress_cannot_do_is_refused) {
   const SmallLora small;
   const std::string compress = small.compress("tt", small.peft);
-  check_refused(compress, "expected --task_name");
+  check_refused(compress, "expected --task, the task");
   check_refused(compress + "--task_name mnli", "has shape 2×16, expected 3×16");
   check_refused(compress + "--task_name colla", "colla");
-  check_refused(compress + "--task_name cola --adapter " + small.peft + "2", "found 2 LoRA");
+  check_refused(compress + "--task_name cola --adapter " + small.peft + "2",
+                "the task of each LoRA's head, 2 of them, found 1");
   check_refused(compress + "--task_name cola --kind lora", "expected metatt4d or metatt4+1d");
   check_refused(compress + "--task_name cola --rank 2 --cutoff 0.1", "excludes");
   check_refused(compress + "--task_name cola --rank 1,2", "expected one for all bonds or 3");
@@ -130,15 +131,15 @@ BOOST_AUTO_TEST_CASE(what_compress_cannot_do_is_refused) {
   BOOST_TEST(!std::filesystem::exists(small.folder / "tt"));
 }
 
-BOOST_AUTO_TEST_CASE(several_loras_of_a_decoder_become_tasks_that_are_asked_for_by_number) {
+BOOST_AUTO_TEST_CASE(several_loras_of_a_decoder_become_tasks_that_are_asked_for_by_name) {
   const TwoLoras two;
   const auto record = read_json(two.out + "/metatt_config.json");
   BOOST_TEST(record["adapter"] == "metatt4+1d");
-  BOOST_TEST(record["tasks"] == 2);
+  BOOST_TEST((record["tasks"] == std::vector<std::string>{"peft0", "peft1"}));
   for (const std::string task : {"0", "1"}) {
     const std::string merged = two.name("merged", task);
-    check_done("merge --adapter " + two.out + " --task_index " + task + " --output_dir " + merged);
-    check_done("export --adapter " + two.out + " --task_index " + task + " --output_dir " +
+    check_done("merge --adapter " + two.out + " --task peft" + task + " --output_dir " + merged);
+    check_done("export --adapter " + two.out + " --task peft" + task + " --output_dir " +
                two.name("again", task));
     BOOST_TEST(std::abs(two.loss("--model " + merged, task) -
                         two.loss("--adapter " + two.name("lora", task), task)) < 1e-4);
@@ -146,12 +147,13 @@ BOOST_AUTO_TEST_CASE(several_loras_of_a_decoder_become_tasks_that_are_asked_for_
   const std::string out = " --output_dir " + two.name("none", "");
   for (const std::string command : {"export", "merge"}) {
     check_refused(command + " --adapter " + two.out + out,
-                  "task_index: the adapter has 2 tasks: expected 0 … 1, found none");
-    check_refused(command + " --adapter " + two.out + " --task_index 2" + out, "found 2");
-    check_refused(command + " --adapter " + two.name("lora", "0") + " --task_index 1" + out,
-                  "has 1 task");
+                  "task: expected one that the adapter has, peft0, peft1; found none");
+    check_refused(command + " --adapter " + two.out + " --task lora" + out, "found \"lora\"");
+    check_refused(command + " --adapter " + two.name("lora", "0") + " --task peft1" + out,
+                  "has, causal_lm; found");
   }
-  check_refused("generate --adapter " + two.out + " --prompt a", "tasks: expected 1, found 2");
+  check_refused("generate --adapter " + two.out + " --prompt a",
+                "tasks: expected one, found peft0, peft1");
   check_refused("compress --model " + two.base + " --adapter " + two.name("peft", "0") +
                     " --adapter " + two.name("peft", "1") + " --kind metatt4d" + out,
                 "expected metatt4+1d for 2 tasks");

@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(a_compressed_classifier_is_written_read_and_exported_with_i
   BOOST_TEST(total_error(sites).error < 1e-5 * total_error(sites).norm);
   write_adapter(tn::prepare_output_folder(folder / "out", false), *model, record);
   const auto read =
-      read_adapted_model<float>(folder / "out", read_adapter_record(folder / "out"), {}, 2);
+      read_adapted_model<float>(folder / "out", read_adapter_record(folder / "out"), {});
   for (const auto& tensor : read->own_tensors())
     if (tensor.name == "classifier.weight")
       BOOST_TEST(tensor.tensor.to_vector() == peft.tensors[8].tensor.to_vector(),
@@ -300,7 +300,8 @@ struct TwoTasks {
       updates.push_back(adapters.back().updates);
     }
     const auto compressed = compress_updates(updates, "metatt4+1d", config, within(0));
-    record.task = causal_task;
+    record.next_tokens = true;
+    record.tasks = {"0", "1"};
     record.base_model = folder.path().string();
     const auto model = compressed_model<float>(folder.path(), compressed, adapters, record);
     write_adapter(tn::prepare_output_folder(folder / "out", false), *model, record);
@@ -323,14 +324,15 @@ BOOST_AUTO_TEST_CASE(each_task_of_a_decoder_is_exported_and_merged_as_its_own_lo
         const auto name = [&](const char* what) {
           return two.folder / (what + std::to_string(task));
         };
-        export_peft_lora(tn::prepare_output_folder(name("peft"), false), *model, two.record, task);
+        export_peft_lora(tn::prepare_output_folder(name("peft"), false), *model, two.record,
+                         std::to_string(task));
         const PeftLora again = read_peft_lora(name("peft"), two.config);
         for (const auto& [site, factors] : two.updates[static_cast<std::size_t>(task)])
           BOOST_TEST(relative_error(dense_update<double>(factors).to_vector(),
                                     dense_update<double>(again.updates.at(site)).to_vector()) <
                      1e-5);
         write_merged_model(tn::prepare_output_folder(name("merged"), false), *model, two.record,
-                           task);
+                           std::to_string(task));
       }
       // The second matrix is changed by the second task only.
       const auto down = [&](const std::string& folder) {
@@ -348,14 +350,15 @@ BOOST_AUTO_TEST_CASE(no_task_of_several_is_taken_unasked) {
   const TwoTasks two("gpt2");
   const auto model = two.read();
   const auto out = tn::prepare_output_folder(two.folder / "again", false);
-  const std::string expected = "task_index: the adapter has 2 tasks: expected 0 … 1, found ";
+  const std::string expected = "task: expected one that the adapter has, 0, 1; found ";
   check_error([&] { export_peft_lora(out, *model, two.record); }, {expected + "none"});
-  check_error([&] { export_peft_lora(out, *model, two.record, 2); }, {expected + "2"});
+  check_error([&] { export_peft_lora(out, *model, two.record, "2"); }, {expected + "\"2\""});
   check_error([&] { write_merged_model(out, *model, two.record); }, {expected + "none"});
   check_error([&] { read_decoder<float>({}, two.folder / "out"); },
-              {"tasks: expected 1, found 2", "--task_index"});
-  BOOST_TEST(chosen_task(1, {}) == 0);
-  check_error([&] { chosen_task(1, 1); }, {"has 1 task: expected 0, found 1"});
+              {"tasks: expected one, found 0, 1", "--task"});
+  BOOST_TEST(chosen_task(record_of("mrpc", 16), "") == 0);
+  BOOST_TEST(chosen_task(record_of("mrpc", 16), "mrpc") == 0);
+  check_error([&] { chosen_task(record_of("mrpc", 16), "cola"); }, {"has, mrpc; found \"cola\""});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

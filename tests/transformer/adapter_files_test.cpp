@@ -27,14 +27,14 @@ struct WrittenAdapter {
   AdapterRecord record() const {
     AdapterRecord record;
     record.base_model = (folder / "base").string();
-    record.task = "mrpc";
+    record.tasks = {"mrpc"};
     record.method = method;
     record.pooler_trained = model->pooler_trained();
     return record;
   }
   void write() const { write_adapter(output, *model, record()); }
   std::unique_ptr<ClassifierModel<T>> read() const {
-    return read_adapted_model<T>(output.path, read_adapter_record(output.path), {}, 2);
+    return read_adapted_model<T>(output.path, read_adapter_record(output.path), {});
   }
 
   TemporaryFolder folder;
@@ -375,8 +375,7 @@ BOOST_AUTO_TEST_CASE(an_adapter_of_another_model_is_refused) {
   write_small_model(written.folder / "other", config);
   check_error(
       [&] {
-        read_adapted_model<float>(written.output.path, written.record(), written.folder / "other",
-                                  2);
+        read_adapted_model<float>(written.output.path, written.record(), written.folder / "other");
       },
       {written.output.path.string(), (written.folder / "other").string(), "classifier.weight"});
 }

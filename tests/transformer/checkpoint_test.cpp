@@ -16,8 +16,8 @@ struct SmallRun {
     write_small_model(base.path());
     model = std::make_unique<ClassifierModel<float>>(base.path(), 2, small_adapter(method),
                                                      HeadSource::fresh, 1);
-    objective = std::make_unique<ClassificationObjective<float>>(*model, two_classes(), settings,
-                                                                 train, development);
+    objective = std::make_unique<ClassificationObjective<float>>(
+        *model, std::array{TaskData{two_classes(), train, development}}, settings);
   }
   static TrainSettings usual() {
     TrainSettings settings;
@@ -123,8 +123,8 @@ BOOST_AUTO_TEST_CASE(accumulated_gradients_are_those_of_the_large_batch) {
     const SmallRun small;  // its folder and its data
     ClassifierModel<double> model(small.base.path(), 2, small_adapter("full"), HeadSource::fresh,
                                   1);
-    const ClassificationObjective<double> objective(model, two_classes(), settings, small.train,
-                                                    small.development);
+    const ClassificationObjective<double> objective(
+        model, std::array{TaskData{two_classes(), small.train, small.development}}, settings);
     const auto result = Trainer<double>(objective, settings).run();
     auto numbers = model.weights().value(model.weights().find("classifier.weight")).to_vector();
     numbers.push_back(result.state.train_loss);

@@ -142,7 +142,8 @@ inline const GlueTask& two_classes() {
 /// What an adapter's files say of a task, with nothing on the adapter itself.
 inline AdapterRecord record_of(const std::string& task, Index max_seq_length) {
   AdapterRecord record;
-  record.task = task;
+  record.tasks = {task};
+  record.next_tokens = task == causal_task;
   record.max_seq_length = max_seq_length;
   return record;
 }

@@ -52,8 +52,8 @@ Course run(Model& model, const SmallTask& task, const TrainSettings& settings) {
   observer.sweep = [&](const SweepReport& report) {
     course.ranks.push_back(report.sweep.ranks_after());
   };
-  const ClassificationObjective<float> objective(model, two_classes(), settings, task.train,
-                                                 task.development);
+  const ClassificationObjective<float> objective(
+      model, std::array{TaskData{two_classes(), task.train, task.development}}, settings);
   course.result = Trainer<float>(objective, settings, observer).run();
   return course;
 }

@@ -61,6 +61,7 @@ struct AdapterSettings {
   std::vector<Index> ranks = {};           ///< of a train, one a bond; empty: `rank` for all
   std::vector<TrainMode> core_order = {};  ///< of a train's inner cores; empty: its kind's
   Index tasks = 1;                         ///< that a train has slices for
+  bool only_task_core = false;             ///< all else of a train stays as it is
   double alpha = 1;                        ///< factor before the whole update
   std::vector<MatrixType> targets = {MatrixType::query, MatrixType::value};
   std::string initialisation = {};  ///< of a train, one code a core; empty: its default

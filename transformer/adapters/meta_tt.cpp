@@ -1,5 +1,6 @@
 #include <metatt/transformer/adapters/meta_tt.hpp>
 
+#include <metatt/autodiff/ops_embedding.hpp>
 #include <metatt/tn/decompositions.hpp>
 
 #include <algorithm>
@@ -91,6 +92,11 @@ std::vector<TrainMode> inner_modes_of(const std::string& kind) {
   tn::fail("adapter: expected metatt4d, metatt5d, metatt4+1d or metatt5+1d, found \"", kind, "\"");
 }
 
+bool has_task_mode(const std::string& kind) {
+  return kind.starts_with("metatt") &&
+         std::ranges::count(inner_modes_of(kind), TrainMode::task) > 0;
+}
+
 template <class T>
 MetaTT<T>::MetaTT(const AdapterSettings& settings, const ModelConfig& config, Weights<T>& weights,
                   const std::map<std::string, Shape>& shapes)
@@ -104,8 +110,15 @@ MetaTT<T>::MetaTT(const AdapterSettings& settings, const ModelConfig& config, We
     if (k < ranks.size()) shape.push_back(ranks[k]);
     ids_.push_back(
         weights.add(core_name(place), initial_core<T>(place, codes[k], shape, settings.seed)));
-    weights.train(ids_.back(), WeightGroup::decayed);
+    if (!settings.only_task_core || is_task_core(place))
+      weights.train(ids_.back(), WeightGroup::decayed);
   }
+}
+
+template <class T>
+bool MetaTT<T>::is_task_core(Index k) const {
+  return k > 0 && k <= static_cast<Index>(inner_.size()) &&
+         inner_[static_cast<std::size_t>(k - 1)] == TrainMode::task;
 }
 
 template <class T>
@@ -181,15 +194,12 @@ Index MetaTT<T>::target(MatrixType type) const {
 }
 
 template <class T>
-Index MetaTT<T>::slice(Index k, Index layer, MatrixType type, Index task, Index head) const {
+Index MetaTT<T>::slice(Index k, Index layer, MatrixType type, Index head) const {
   switch (inner_[static_cast<std::size_t>(k - 1)]) {
     case TrainMode::layer:
       return layer;
     case TrainMode::task:
-      if (task < 0 || task >= weights_.shape(core(k))[1])
-        tn::fail(this->settings_.kind, ": expected a task 0 … ", weights_.shape(core(k))[1] - 1,
-                 ", found ", task);
-      return task;
+      return 0;
     case TrainMode::matrix_type:
       return target(type);
     case TrainMode::head:
@@ -199,10 +209,28 @@ Index MetaTT<T>::slice(Index k, Index layer, MatrixType type, Index task, Index 
 }
 
 template <class T>
+Variable<T> MetaTT<T>::task_slice(autodiff::Tape<T>& tape, Index k, Index task) const {
+  const Variable<T> whole = weights_.use(tape, core(k));
+  const Index rows = whole.value.extent(0), tasks = whole.value.extent(1);
+  if (task < 0 || task >= tasks)
+    tn::fail(this->settings_.kind, ": expected a task 0 … ", tasks - 1, ", found ", task);
+  std::vector<std::int32_t> places;
+  for (Index row = 0; row < rows; ++row)
+    places.push_back(static_cast<std::int32_t>(row * tasks + task));
+  Variable<T> slice = autodiff::gather_rows(
+      tape, whole, Tensor<std::int32_t>::from({rows}, std::span<const std::int32_t>(places)));
+  slice.value = slice.value.reshaped({rows, 1, whole.value.extent(2)});
+  return slice;
+}
+
+template <class T>
 UpdateTable<T> MetaTT<T>::updates(autodiff::Tape<T>& tape, Index task) const {
   std::vector<Variable<T>> G;
-  for (const Id id : ids_) G.push_back(weights_.use(tape, id));
-  const auto extent = [&](Index k, int mode) { return weights_.shape(core(k))[mode]; };
+  for (Index k = 0; k < cores(); ++k)
+    G.push_back(is_task_core(k) ? task_slice(tape, k, task) : weights_.use(tape, core(k)));
+  const auto extent = [&](Index k, int mode) {
+    return mode == 1 && is_task_core(k) ? 1 : weights_.shape(core(k))[mode];
+  };
   const Index last = cores() - 1, heads = head_core();
   const bool heads_last = heads + 1 == last;
   const Index head_width = this->config_.head_size();
@@ -221,8 +249,7 @@ UpdateTable<T> MetaTT<T>::updates(autodiff::Tape<T>& tape, Index task) const {
   const auto alpha = static_cast<T>(this->settings_.alpha);
   const auto slice_of = [&](Index layer, MatrixType type, Index head) {
     Index joined = 0;
-    for (Index k = 1; k < middle; ++k)
-      joined = joined * extent(k, 1) + slice(k, layer, type, task, head);
+    for (Index k = 1; k < middle; ++k) joined = joined * extent(k, 1) + slice(k, layer, type, head);
     return joined;
   };
   for (Index layer = 0; layer < this->config_.num_hidden_layers; ++layer)

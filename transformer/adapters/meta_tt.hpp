@@ -10,6 +10,8 @@ namespace metatt::transformer {
 /// task between layer and matrix type) or "metatt5+1d" (both), in that order. Throws Error on
 /// another name.
 std::vector<TrainMode> inner_modes_of(const std::string& kind);
+/// Whether adapters of this name have a slice for each task.
+bool has_task_mode(const std::string& kind);
 
 /// ΔW[l, m]ᵀ = α · G1 · G2[·] · … · Gn with cores G1 (D_in × r1), G2 (r1 × mode × r2), …, Gn (r ×
 /// D_out). The inner modes are those of the kind, in any order. D_in is the largest of all targets,
@@ -30,7 +32,7 @@ class MetaTT : public Adapter<T> {
   MetaTT(const AdapterSettings& settings, const ModelConfig& config, Weights<T>& weights,
          const std::map<std::string, Shape>& shapes);
 
-  /// Products of cores once a pass: L · tasks · M · r³, and r² · D_out with heads. Where the head
+  /// Products of cores once a pass: L · M · r³, and r² · D_out with heads. Where the head
   /// core is not the last inner one, every matrix has an update for each head.
   UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const override;
   std::vector<Id> tensors() const override { return ids_; }
@@ -54,8 +56,12 @@ class MetaTT : public Adapter<T> {
   std::vector<Index> fresh_ranks() const;
   std::vector<Index> stored_ranks(const std::map<std::string, Shape>& stored) const;
   Index target(MatrixType type) const;
-  /// The slice of core k that a site takes; `head` if that is the head core.
-  Index slice(Index k, Index layer, MatrixType type, Index task, Index head) const;
+  bool is_task_core(Index k) const;
+  /// Its slice for a task as r × 1 × r. What comes of the others is then no part of a pass, and the
+  /// bits of a task are the same whatever others there are.
+  Variable<T> task_slice(autodiff::Tape<T>& tape, Index k, Index task) const;
+  /// The slice of core k that a site takes (0 of a task core); `head` if that is the head core.
+  Index slice(Index k, Index layer, MatrixType type, Index head) const;
 
   Weights<T>& weights_;
   std::vector<TrainMode> inner_;
