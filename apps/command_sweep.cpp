@@ -4,18 +4,17 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/run_groups.hpp>
-#include <metatt/apps/search_trial.hpp>
+#include <metatt/apps/search_comparison.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
-#include <metatt/transformer/trainer.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <iostream>
+#include <numeric>
 
 namespace metatt::apps {
 
@@ -26,32 +25,16 @@ constexpr const char* plan_name = "sweep.json";
 struct SweepOptions {
   std::string search, output;
   SearchDraws draws;
-  bool resume = false;
+  bool resume = false, first_seed_decides = false;
 };
-
-/// A field of a table: between quotes where it needs them.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
-
-std::string shortest(double value) {
-  return std::isfinite(value) ? nlohmann::json(value).dump() : "";
-}
-
-/// What a setting is called where people read it.
-std::string setting_name(const SearchTrial& trial) {
-  std::string name = "setting " + std::to_string(trial.setting);
-  for (const auto& [key, value] : trial.varied) name += ", " + key + " " + value;
-  return name;
-}
 
 class Search {
  public:
   explicit Search(const SweepOptions& o)
-      : trials_(read_search(o.search, o.draws)), resume_(o.resume), path_(o.output) {
+      : trials_(read_search(o.search, o.draws)),
+        resume_(o.resume),
+        first_seed_decides_(o.first_seed_decides),
+        path_(o.output) {
     check_results_folder(o.output, Results::search, {});
   }
 
@@ -61,18 +44,15 @@ class Search {
     tn::prepare_output_folder(path_ / "trials", true);
     for (const SearchTrial& trial : trials_)
       states_.push_back(trial_state(path_ / "trials", trial));
-    const InterruptWatch watch;
-    for (std::size_t i = 0; i < trials_.size(); ++i) {
-      if (states_[i].status != "ended") states_[i] = run_trial(path_ / "trials", trials_[i], watch);
-      say(i);
-      tn::write_file_atomically(folder_ / "sweep.csv", table());
-      const bool over = i + 1 == trials_.size() && states_[i].status == "ended";
-      if (watch.signal() != 0 && !over)
-        throw Interrupted("stopped by " + watch.name() + " in trial " + trials_[i].name +
-                              "; the same search with --resume goes on from there",
-                          watch.signal());
+    if (first_seed_decides_) {
+      run_trials(first_seeds());
+      run_trials(seeds_of_best());
+    } else {
+      std::vector<std::size_t> all(trials_.size());
+      std::iota(all.begin(), all.end(), std::size_t{0});
+      run_trials(all);
     }
-    say_best();
+    say_results();
   }
 
  private:
@@ -84,6 +64,42 @@ class Search {
     if (!std::filesystem::exists(file)) return transformer::write_json(file, plan);
     if (transformer::parse_json(tn::read_file(file), file.string()) != plan)
       tn::fail(file.string(), ": the search had other trials; resume with the same settings");
+  }
+
+  /// Each with the first of its seeds.
+  std::vector<std::size_t> first_seeds() const {
+    std::vector<std::size_t> chosen;
+    for (std::size_t i = 0; i < trials_.size(); ++i)
+      if (i == 0 || trials_[i].setting != trials_[i - 1].setting) chosen.push_back(i);
+    return chosen;
+  }
+
+  /// All of the settings that are the best of their sections with the first seed; the others' stay
+  /// where they are.
+  std::vector<std::size_t> seeds_of_best() {
+    const auto scored = scored_settings(trials_, states_, 1);
+    std::vector<std::size_t> chosen;
+    for (const ScoredSetting* best : best_of_sections(trials_, scored))
+      for (std::size_t i = 0; i < trials_.size(); ++i)
+        if (trials_[i].setting == trials_[best->trials.front()].setting) chosen.push_back(i);
+    for (std::size_t i = 0; i < trials_.size(); ++i)
+      if (states_[i].status == "waiting" && std::ranges::find(chosen, i) == chosen.end())
+        states_[i].status = "left out";
+    return chosen;
+  }
+
+  void run_trials(const std::vector<std::size_t>& chosen) {
+    for (const std::size_t i : chosen) {
+      const bool ran = states_[i].status != "ended";
+      if (ran) states_[i] = run_trial(path_ / "trials", trials_[i], watch_);
+      if (ran || !first_seed_decides_) say(i);
+      tn::write_file_atomically(folder_ / "sweep.csv", table());
+      const bool over = i + 1 == trials_.size() && states_[i].status == "ended";
+      if (watch_.signal() != 0 && !over)
+        throw Interrupted("stopped by " + watch_.name() + " in trial " + trials_[i].name +
+                              "; the same search with --resume goes on from there",
+                          watch_.signal());
+    }
   }
 
   void say(std::size_t i) const {
@@ -108,90 +124,97 @@ class Search {
     return names;
   }
 
+  /// What varies in any section, in the order in which it comes up.
+  std::vector<std::string> varied_keys() const {
+    std::vector<std::string> keys;
+    for (const SearchTrial& trial : trials_)
+      for (const auto& [key, value] : trial.varied)
+        if (std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+    return keys;
+  }
+
+  bool has_sections() const { return !trials_.front().section.empty(); }
+
   std::string table() const {
     const auto names = metrics();
-    std::string text = "trial,setting";
-    for (const auto& [key, value] : trials_.front().varied) text += "," + key;
+    const auto keys = varied_keys();
+    std::string text = has_sections() ? "trial,section,setting" : "trial,setting";
+    for (const std::string& key : keys) text += "," + key;
     text += ",seed,status";
     for (const std::string& name : names) text += "," + name;
     text += ",trained_parameters,seconds,peak_memory_mb,error\n";
-    for (std::size_t i = 0; i < trials_.size(); ++i) text += table_line(i, names);
+    for (std::size_t i = 0; i < trials_.size(); ++i) text += table_line(i, keys, names);
     return text;
   }
 
-  std::string table_line(std::size_t i, const std::set<std::string>& names) const {
+  std::string table_line(std::size_t i, const std::vector<std::string>& keys,
+                         const std::set<std::string>& names) const {
     const SearchTrial& trial = trials_[i];
     const TrialState& state = states_[i];
-    std::string text = trial.name + "," + std::to_string(trial.setting);
-    for (const auto& [key, value] : trial.varied) text += "," + csv_field(value);
+    std::string text = trial.name;
+    if (has_sections()) text += "," + csv_field(trial.section);
+    text += "," + std::to_string(trial.setting);
+    for (const std::string& key : keys) text += "," + csv_field(trial.value_of(key));
     text += "," + trial.seed + "," + state.status;
     const bool ended = state.status == "ended";
     for (const std::string& name : names)
-      text += "," + (ended && state.run->result ? shortest(metric_value(*state.run->result, name))
+      text += "," + (ended && state.run->result ? csv_number(metric_value(*state.run->result, name))
                                                 : std::string());
     text += "," + (ended && state.run->parameters ? std::to_string(*state.run->parameters)
                                                   : std::string());
-    text += "," + (ended ? shortest(*state.run->seconds) : std::string());
-    text += "," + (ended ? shortest(*state.run->peak_memory_mb) : std::string());
+    text += "," + (ended ? csv_number(*state.run->seconds) : std::string());
+    text += "," + (ended ? csv_number(*state.run->peak_memory_mb) : std::string());
     return text + "," + csv_field(printable(state.error)) + "\n";
   }
 
-  struct Score {
-    const SearchTrial* trial;  ///< the first one of the setting
-    std::string metric;
-    Estimate estimate;
-
-    bool better_than(const Score& other) const {
-      return transformer::is_cost(metric) ? estimate.mean < other.estimate.mean
-                                          : estimate.mean > other.estimate.mean;
-    }
-  };
-
-  /// Of each setting all of whose seeds ended with a metric.
-  std::vector<Score> scores() const {
-    std::vector<Score> found;
-    for (std::size_t i = 0; i < trials_.size();) {
-      const std::size_t first = i;
-      std::vector<double> values;
-      std::string metric;
-      for (; i < trials_.size() && trials_[i].setting == trials_[first].setting; ++i) {
-        if (states_[i].status != "ended" || !states_[i].run->result) continue;
-        metric = main_metric(*states_[i].run);
-        const double value = metric_value(*states_[i].run->result, metric);
-        if (std::isfinite(value)) values.push_back(value);
-      }
-      if (values.size() == i - first) found.push_back({&trials_[first], metric, estimate(values)});
-    }
-    return found;
+  void say_score(const ScoredSetting& setting) const {
+    const auto& [mean, half_width, count] = setting.estimate;
+    std::cout << setting_name(trials_[setting.trials.front()]) << ": " << setting.metric << " "
+              << fixed(mean, 4);
+    if (count > 1) std::cout << " ± " << fixed(half_width, 4) << " (95 %)";
+    std::cout << " over " << count << (count > 1 ? " seeds" : " seed");
   }
 
-  void say_best() const {
+  /// The best setting, or that of each section beside the first one's.
+  void say_results() const {
     const std::string file = (folder_ / "sweep.csv").string();
     const auto failed = std::ranges::count(states_, "failed", &TrialState::status);
     if (failed > 0) std::cout << failed << " of " << trials_.size() << " trials failed\n";
-    const auto found = scores();
-    if (found.empty())
+    const auto scored = scored_settings(trials_, states_);
+    if (scored.empty())
       tn::fail("sweep: no setting has ended with a metric for every seed; see ", file);
-    const Score* best = &found.front();
-    for (const Score& score : found) {
-      if (score.metric != best->metric)
-        tn::fail("sweep: settings of the metrics ", best->metric, " and ", score.metric,
-                 " cannot be compared; all are in ", file);
-      if (score.better_than(*best)) best = &score;
+    const auto best = best_of_sections(trials_, scored);
+    if (has_sections()) {
+      tn::write_file_atomically(folder_ / "comparison.csv",
+                                comparison_table(trials_, states_, best, path_ / "trials"));
+      for (const ScoredSetting* setting : best) say_section(*setting, *best.front());
+      std::cout << "result: " << best.size() << " sections compared in "
+                << (folder_ / "comparison.csv").string() << ", all trials in " << file << std::endl;
+    } else {
+      std::cout << "best: ";
+      say_score(*best.front());
+      std::cout << "; all in " << file << std::endl;
     }
-    const auto& [mean, half_width, count] = best->estimate;
-    std::cout << "best: " << setting_name(*best->trial) << ": " << best->metric << " "
-              << fixed(mean, 4);
-    if (count > 1) std::cout << " ± " << fixed(half_width, 4) << " (95 %)";
-    std::cout << " over " << count << (count > 1 ? " seeds" : " seed") << "; all in " << file
-              << std::endl;
+  }
+
+  void say_section(const ScoredSetting& setting, const ScoredSetting& first) const {
+    std::cout << "  ";
+    say_score(setting);
+    const auto difference = paired_difference(trials_, setting, first);
+    if (&setting != &first && difference) {
+      std::cout << ", better than " << trials_[first.trials.front()].section << " by "
+                << fixed(difference->mean, 4);
+      if (difference->count > 1) std::cout << " ± " << fixed(difference->half_width, 4);
+    }
+    std::cout << "\n";
   }
 
   std::vector<SearchTrial> trials_;
-  bool resume_;
+  bool resume_, first_seed_decides_;
   std::filesystem::path path_;
   tn::OutputFolder folder_;
   std::vector<TrialState> states_;
+  InterruptWatch watch_;
 };
 
 }  // namespace
@@ -216,6 +239,11 @@ void add_sweep(CLI::App& program) {
       ->transform(whole_number(0));
   command->add_option("--seed", o->draws.seed, "Of the settings that are drawn")
       ->transform(seed_number());
+  command
+      ->add_flag("--first_seed_decides", o->first_seed_decides,
+                 "Try every setting with its first seed, and with the others only the best one (of "
+                 "each section)")
+      ->check(true_or_false());
   command
       ->add_flag("--resume", o->resume,
                  "Go on with a search that was stopped, or has failed trials")

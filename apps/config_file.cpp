@@ -99,26 +99,58 @@ void check_value(const std::string& path, const ConfigSetting& setting) {
 
 }  // namespace
 
-std::vector<ConfigSetting> read_config(const std::string& path, CLI::App& command) {
+namespace {
+
+ConfigSetting read_setting(const std::string& path, int number, const std::string& line,
+                           CLI::App& command) {
+  const std::size_t equals = line.find('=');
+  const std::string key = trimmed(line.substr(0, equals));
+  if (equals == std::string::npos || key.empty())
+    fail_at(path, number, "expected KEY = VALUE, found \"", line, "\"");
+  const std::string value = unquoted(trimmed(line.substr(equals + 1)));
+  return {number, key, value, find_option(path, number, command, key)};
+}
+
+void add_section(const std::string& path, int number, const std::string& line,
+                 std::vector<ConfigSection>& sections) {
+  const std::string name =
+      line.back() == ']' ? trimmed(line.substr(1, line.size() - 2)) : std::string();
+  if (name.empty()) fail_at(path, number, "expected [NAME], found \"", line, "\"");
+  for (const ConfigSection& other : sections)
+    if (other.name == name)
+      fail_at(path, number, "\"", name, "\" is a heading in line ", other.line, " already");
+  sections.push_back({name, number, {}});
+}
+
+}  // namespace
+
+std::vector<ConfigSection> read_sections(const std::string& path, CLI::App& command) {
   std::string text = tn::read_file(path);
   const std::string byte_order_mark = "\xEF\xBB\xBF";
   if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
   std::istringstream lines(text);
-  std::vector<ConfigSetting> settings;
+  std::vector<ConfigSection> sections(1);
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
     line = trimmed(line);
     if (line.empty() || line[0] == '#') continue;
-    const std::size_t equals = line.find('=');
-    const std::string key = trimmed(line.substr(0, equals));
-    if (equals == std::string::npos || key.empty())
-      fail_at(path, number, "expected KEY = VALUE, found \"", line, "\"");
-    const std::string value = unquoted(trimmed(line.substr(equals + 1)));
-    const ConfigSetting setting{number, key, value, find_option(path, number, command, key)};
-    check_not_repeated(path, settings, setting);
-    settings.push_back(setting);
+    if (line[0] == '[') {
+      add_section(path, number, line, sections);
+      continue;
+    }
+    const ConfigSetting setting = read_setting(path, number, line, command);
+    check_not_repeated(path, sections.back().settings, setting);
+    sections.back().settings.push_back(setting);
   }
-  return settings;
+  return sections;
+}
+
+std::vector<ConfigSetting> read_config(const std::string& path, CLI::App& command) {
+  auto sections = read_sections(path, command);
+  if (sections.size() > 1)
+    fail_at(path, sections[1].line, "expected KEY = VALUE, found the heading \"", sections[1].name,
+            "\"");
+  return std::move(sections.front().settings);
 }
 
 ConfiguredWords with_config_file(CLI::App& program, std::vector<std::string> words) {

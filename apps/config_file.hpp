@@ -21,6 +21,17 @@ struct ConfigSetting {
 /// with the nearest one, and on a key that is there twice.
 std::vector<ConfigSetting> read_config(const std::string& path, CLI::App& command);
 
+/// Lines of a file below one of its headings [NAME].
+struct ConfigSection {
+  std::string name;  ///< empty: what stands before the first heading
+  int line = 0;      ///< of the heading
+  std::vector<ConfigSetting> settings;
+};
+
+/// The same for a file with headings, in their order; the first section is that without a name.
+/// Throws Error naming file and line also on a heading without a name or that is there twice.
+std::vector<ConfigSection> read_sections(const std::string& path, CLI::App& command);
+
 /// The words of a command line with those of its config file.
 struct ConfiguredWords {
   std::vector<std::string> words;

@@ -138,28 +138,53 @@ void check_trial(const std::string& file, const SearchTrial& trial) {
 
 }  // namespace
 
-std::vector<SearchTrial> read_search(const std::string& file, const SearchDraws& draws) {
-  CLI::App known;
-  CLI::App* command = add_command(known, "finetune", "");
-  FinetuneOptions unused;
-  add_options(*command, unused);
+namespace {
+
+/// The lines of a section, with those for all that it does not replace.
+std::vector<ConfigSetting> with_common(const std::vector<ConfigSetting>& common,
+                                       const ConfigSection& section) {
+  std::vector<ConfigSetting> settings;
+  for (const ConfigSetting& shared : common) {
+    const auto replaces = [&](const ConfigSetting& own) {
+      return own.option == shared.option || own.option->get_excludes().contains(shared.option);
+    };
+    if (std::ranges::none_of(section.settings, replaces)) settings.push_back(shared);
+  }
+  settings.insert(settings.end(), section.settings.begin(), section.settings.end());
+  return settings;
+}
+
+/// The settings and seeds of a section.
+struct SectionSpace {
   std::vector<Axis> axes;
   std::vector<std::string> seeds;
-  for (const ConfigSetting& setting : read_config(file, *command)) {
+};
+
+SectionSpace read_space(const std::string& file, const std::vector<ConfigSetting>& settings,
+                        const SearchDraws& draws) {
+  SectionSpace space;
+  for (const ConfigSetting& setting : settings) {
     const Axis axis = read_axis(file, setting);
     if (!axis.range.empty() && draws.samples == 0)
       tn::fail(axis.place, "a range needs --samples, how many settings are drawn");
     if (axis.key == "seed")
-      seeds = axis.list;
+      space.seeds = axis.list;
     else
-      axes.push_back(axis);
+      space.axes.push_back(axis);
   }
-  if (seeds.empty()) seeds = {std::to_string(unused.training.train.seed)};
+  if (space.seeds.empty()) space.seeds = {std::to_string(transformer::TrainSettings{}.seed)};
+  return space;
+}
+
+void add_trials(const std::string& file, const std::string& section, const SectionSpace& space,
+                const SearchDraws& draws, std::vector<SearchTrial>& trials) {
+  const auto& [axes, seeds] = space;
+  const std::size_t before = trials.empty() ? 0 : trials.back().setting;
   const auto settings = draws.samples > 0 ? random_settings(axes, draws) : combinations(axes);
-  std::vector<SearchTrial> trials;
   for (std::size_t i = 0; i < settings.size(); ++i)
     for (const std::string& seed : seeds) {
-      SearchTrial trial{std::to_string(i + 1) + "-seed-" + seed, i + 1, seed, {}, {}};
+      const std::size_t number = before + i + 1;
+      SearchTrial trial{std::to_string(number) + "-seed-" + seed, section, number, seed, {}, {}};
       for (std::size_t k = 0; k < axes.size(); ++k) {
         trial.words.push_back("--" + axes[k].key + "=" + settings[i][k]);
         if (!axes[k].fixed_value()) trial.varied.emplace_back(axes[k].key, settings[i][k]);
@@ -168,6 +193,29 @@ std::vector<SearchTrial> read_search(const std::string& file, const SearchDraws&
       check_trial(file, trial);
       trials.push_back(std::move(trial));
     }
+}
+
+}  // namespace
+
+std::string SearchTrial::value_of(const std::string& key) const {
+  const std::string begin = "--" + key + "=";
+  for (const std::string& word : words)
+    if (word.starts_with(begin)) return word.substr(begin.size());
+  return "";
+}
+
+std::vector<SearchTrial> read_search(const std::string& file, const SearchDraws& draws) {
+  CLI::App known;
+  CLI::App* command = add_command(known, "finetune", "");
+  FinetuneOptions unused;
+  add_options(*command, unused);
+  const auto sections = read_sections(file, *command);
+  const auto& common = sections.front().settings;
+  std::vector<SearchTrial> trials;
+  if (sections.size() == 1) add_trials(file, "", read_space(file, common, draws), draws, trials);
+  for (std::size_t i = 1; i < sections.size(); ++i)
+    add_trials(file, sections[i].name, read_space(file, with_common(common, sections[i]), draws),
+               draws, trials);
   return trials;
 }
 

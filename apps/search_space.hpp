@@ -12,10 +12,15 @@ namespace metatt::apps {
 /// One run of a search.
 struct SearchTrial {
   std::string name;     ///< "2-seed-1": setting 2, seed 1
+  std::string section;  ///< empty where the file has no headings
   std::size_t setting;  ///< from 1; trials of one setting differ in their seed alone
   std::string seed;
-  std::vector<std::pair<std::string, std::string>> varied;  ///< without the seed
-  std::vector<std::string> words;                           ///< for finetune, "--key=value"
+  /// What differs between settings of its section, without the seed.
+  std::vector<std::pair<std::string, std::string>> varied;
+  std::vector<std::string> words;  ///< for finetune, "--key=value"
+
+  /// What one of them says; empty if none has the key.
+  std::string value_of(const std::string& key) const;
 };
 
 /// How many settings are drawn at random, and from which random numbers.
@@ -33,6 +38,9 @@ struct SearchDraws {
 ///
 /// Without samples the trials are all combinations of the lists; otherwise so many settings are
 /// drawn from lists and ranges. Each setting is tried with every entry of a list for `seed`.
+///
+/// Headings [NAME] part the file into sections, each a search of its own in which the lines before
+/// the first heading hold too, but for keys (and what they exclude) that it has itself.
 /// Throws Error naming the file, and line or trial, on what finetune would refuse before it reads a
 /// model, on an empty list or entry and on a wrong range.
 std::vector<SearchTrial> read_search(const std::string& file, const SearchDraws& draws);

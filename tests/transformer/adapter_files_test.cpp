@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(a_record_keeps_what_it_was_given) {
   write_adapter(written.output, *written.model, record);
   const AdapterRecord read = read_adapter_record(written.output.path);
   BOOST_TEST(read.base_model == record.base_model);
-  BOOST_TEST(read.task == "mrpc");
+  BOOST_TEST(read.tasks == std::vector<std::string>{"mrpc"}, boost::test_tools::per_element());
   BOOST_TEST(read.max_seq_length == 77);
   BOOST_TEST(read.method.name() == "metatt4d");
   BOOST_TEST(read.method.adapter.rank == 3);
