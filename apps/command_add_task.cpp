@@ -40,9 +40,9 @@ void add_task_to(AddTaskOptions o) {
   const TrainSettings settings = train_settings(o.train);
   check_results_folder(o.train.training.output, Results::adapter, {o.adapter, o.train.model});
   check_output(o.train.training);
-  print_backend();
   const auto model =
       read_for_new_task<float>(o.adapter, record, o.train.model, task, settings.seed);
+  print_backend();
   const Index length = model->sequence_length(o.train.max_seq_length);
   print_model(*model);
   const GlueExamples examples =

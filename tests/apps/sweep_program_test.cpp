@@ -97,6 +97,42 @@ BOOST_AUTO_TEST_CASE(the_best_setting_is_that_of_the_best_mean_over_seeds) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(sections_are_compared_at_their_best_settings_seed_by_seed) {
+  const Base base;
+  const std::string file = base.search(
+      "seed = [1 | 2]\nlearning_rate = 1e-3\n\n[head]\nadapter = none\n\n"
+      "[low, rank]\nadapter = lora\nlearning_rate = [1e-3 | 1e-2 | 0.1]\n");
+  const Run search = run(base.command(file, "--first_seed_decides"));
+  BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
+  // Results in the place of theirs; the second setting of the second section is the best one.
+  const std::map<std::string, double> results{{"1-seed-1", 0.1}, {"1-seed-2", 0.3},
+                                              {"2-seed-1", 0.2}, {"3-seed-1", 0.5},
+                                              {"3-seed-2", 0.6}, {"4-seed-1", 0.4}};
+  std::filesystem::remove_all(base.folder / "out/trials");
+  for (const auto& [name, value] : results)
+    base.folder.write(
+        "out/trials/" + name + "/log.jsonl",
+        R"({"event":"start","metric_for_best_model":"matthews_correlation"})"
+        "\n"
+        R"({"event":"end","steps":1,"seconds":2,"trained_parameters":7,"peak_memory_mb":1,)"
+        R"("results":{"eval_loss":1,"eval_matthews_correlation":)" +
+            std::to_string(value) + "}}\n");
+  const Run again = run(base.command(file, "--first_seed_decides --resume"));
+  BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
+  // Means 0.2 and 0.55, differences 0.4 and 0.3; t is 12.706.
+  BOOST_TEST(again.has("head: matthews_correlation 0.2000 ± 1.2706 (95 %) over 2 seeds"));
+  BOOST_TEST(
+      again.has("low, rank, learning_rate 1e-2: matthews_correlation 0.5500 ± 0.6353 "
+                "(95 %) over 2 seeds, better than head by 0.3500 ± 0.6353"));
+  const auto lines =
+      metatt::tn::split_lines(metatt::tn::read_file(base.folder / "out/comparison.csv"));
+  BOOST_REQUIRE(lines.size() == 3u);
+  BOOST_TEST(lines[2].starts_with("\"low, rank\",learning_rate=1e-2,2,matthews_correlation,0.55"));
+  BOOST_TEST(lines[2].ends_with(",7,2,1,0"));
+  const std::string table = metatt::tn::read_file(base.folder / "out/sweep.csv");
+  BOOST_TEST(table.find("2-seed-2,\"low, rank\",2,1e-3,2,left out") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(random_settings_lie_in_their_ranges_and_follow_from_the_seed) {
   const Base base;
   const std::string file = base.search(
@@ -186,6 +222,10 @@ BOOST_AUTO_TEST_CASE(a_wrong_search_ends_before_its_first_trial) {
   refused("learning_rate = log 1e-4 .. 1e-2\n", "a range needs --samples");
   refused("learning_rate = log 0 .. 1\n", "expected 0 < LOW < HIGH", "--samples 2");
   refused("rank = integer 1.5 .. 3\n", "expected whole numbers", "--samples 2");
+  refused("[a]\nrank = 2\n[a]\n", "line 8: \"a\" is a heading in line 6 already");
+  refused("[]\n", "line 6: expected [NAME]");
+  refused("[a\n", "line 6: expected [NAME]");
+  refused("[a]\nrnak = 2\n", "line 7: unknown setting \"rnak\"");
   refused("output_dir = here\n", "line 6: output_dir: each trial has its own");
   refused("adapter = [lora | none]\nrank = 4\n", "--adapter none has no use for it");
   BOOST_TEST(!std::filesystem::exists(base.folder / "out"));
