@@ -33,9 +33,6 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
   nlohmann::json settings = settings_json(train);
   settings["head_learning_rate"] = train.optimiser.head_learning_rate;
   settings["num_train_epochs"] = train.epochs;
-  settings["metric_for_best_model"] = train.metric;
-  settings["early_stopping_patience"] = train.early_stopping_patience;
-  settings["load_best_model_at_end"] = train.load_best_model;
   settings["dropout"] = train.dropout;
   settings["fingerprint_of_data"] = data.text();
   Fingerprint frozen;  // what is trained is in the checkpoints

@@ -9,7 +9,9 @@
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/classification_objective.hpp>
 #include <metatt/transformer/json.hpp>
+#include <metatt/transformer/masked_objective.hpp>
 #include <metatt/transformer/text_objective.hpp>
+#include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -26,6 +28,7 @@ using namespace transformer;
 struct EvalOptions {
   ClassifierOptions classifier;
   std::string data, split, validation_file, output;
+  double mask_share = 0.15;
 };
 
 void report(const Evaluation& result, std::size_t examples, const std::string& kind) {
@@ -76,6 +79,45 @@ void eval_decoder(const EvalOptions& o) {
   if (!o.output.empty()) write_json(o.output, evaluation_json(result));
 }
 
+/// Whether --model is an encoder, which predicts hidden tokens of texts.
+bool predicts_hidden_tokens(const EvalOptions& o) {
+  return o.classifier.adapter.empty() && !o.classifier.model.empty() &&
+         !read_model_config(std::filesystem::path(o.classifier.model) / "config.json")
+              .family()
+              .causal;
+}
+
+void eval_masked(const EvalOptions& o) {
+  const std::filesystem::path folder = o.classifier.model;
+  const ModelConfig config = read_model_config(folder / "config.json");
+  const auto tokenizer = read_tokenizer(folder);
+  check_vocabulary(*tokenizer, config, (folder / "config.json").string());
+  const BackboneReader<float> reader(folder, config);
+  reader.check_layers();
+  Weights<float> weights;
+  const Backbone<float> backbone(config, weights, reader);
+  const MaskedLanguageModel<float> model(backbone, reader);
+  const Index longest = config.longest_sequence(), wanted = o.classifier.max_seq_length;
+  if (wanted > longest)
+    tn::fail("--max_seq_length: the model has ", longest, " positions, found ", wanted);
+  const Index length = wanted > 0 ? wanted : longest;
+  const TokenMasker masker(*tokenizer, o.mask_share);
+  const auto lines = read_corpus(o.validation_file, *tokenizer, length);
+  print_backend();
+  print_cut(std::ranges::count_if(lines, [](const CorpusLine& line) { return line.text.cut; }),
+            length);
+  const Evaluation result = evaluate(model, masker, lines, o.classifier.batch_size);
+  report(result, lines.size(), "lines");
+  if (!o.output.empty()) write_json(o.output, evaluation_json(result));
+}
+
+void eval_texts(const CLI::App& command, const EvalOptions& o) {
+  if (predicts_hidden_tokens(o)) return eval_masked(o);
+  if (command.count("--mlm_probability") > 0)
+    tn::fail("--mlm_probability: is for an encoder's hidden tokens");
+  eval_decoder(o);
+}
+
 }  // namespace
 
 void add_eval(CLI::App& program) {
@@ -90,12 +132,19 @@ void add_eval(CLI::App& program) {
       ->needs(data);
   command
       ->add_option("--validation_file", o->validation_file,
-                   "In place of a task: texts for a decoder, as finetune reads them")
+                   "In place of a task: texts for a decoder, as finetune reads them, or for an "
+                   "encoder lines of which tokens are hidden")
       ->check(not_empty("a file"))
       ->excludes(data)
       ->excludes("--task");
+  command
+      ->add_option("--mlm_probability", o->mask_share, "Share of tokens that an encoder predicts")
+      ->check(number_between(0.01, 0.99))
+      ->excludes(data);
   command->add_option("--output_file", o->output, "Metrics as JSON")->check(in_a_folder());
-  command->callback([o] { o->validation_file.empty() ? eval_classifier(*o) : eval_decoder(*o); });
+  command->callback([command, o] {
+    o->validation_file.empty() ? eval_classifier(*o) : eval_texts(*command, *o);
+  });
 }
 
 }  // namespace metatt::apps

@@ -1,5 +1,5 @@
-/// metatt pretrain: trains a small model from scratch, an encoder by masked tokens or a decoder by
-/// next tokens.
+/// metatt pretrain: trains all of a model, new or from a folder, an encoder by masked tokens or a
+/// decoder by next tokens.
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
@@ -29,7 +29,7 @@ namespace {
 using namespace transformer;
 
 struct PretrainOptions {
-  std::string objective = "masked", corpus, tokenizer, config_file;
+  std::string objective = "masked", corpus, model, tokenizer, config_file;
   std::string model_type;  // empty: bert or gpt2, as the objective needs
   ModelConfig shape;
   std::optional<Index> max_seq_length;
@@ -38,6 +38,7 @@ struct PretrainOptions {
   TrainingOptions training;
 
   bool causal() const { return objective == "causal"; }
+  const std::string& tokenizer_folder() const { return tokenizer.empty() ? model : tokenizer; }
   double validated() const { return validation_percentage.value_or(causal() ? 10 : 0); }
   /// How many lines or tokens of so many are trained on.
   std::size_t training_part(std::size_t count) const {
@@ -46,10 +47,33 @@ struct PretrainOptions {
   }
 };
 
-InitialWeight<float> initial_weights(const PretrainOptions& o) {
-  return [seed = o.training.train.seed](const std::string& name, const Shape& shape) {
+/// Where the weights of a backbone and of the head on it come from: random numbers, or a folder. A
+/// head that the folder lacks is new.
+struct WeightSource {
+  explicit WeightSource(const PretrainOptions& o, const ModelConfig& config)
+      : seed(o.training.train.seed) {
+    if (o.model.empty()) return;
+    reader.emplace(o.model, config);
+    reader->check_layers();
+  }
+  Tensor<float> backbone(const std::string& name, const Shape& shape) const {
+    return reader ? (*reader)(name, shape) : initial_weight<float>(name, shape, seed);
+  }
+  Tensor<float> head(const std::string& name, const Shape& shape) const {
+    if (reader && reader->contains(name)) return (*reader)(name, shape);
+    if (reader) std::cout << name << " is not in the model and starts anew" << std::endl;
     return initial_weight<float>(name, shape, seed);
-  };
+  }
+
+  std::uint64_t seed;
+  std::optional<BackboneReader<float>> reader;
+};
+
+InitialWeight<float> backbone_weights(const WeightSource& source) {
+  return [&source](const auto& name, const auto& shape) { return source.backbone(name, shape); };
+}
+InitialWeight<float> head_weights(const WeightSource& source) {
+  return [&source](const auto& name, const auto& shape) { return source.head(name, shape); };
 }
 
 void print_model(const char* kind, const ModelConfig& config, const Weights<float>& weights) {
@@ -64,7 +88,8 @@ nlohmann::json run_settings(const PretrainOptions& o, const ModelConfig& config,
   settings["fingerprint_of_data"] = data.text();
   settings["objective"] = o.objective;
   settings["corpus"] = o.corpus;
-  settings["tokenizer"] = o.tokenizer;
+  if (!o.model.empty()) settings["model"] = o.model;
+  settings["tokenizer"] = o.tokenizer_folder();
   settings["mlm_probability"] = o.mask_share;
   settings["max_seq_length"] = length;
   settings["validation_split_percentage"] = o.validated();
@@ -109,16 +134,28 @@ void set_special_tokens(const PretrainOptions& o, const Tokenizer& tokenizer, Mo
     tn::fail(o.tokenizer, ": expected an entry [PAD] or <pad>, found neither");
 }
 
+void check_length(const PretrainOptions& o, const ModelConfig& config, const std::string& file) {
+  const Index longest = config.longest_sequence();
+  if (o.max_seq_length.value_or(1) > longest)
+    tn::fail("--max_seq_length: ", file, " has ", longest, " positions, found ", *o.max_seq_length);
+}
+
 ModelConfig config_from_file(const PretrainOptions& o, const Tokenizer& tokenizer) {
   ModelConfig config = read_model_config(o.config_file);
   check_objective(o, config.family(), o.config_file.c_str());
   check_vocabulary(tokenizer, config, o.config_file);
   set_special_tokens(o, tokenizer, config);
   check_model_config(config, o.config_file);
-  const Index longest = config.longest_sequence();
-  if (o.max_seq_length.value_or(1) > longest)
-    tn::fail("--max_seq_length: ", o.config_file, " has ", longest, " positions, found ",
-             *o.max_seq_length);
+  check_length(o, config, o.config_file);
+  return config;
+}
+
+ModelConfig config_of_model(const PretrainOptions& o, const Tokenizer& tokenizer) {
+  const std::string file = (std::filesystem::path(o.model) / "config.json").string();
+  ModelConfig config = read_model_config(file);
+  check_objective(o, config.family(), file.c_str());
+  check_vocabulary(tokenizer, config, file);
+  check_length(o, config, file);
   return config;
 }
 
@@ -150,15 +187,19 @@ ModelConfig config_from_flags(const PretrainOptions& o, const Tokenizer& tokeniz
   return config;
 }
 
-/// A new model's shape and tokenizer, and the tokens of one of its sequences.
-struct NewModel {
-  explicit NewModel(const PretrainOptions& o)
+ModelConfig config_for(const PretrainOptions& o, const Tokenizer& tokenizer) {
+  if (!o.model.empty()) return config_of_model(o, tokenizer);
+  return o.config_file.empty() ? config_from_flags(o, tokenizer) : config_from_file(o, tokenizer);
+}
+
+/// The model's shape and tokenizer, and the tokens of one of its sequences.
+struct ModelPlan {
+  explicit ModelPlan(const PretrainOptions& o)
       : tokenizer(o.tokenizer == "bytes" ? std::unique_ptr<Tokenizer>(byte_tokenizer())
-                                         : read_tokenizer(o.tokenizer)),
-        config(o.config_file.empty() ? config_from_flags(o, *tokenizer)
-                                     : config_from_file(o, *tokenizer)),
+                                         : read_tokenizer(o.tokenizer_folder())),
+        config(config_for(o, *tokenizer)),
         length(o.max_seq_length.value_or(config.longest_sequence())),
-        tokenizer_folder(o.tokenizer) {}
+        tokenizer_folder(o.tokenizer_folder()) {}
 
   void write_tokenizer(const tn::OutputFolder& folder) const {
     tokenizer_folder == "bytes" ? write_byte_tokenizer(folder.path)
@@ -173,7 +214,7 @@ struct NewModel {
 };
 
 void run_masked(const PretrainOptions& o) {
-  const NewModel made(o);
+  const ModelPlan made(o);
   const TokenMasker masker(*made.tokenizer, o.mask_share);
   const auto lines = read_corpus(o.corpus, *made.tokenizer, made.length);
   const auto training = o.training_part(lines.size());
@@ -183,9 +224,9 @@ void run_masked(const PretrainOptions& o) {
   const std::span train_lines = std::span(lines).first(training),
                   validation = std::span(lines).subspan(training);
   Weights<float> weights;
-  const auto initial = initial_weights(o);
-  const Backbone<float> backbone(made.config, weights, initial);
-  MaskedLanguageModel<float> model(backbone, initial);
+  const WeightSource source(o, made.config);
+  const Backbone<float> backbone(made.config, weights, backbone_weights(source));
+  MaskedLanguageModel<float> model(backbone, head_weights(source));
   const TrainSettings train = shared_settings(o.training);
   const MaskedObjective objective(model, masker, train_lines, validation, train);
   print_backend();
@@ -227,12 +268,12 @@ Stream read_stream(const PretrainOptions& o, const Tokenizer& tokenizer, Index l
 }
 
 void run_causal(const PretrainOptions& o) {
-  const NewModel made(o);
+  const ModelPlan made(o);
   const Stream stream = read_stream(o, *made.tokenizer, made.length);
   Weights<float> weights;
-  const auto initial = initial_weights(o);
-  const Backbone<float> backbone(made.config, weights, initial);
-  CausalLanguageModel<float> model(backbone, initial);
+  const WeightSource source(o, made.config);
+  const Backbone<float> backbone(made.config, weights, backbone_weights(source));
+  CausalLanguageModel<float> model(backbone, head_weights(source));
   print_backend();
   print_model("decoder", made.config, weights);
   std::cout << "corpus: " << stream.training << " tokens, " << stream.validation().size()
@@ -259,25 +300,39 @@ void check_flags(const CLI::App& command, const PretrainOptions& o) {
     refuse("--mlm_probability", "for --objective causal");
   else if (o.tokenizer == "bytes")
     tn::fail("--tokenizer: bytes have no mask, which --objective masked needs");
+  if (o.model.empty() && o.tokenizer.empty())
+    tn::fail("pretrain: expected --tokenizer for a new model, or --model, found neither");
   if (o.validated() > 0) return;
-  for (const char* flag : {"--eval_steps", "--per_device_eval_batch_size"})
+  for (const char* flag :
+       {"--eval_steps", "--per_device_eval_batch_size", "--metric_for_best_model",
+        "--load_best_model_at_end", "--early_stopping_patience"})
     refuse(flag, "without --validation_split_percentage");
 }
 
 void run_pretrain(const PretrainOptions& o) {
   std::vector<std::filesystem::path> inputs;
-  for (const std::string& input : {o.corpus, o.tokenizer, o.config_file})
+  for (const std::string& input : {o.corpus, o.model, o.tokenizer, o.config_file})
     if (!input.empty() && input != "bytes") inputs.emplace_back(input);
   check_results_folder(o.training.output, Results::model, inputs);
   check_output(o.training);
   o.causal() ? run_causal(o) : run_masked(o);
 }
 
-/// What --config_name has instead.
-void add_shape_options(CLI::App& command, PretrainOptions& o, CLI::Option* config_file) {
+/// What --config_name or --model have instead.
+void add_shape_options(CLI::App& command, PretrainOptions& o, CLI::Option* model) {
   const std::string group = "Shape";
+  CLI::Option* config_file =
+      command
+          .add_option("--config_name", o.config_file,
+                      "A config.json whose family and shape the model has, instead of flags")
+          ->check(not_empty("a file"))
+          ->excludes(model)
+          ->group(group);
   const auto add = [&](const char* flag, auto& value, const char* what) {
-    return command.add_option(flag, value, what)->excludes(config_file)->group(group);
+    return command.add_option(flag, value, what)
+        ->excludes(config_file)
+        ->excludes(model)
+        ->group(group);
   };
   add("--model_type", o.model_type,
       "The family: an encoder for masked (default: bert), a decoder for causal (default: gpt2)")
@@ -314,8 +369,8 @@ void add_pretrain(CLI::App& program) {
   o->training.save_strategy = "steps";
   CLI::App* command =
       add_command(program, "pretrain",
-                  "Train a small model from scratch: an encoder by masked tokens, or "
-                  "a decoder by next tokens");
+                  "Train all of a model, a new one or one that is there: an encoder by masked "
+                  "tokens, or a decoder by next tokens");
   command->add_option("--objective", o->objective, "masked (an encoder) or causal (a decoder)")
       ->check(one_of({"masked", "causal"}));
   command
@@ -324,28 +379,28 @@ void add_pretrain(CLI::App& program) {
                    "stream")
       ->check(not_empty("a file"))
       ->required();
+  CLI::Option* model =
+      command
+          ->add_option("--model,--model_name_or_path", o->model,
+                       "A folder with a model to go on with; without it the model is new")
+          ->check(not_empty("a folder"));
   command
       ->add_option("--tokenizer,--tokenizer_name", o->tokenizer,
-                   "A folder with a tokenizer, or for causal \"bytes\": one token a byte")
-      ->check(not_empty("a folder"))
-      ->required();
+                   "A folder with a tokenizer, or for causal \"bytes\": one token a byte "
+                   "(default: that of --model)")
+      ->check(not_empty("a folder"));
   add_output_options(*command, o->training, false);
-  CLI::Option* config_file =
-      command
-          ->add_option("--config_name", o->config_file,
-                       "A config.json whose family and shape the model has, instead of flags")
-          ->check(not_empty("a file"))
-          ->group("Shape");
-  add_shape_options(*command, *o, config_file);
+  add_shape_options(*command, *o, model);
   command->add_option("--mlm_probability", o->mask_share, "masked: share of tokens to predict")
       ->check(number_between(0.01, 0.99));
   command
       ->add_option("--max_seq_length,--block_size", o->max_seq_length,
                    "Tokens of a line or a block (default: 64, which the model then has positions "
-                   "for, or all positions of --config_name)")
+                   "for, or all positions of --config_name or --model)")
       ->transform(whole_number(5, 1 << 16));
   command->add_option("--max_steps", train.max_steps, "Steps")->transform(whole_number(1));
   add_optimiser_options(*command, o->training);
+  add_best_options(*command, o->training);
   command
       ->add_option("--validation_split_percentage", o->validation_percentage,
                    "Share of the corpus, its end, that is validated on (default: causal 10, "

@@ -162,26 +162,6 @@ void add_mixture_options(CLI::App& command, FinetuneOptions& o) {
       ->group("Training");
 }
 
-void add_best_options(CLI::App& command, FinetuneOptions& o) {
-  const std::string best = "Best weights";
-  TrainSettings& t = o.training.train;
-  command
-      .add_option("--metric_for_best_model", o.metric,
-                  "loss, or a metric of the task (default: its first one)")
-      ->check(not_empty("a metric"))
-      ->group(best);
-  command
-      .add_flag("--load_best_model_at_end", t.load_best_model,
-                "End with the weights of the best evaluation")
-      ->check(true_or_false())
-      ->group(best);
-  command
-      .add_option("--early_stopping_patience", t.early_stopping_patience,
-                  "Stop after so many evaluations without a better one; 0: never")
-      ->transform(whole_number(0))
-      ->group(best);
-}
-
 }  // namespace
 
 void add_options(CLI::App& command, FinetuneOptions& options) {
@@ -191,7 +171,7 @@ void add_options(CLI::App& command, FinetuneOptions& options) {
   add_rank_options(command, options);
   add_training_options(command, options);
   add_mixture_options(command, options);
-  add_best_options(command, options);
+  add_best_options(command, options.training);
 }
 
 void add_added_task_options(CLI::App& command, FinetuneOptions& options) {
@@ -211,7 +191,7 @@ void add_added_task_options(CLI::App& command, FinetuneOptions& options) {
       ->group(files);
   add_output_options(command, options.training, true);
   add_training_options(command, options);
-  add_best_options(command, options);
+  add_best_options(command, options.training);
 }
 
 void check_training_used(const CLI::App& command, const FinetuneOptions& options) {
@@ -295,8 +275,7 @@ TrainSettings train_settings(const FinetuneOptions& o) {
   t.dropout = !o.no_dropout;
   t.optimiser.head_learning_rate =
       o.head_learning_rate > 0 ? o.head_learning_rate : t.optimiser.learning_rate;
-  t.metric = o.metric;
-  if (t.metric.empty()) t.metric = main_metric_of(o.tasks);
+  if (o.training.metric.empty()) t.metric = main_metric_of(o.tasks);
   if (!o.rank_schedule.empty()) t.rank_schedule = parse_rank_schedule(o.rank_schedule);
   if (has_triplets(o.method)) t.orthogonality = o.orthogonality;
   t.activation_weighted = o.activation_weighted;

@@ -23,7 +23,6 @@ struct FinetuneOptions {
   tn::Index two_site_steps = 0, max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0, orthogonality = 0.1;
   bool no_dropout = false, activation_weighted = false;
-  std::string metric;  ///< empty: the task's first one, or the average of several tasks
   TrainingOptions training;
 };
 

@@ -102,8 +102,30 @@ void add_optimiser_options(CLI::App& command, TrainingOptions& o) {
       ->group(training);
 }
 
+void add_best_options(CLI::App& command, TrainingOptions& o) {
+  const std::string best = "Best weights";
+  TrainSettings& t = o.train;
+  command
+      .add_option("--metric_for_best_model", o.metric,
+                  "loss, or another one that evaluations have (default: a task's first one, the "
+                  "average of several tasks, or loss)")
+      ->check(not_empty("a metric"))
+      ->group(best);
+  command
+      .add_flag("--load_best_model_at_end", t.load_best_model,
+                "End with the weights of the best evaluation")
+      ->check(true_or_false())
+      ->group(best);
+  command
+      .add_option("--early_stopping_patience", t.early_stopping_patience,
+                  "Stop after so many evaluations without a better one; 0: never")
+      ->transform(whole_number(0))
+      ->group(best);
+}
+
 TrainSettings shared_settings(const TrainingOptions& o) {
   TrainSettings t = o.train;
+  if (!o.metric.empty()) t.metric = o.metric;
   t.schedule = o.schedule == "cosine"     ? ScheduleShape::cosine
                : o.schedule == "constant" ? ScheduleShape::constant
                                           : ScheduleShape::linear;

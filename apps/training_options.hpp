@@ -12,6 +12,7 @@ struct TrainingOptions {
   std::string output;
   bool overwrite = false, resume = false;
   std::string schedule = "linear", save_strategy = "epoch";
+  std::string metric;  ///< by which evaluations are compared; empty: the command's usual one
   tn::Index save_steps = 500, save_total_limit = 2;
   transformer::TrainSettings train;
 };
@@ -22,6 +23,9 @@ void add_output_options(CLI::App& command, TrainingOptions& options, bool epochs
 
 /// Batch, learning rate and the rest of the optimiser, evaluations, seed.
 void add_optimiser_options(CLI::App& command, TrainingOptions& options);
+
+/// Which evaluation is the best one, and what follows from it.
+void add_best_options(CLI::App& command, TrainingOptions& options);
 
 /// The settings, with what `options` holds as words.
 transformer::TrainSettings shared_settings(const TrainingOptions& options);

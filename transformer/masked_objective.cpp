@@ -20,11 +20,11 @@ EncodedText encode_line(const Tokenizer& tokenizer, std::string_view line, Index
 
 void check_line(const CorpusLine& line, const TokenMasker& masker, const ModelConfig& config) {
   if (!masker.can_predict(line.text))
-    tn::fail("pretrain: line ", line.place + 1,
+    tn::fail("masked tokens: line ", line.place + 1,
              " of the corpus: expected a token to predict, found special ones only");
   const TokenId type = *std::ranges::max_element(line.text.type_ids);
   if (config.type_vocab_size > 0 && type >= config.type_vocab_size)
-    tn::fail("pretrain: line ", line.place + 1, " of the corpus: a token of type ", type,
+    tn::fail("masked tokens: line ", line.place + 1, " of the corpus: a token of type ", type,
              ", but config.json says type_vocab_size ", config.type_vocab_size);
 }
 
@@ -44,6 +44,25 @@ std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tok
   }
   if (lines.empty()) tn::fail(file.string(), ": expected lines of text, found none");
   return lines;
+}
+
+Evaluation evaluate(const MaskedLanguageModel<float>& model, const TokenMasker& masker,
+                    std::span<const CorpusLine> lines, Index batch_size) {
+  for (const CorpusLine& line : lines) check_line(line, masker, model.backbone().config());
+  double sum = 0, targets = 0;
+  const auto step = static_cast<std::size_t>(batch_size);
+  for (std::size_t first = 0; first < lines.size(); first += step) {
+    std::vector<const EncodedText*> texts;
+    for (std::size_t i = first; i < std::min(first + step, lines.size()); ++i)
+      texts.push_back(&lines[i].text);
+    const MaskedBatch batch = masker.mask(texts, 0, validation_stream + first);
+    autodiff::Tape<float> tape;
+    const auto loss = model.loss(tape, batch.batch, batch.rows, batch.labels, {});
+    const auto count = static_cast<double>(batch.rows.size());
+    sum += count * static_cast<double>(loss.value.item());
+    targets += count;
+  }
+  return language_evaluation(sum / targets);
 }
 
 MaskedObjective::MaskedObjective(const MaskedLanguageModel<float>& model, const TokenMasker& masker,
@@ -95,20 +114,7 @@ std::vector<std::string> MaskedObjective::metrics() const {
 
 std::optional<Evaluation> MaskedObjective::evaluate() const {
   if (validation_.empty()) return std::nullopt;
-  double sum = 0, targets = 0;
-  const auto step = static_cast<std::size_t>(pass_.eval_batch_size);
-  for (std::size_t first = 0; first < validation_.size(); first += step) {
-    std::vector<const EncodedText*> texts;
-    for (std::size_t i = first; i < std::min(first + step, validation_.size()); ++i)
-      texts.push_back(&validation_[i].text);
-    const MaskedBatch batch = masker_.mask(texts, 0, validation_stream + first);
-    autodiff::Tape<float> tape;
-    const auto loss = model_.loss(tape, batch.batch, batch.rows, batch.labels, {});
-    const auto count = static_cast<double>(batch.rows.size());
-    sum += count * static_cast<double>(loss.value.item());
-    targets += count;
-  }
-  return language_evaluation(sum / targets);
+  return transformer::evaluate(model_, masker_, validation_, pass_.eval_batch_size);
 }
 
 void write_masked_model(const tn::OutputFolder& folder, const MaskedLanguageModel<float>& model) {

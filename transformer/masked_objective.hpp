@@ -18,6 +18,12 @@ struct CorpusLine {
 std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tokenizer& tokenizer,
                                     Index max_seq_length);
 
+/// The loss on lines, dropout off. The same tokens are hidden every time, by whatever seed and
+/// batch. Throws Error on a line without a token to predict or with a token type that the model
+/// does not know.
+Evaluation evaluate(const MaskedLanguageModel<float>& model, const TokenMasker& masker,
+                    std::span<const CorpusLine> lines, Index batch_size);
+
 /// Trains all weights of a model that predicts hidden tokens on the lines of a corpus, in a new
 /// order every time all have been seen. Everything that it refers to must outlive it.
 class MaskedObjective final : public Objective<float> {
@@ -35,7 +41,6 @@ class MaskedObjective final : public Objective<float> {
                         std::uint64_t pass) const override;
   std::string described(std::span<const Index> examples) const override;
   std::vector<std::string> metrics() const override;
-  /// The same tokens are hidden every time, by whatever seed and batch.
   std::optional<Evaluation> evaluate() const override;
 
  private:

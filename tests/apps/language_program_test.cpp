@@ -1,4 +1,4 @@
-/// metatt embed and metatt choose.
+/// metatt embed, metatt choose and metatt pretrain.
 
 #include "../fixture_testing.hpp"
 #include "program_testing.hpp"
@@ -193,6 +193,56 @@ BOOST_AUTO_TEST_CASE(encoders_of_all_families_are_pretrained_and_fine_tuned) {
   check_refused(pretrain((fixtures / "sentences/roberta/0_Transformer").string(), never),
                 "expected an entry [MASK] or <mask>");
   BOOST_TEST(!std::filesystem::exists(never));
+}
+
+BOOST_AUTO_TEST_CASE(a_model_goes_on_where_it_stands) {
+  const TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 60; ++i) lines += i % 2 == 0 ? "a b c d a b\n" : "b c d a b c\n";
+  const std::string corpus = " --corpus " + folder.write("lines.txt", lines).string();
+  folder.write("tokenizer/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n");
+  const std::string common = " --threads 1 --max_steps 30 --learning_rate 1e-2" + corpus;
+  const auto name = [&](const char* part) { return (folder / part).string(); };
+  const std::string tokenizer = " --tokenizer " + name("tokenizer");
+  const std::string shape =
+      " --hidden_size 16 --num_hidden_layers 1 --num_attention_heads 2 --intermediate_size 32";
+  const auto loss = [&](const std::string& model) {
+    const std::string file = name("loss.json");
+    const Run done = run("eval --threads 1 --mlm_probability 0.4 --model " + model +
+                         " --validation_file " + name("lines.txt") + " --output_file " + file);
+    BOOST_REQUIRE_MESSAGE(done.exit_code == 0, done.output);
+    return eval_loss(file);
+  };
+  BOOST_REQUIRE(
+      run("pretrain" + common + tokenizer + shape + " --output_dir " + name("first")).exit_code ==
+      0);
+  const std::string on = "pretrain --model " + name("first") + common;
+  const Run more = run(on + " --output_dir " + name("more"));
+  BOOST_REQUIRE_MESSAGE(more.exit_code == 0, more.output);
+  BOOST_TEST(loss(name("more")) < loss(name("first")));
+  // With a rate too small to change anything it is the model that it was.
+  const Run same = run("pretrain --threads 1 --max_steps 1 --warmup_ratio 0 --learning_rate 1e-30" +
+                       corpus + " --model " + name("first") + " --output_dir " + name("same"));
+  BOOST_REQUIRE_MESSAGE(same.exit_code == 0, same.output);
+  BOOST_TEST(loss(name("same")) == loss(name("first")));
+  // The best of several evaluations stays.
+  const Run best = run("pretrain --threads 1 --max_steps 30 --learning_rate 3 --model " +
+                       name("first") + corpus +
+                       " --validation_split_percentage 20 --eval_steps 1 --load_best_model_at_end "
+                       "--early_stopping_patience 3 --output_dir " +
+                       name("best"));
+  BOOST_TEST(best.has("stopped early: 3 evaluations without a better loss"));
+
+  check_refused(on + shape + " --output_dir " + name("none"), "--model excludes");
+  check_refused("pretrain" + common + " --output_dir " + name("none"), "expected --tokenizer");
+  check_refused("pretrain" + common + " --load_best_model_at_end --model " + name("first") +
+                    " --output_dir " + name("none"),
+                "without --validation_split_percentage");
+  check_refused(on + " --objective causal --output_dir " + name("none"), "expected a decoder");
+  const FixtureFolder headless("sentences", "bert_tanh");
+  check_refused(
+      "eval --model " + headless.path().string() + " --validation_file " + name("lines.txt"),
+      "cls.predictions.transform.dense.weight");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
