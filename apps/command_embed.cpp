@@ -125,6 +125,8 @@ void run_embed(const EmbedOptions& o) {
   const std::vector<std::string> texts = read_texts(o);
   EmbeddingWriter writer(o.output);
   const SentenceEncoder<float> encoder(o.model);
+  print_warning(vocabulary_warning(encoder.tokenizer(), encoder.config(),
+                                   (encoder.settings().encoder / "config.json").string()));
   Progress progress(static_cast<std::int64_t>(texts.size()));
   Index cut = 0;
   for (std::size_t first = 0; first < texts.size();) {
