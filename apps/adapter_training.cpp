@@ -2,6 +2,7 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/training_log.hpp>
 #include <metatt/apps/training_run.hpp>
+#include <metatt/apps/vocabulary_warning.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -22,6 +23,7 @@ void print_model(const AdaptedModel<float>& model) {
             << " %): " << model.trainable_adapter()
             << (model.method().kind == Method::Kind::full ? " backbone, " : " adapter, ")
             << model.trainable_head() << " head" << std::endl;
+  warn_of_vocabulary(model);
 }
 
 namespace {

@@ -4,6 +4,8 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/files/file.hpp>
+#include <metatt/transformer/backbone_files.hpp>
+#include <metatt/transformer/parallel.hpp>
 #include <metatt/transformer/safetensors.hpp>
 #include <metatt/transformer/sentence_embedding.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
@@ -98,15 +100,16 @@ Index embed_batch(const EmbedOptions& o, const SentenceEncoder<float>& encoder,
                   std::span<const std::string> texts, std::size_t first, std::size_t end,
                   EmbeddingWriter& writer) {
   Index cut = 0;
-  std::vector<EncodedText> tokens;
-  for (std::size_t i = first; i < end; ++i) {
-    auto sentence = encoder.encode(texts[i]);
-    if (sentence.tokens.ids.empty()) tn::fail(place(o, i), ": the text has no token");
-    cut += sentence.cut;
-    tokens.push_back(std::move(sentence.tokens));
-  }
+  std::vector<SentenceEncoder<float>::Sentence> sentences(end - first);
+  for_each_in_parallel(end - first, [&](std::size_t i) {
+    sentences[i] = encoder.encode(texts[first + i]);
+    if (sentences[i].tokens.ids.empty()) tn::fail(place(o, first + i), ": the text has no token");
+  });
   std::vector<const EncodedText*> batch;
-  for (const EncodedText& text : tokens) batch.push_back(&text);
+  for (const auto& sentence : sentences) {
+    cut += sentence.cut;
+    batch.push_back(&sentence.tokens);
+  }
   const std::vector<float> rows = encoder.embed(batch).to_vector();
   const auto width = static_cast<std::size_t>(encoder.width());
   for (std::size_t i = first; i < end; ++i) {
@@ -122,6 +125,8 @@ void run_embed(const EmbedOptions& o) {
   const std::vector<std::string> texts = read_texts(o);
   EmbeddingWriter writer(o.output);
   const SentenceEncoder<float> encoder(o.model);
+  print_warning(vocabulary_warning(encoder.tokenizer(), encoder.config(),
+                                   (encoder.settings().encoder / "config.json").string()));
   Progress progress(static_cast<std::int64_t>(texts.size()));
   Index cut = 0;
   for (std::size_t first = 0; first < texts.size();) {

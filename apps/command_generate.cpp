@@ -71,11 +71,13 @@ void run_generate(const GenerateOptions& o) {
   std::vector<TokenId> ends;
   for (const std::int64_t id : folder.config().eos_token_id)
     ends.push_back(static_cast<TokenId>(id));
+  SamplingSettings sampling = o.sampling;
+  sampling.vocabulary = folder.tokenizer().vocabulary().size();
   TextStream text(folder.tokenizer(), ids);
   Index tokens = 0;
   const auto begin = std::chrono::steady_clock::now();
   const GenerationEnd end =
-      generate(folder.model(), folder.adapter(), ids, ends, o.sampling, [&](TokenId token) {
+      generate(folder.model(), folder.adapter(), ids, ends, sampling, [&](TokenId token) {
         ++tokens;
         std::cout << text.add(token) << std::flush;
         return static_cast<bool>(std::cout);

@@ -144,6 +144,7 @@ ModelConfig config_from_file(const PretrainOptions& o, const Tokenizer& tokenize
   ModelConfig config = read_model_config(o.config_file);
   check_objective(o, config.family(), o.config_file.c_str());
   check_vocabulary(tokenizer, config, o.config_file);
+  print_warning(vocabulary_warning(tokenizer, config, o.config_file));
   set_special_tokens(o, tokenizer, config);
   check_model_config(config, o.config_file);
   check_length(o, config, o.config_file);

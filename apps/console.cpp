@@ -64,6 +64,10 @@ void print_error(const std::string& message) {
   std::cerr << "metatt: " << printable(message) << std::endl;
 }
 
+void print_warning(const std::string& text) {
+  if (!text.empty()) std::cerr << "warning: " << printable(text) << std::endl;
+}
+
 void print_backend() {
   const auto about = tn::backend::describe();
   std::cout << "metatt " METATT_VERSION << ", backend " << about.backend << ": " << about.blas
@@ -72,7 +76,7 @@ void print_backend() {
   std::cout << ", " << about.threads << " threads";
   if (!about.vector_set.empty()) std::cout << ", own kernels " << about.vector_set;
   std::cout << std::endl;
-  if (!about.warning.empty()) std::cerr << "warning: " << about.warning << std::endl;
+  print_warning(about.warning);
 }
 
 void print_cut(std::int64_t texts, std::int64_t max_length) {

@@ -15,6 +15,9 @@ std::string printable(const std::string& text);
 /// "metatt: MESSAGE" on standard error, printable.
 void print_error(const std::string& message);
 
+/// "warning: TEXT" on standard error, printable; nothing for an empty text.
+void print_warning(const std::string& text);
+
 /// The lines about version, backend, BLAS, core type and threads, with a warning if a setting costs
 /// speed.
 void print_backend();

@@ -1,5 +1,6 @@
 #include <metatt/apps/trained_classifier.hpp>
 #include <metatt/apps/validators.hpp>
+#include <metatt/apps/vocabulary_warning.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
@@ -58,6 +59,7 @@ TrainedClassifier read_classifier(const ClassifierOptions& o) {
     auto model = std::make_unique<ClassifierModel<float>>(
         o.model, task.outputs(), Method::named("none", {}), HeadSource::from_model, 0);
     const auto length = read_model_max_length(model->base());
+    warn_of_vocabulary(*model);
     const Index cut = model->sequence_length(o.max_seq_length, length.value_or(128));
     return {std::move(model), {{task, 0}}, cut};
   }
@@ -66,6 +68,7 @@ TrainedClassifier read_classifier(const ClassifierOptions& o) {
     tn::fail(o.adapter, ": expected the adapter of a classifier, found that of a language model");
   TrainedClassifier trained{read_adapted_model<float>(o.adapter, record, o.model),
                             tasks_of(o, record), 0};
+  warn_of_vocabulary(*trained.model);
   trained.max_seq_length = trained.model->sequence_length(
       o.max_seq_length > 0 ? o.max_seq_length : record.max_seq_length);
   return trained;

@@ -1,5 +1,6 @@
 #include <metatt/apps/trained_decoder.hpp>
 #include <metatt/apps/validators.hpp>
+#include <metatt/apps/vocabulary_warning.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 
 namespace metatt::apps {
@@ -19,7 +20,9 @@ std::unique_ptr<transformer::CausalModelFolder<float>> read_trained_decoder(
     const DecoderOptions& o) {
   if (o.model.empty() && o.adapter.empty())
     tn::fail("expected --model or --adapter, found neither");
-  return transformer::read_decoder<float>(o.model, o.adapter);
+  auto decoder = transformer::read_decoder<float>(o.model, o.adapter);
+  warn_of_vocabulary(*decoder);
+  return decoder;
 }
 
 }  // namespace metatt::apps

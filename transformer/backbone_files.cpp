@@ -179,17 +179,33 @@ std::vector<NamedTensor<T>> backbone_tensors(const Backbone<T>& backbone,
   return tensors;
 }
 
+namespace {
+
+bool lacks_many(const Vocabulary& vocabulary, const ModelConfig& config) {
+  return vocabulary.size() + 128 <= config.vocab_size;
+}
+
+}  // namespace
+
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config,
                       const std::string& config_source) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   if (vocabulary.size() > config.vocab_size)
     tn::fail(vocabulary.source_name(), ": ", vocabulary.size(), " entries, but ", config_source,
              " says vocab_size ", config.vocab_size);
-  // A vocab.txt that has been cut off is still one. Up to 127 more rows only make the table's
-  // height a round number.
-  if (vocabulary.source_name().ends_with(".txt") && vocabulary.size() + 128 <= config.vocab_size)
+  // A vocab.txt that has been cut off is still one.
+  if (vocabulary.source_name().ends_with(".txt") && lacks_many(vocabulary, config))
     tn::fail(vocabulary.source_name(), ": expected the ", config.vocab_size,
              " entries of the vocab_size in ", config_source, ", found ", vocabulary.size());
+}
+
+std::string vocabulary_warning(const Tokenizer& tokenizer, const ModelConfig& config,
+                               const std::string& config_source) {
+  const Vocabulary& vocabulary = tokenizer.vocabulary();
+  if (!lacks_many(vocabulary, config)) return "";
+  return vocabulary.source_name() + ": " + std::to_string(vocabulary.size()) + " entries, but " +
+         config_source + " says vocab_size " + std::to_string(config.vocab_size) +
+         ": is it the model's tokenizer?";
 }
 
 template <class T>

@@ -38,6 +38,11 @@ class BackboneReader {
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config,
                       const std::string& config_source);
 
+/// What to tell a user whose tokenizer lacks 128 entries of the model or more; "" if it does not:
+/// up to 127 more rows only make the table's height a round number.
+std::string vocabulary_warning(const Tokenizer& tokenizer, const ModelConfig& config,
+                               const std::string& config_source);
+
 /// The backbone's weights under Hugging Face's names, the family's prefix before each, what we join
 /// apart. `change(layer, type, weight)` may alter a matrix (out × in) on its way (merging an
 /// adapter); may be empty.

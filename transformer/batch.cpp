@@ -1,6 +1,7 @@
 #include <metatt/transformer/batch.hpp>
 
 #include <metatt/tn/backend/philox.hpp>
+#include <metatt/transformer/parallel.hpp>
 
 #include <algorithm>
 #include <numeric>
@@ -47,15 +48,14 @@ Batch Batch::pack(std::span<const EncodedText> texts) {
 
 std::vector<Example> encode_rows(const Tokenizer& tokenizer, std::span<const GlueRow> rows,
                                  Index max_length) {
-  std::vector<Example> examples;
-  examples.reserve(rows.size());
-  for (const GlueRow& row : rows) {
-    examples.push_back(
-        {tokenizer.encode_pair(row.sentence1, row.sentence2, max_length), row.label});
-    if (examples.back().text.ids.empty())
+  std::vector<Example> examples(rows.size());
+  for_each_in_parallel(rows.size(), [&](std::size_t i) {
+    const GlueRow& row = rows[i];
+    examples[i] = {tokenizer.encode_pair(row.sentence1, row.sentence2, max_length), row.label};
+    if (examples[i].text.ids.empty())
       tn::fail("encode_rows: expected at least one token in each example, found none in example ",
-               examples.size(), " (counted from 1)");
-  }
+               i + 1, " (counted from 1)");
+  });
   return examples;
 }
 

@@ -58,6 +58,8 @@ void check_sampling(const SamplingSettings& settings) {
     tn::fail("max_new_tokens: expected at least 1, found ", settings.max_new_tokens);
   if (!(settings.temperature >= 0 && settings.temperature <= 1e6))
     tn::fail("temperature: expected 0 … 1e6, found ", settings.temperature);
+  if (settings.vocabulary < 0)
+    tn::fail("vocabulary: expected at least 0, found ", settings.vocabulary);
   if (settings.top_k < 0) tn::fail("top_k: expected at least 0, found ", settings.top_k);
   if (!(settings.top_p > 0 && settings.top_p <= 1))
     tn::fail("top_p: expected above 0 and at most 1, found ", settings.top_p);
@@ -68,6 +70,8 @@ std::int32_t sample_token(std::span<const float> logits, const SamplingSettings&
   for (std::size_t i = 0; i < logits.size(); ++i)
     if (!std::isfinite(logits[i]))
       tn::fail("sample_token: the logit of token ", i, " is ", logits[i]);
+  if (settings.vocabulary > 0)
+    logits = logits.first(std::min(logits.size(), static_cast<std::size_t>(settings.vocabulary)));
   if (settings.temperature == 0)
     return static_cast<std::int32_t>(std::ranges::max_element(logits) - logits.begin());
   const Candidates all = candidates(logits, settings);

@@ -14,6 +14,7 @@ struct SamplingSettings {
   double temperature = 1;      ///< divides the logits; 0: always the likeliest token
   Index top_k = 0;             ///< only the k likeliest; 0: all
   double top_p = 1;            ///< only the likeliest that together have this probability
+  Index vocabulary = 0;        ///< only ids below, which the tokenizer has; 0: all
   std::uint64_t seed = 42;
 };
 

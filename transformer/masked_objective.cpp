@@ -1,6 +1,7 @@
 #include <metatt/transformer/masked_objective.hpp>
 
 #include <metatt/transformer/backbone_files.hpp>
+#include <metatt/transformer/parallel.hpp>
 #include <metatt/transformer/text_data.hpp>
 
 #include <algorithm>
@@ -35,14 +36,16 @@ std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tok
   const std::string text = read_utf8(file);
   if (const auto place = text.find('\0'); place != std::string::npos)
     tn::fail(file.string(), ": expected text, found a zero at byte ", place);
+  const std::vector<std::string> all = tn::split_lines(text);
   std::vector<CorpusLine> lines;
-  Index place = 0;
-  for (const std::string& line : tn::split_lines(text)) {
-    if (line.find_first_not_of(" \t\v\f") != std::string::npos)
-      lines.push_back({encode_line(tokenizer, line, max_seq_length), place});
-    ++place;
-  }
+  for (Index place = 0; place < std::ssize(all); ++place)
+    if (all[static_cast<std::size_t>(place)].find_first_not_of(" \t\v\f") != std::string::npos)
+      lines.push_back({{}, place});
   if (lines.empty()) tn::fail(file.string(), ": expected lines of text, found none");
+  for_each_in_parallel(lines.size(), [&](std::size_t i) {
+    lines[i].text =
+        encode_line(tokenizer, all[static_cast<std::size_t>(lines[i].place)], max_seq_length);
+  });
   return lines;
 }
 

@@ -43,6 +43,8 @@ class SentenceEncoder {
   SentenceEncoder& operator=(const SentenceEncoder&) = delete;
 
   const SentenceSettings& settings() const { return settings_; }
+  const ModelConfig& config() const { return config_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// Tokens of a text at most: max_seq_length of sentence_bert_config.json, or where there is none
   /// model_max_length of tokenizer_config.json, but not more than the positions of the model.
   Index max_length() const { return max_length_; }

@@ -393,6 +393,21 @@ BOOST_AUTO_TEST_CASE(a_decoder_is_pretrained_and_tells_texts) {
   BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
   BOOST_TEST(run("generate --model " + (folder / "llama").string() + " --prompt a").exit_code == 0);
 
+  // Most ids of this model have no entry: none of them is taken.
+  const std::string large = (folder / "large").string();
+  std::string config = metatt::tn::read_file(model + "/config.json");
+  config.replace(config.find(": 257"), 5, ": 5000");  // vocab_size
+  const Run larger = run("pretrain --objective causal --max_steps 1 --tokenizer bytes --corpus " +
+                         corpus + " --output_dir " + large + " --config_name " +
+                         folder.write("large.json", config).string());
+  BOOST_REQUIRE_MESSAGE(larger.exit_code == 0, larger.output);
+  BOOST_TEST(larger.has("257 entries, but "));
+  BOOST_TEST(larger.has("large.json says vocab_size 5000"));
+  const Run warned = run("generate --model " + large + " --prompt a --seed 1");
+  BOOST_TEST(warned.exit_code == 0);
+  BOOST_TEST(warned.has("warning: " + large + "/tokenizer.json: 257 entries, but "));
+  BOOST_TEST(!told.has("warning: " + model));
+
   check_refused(pretrain + model + "2", "--tokenizer is required");
   check_refused(pretrain + model + "2 --tokenizer bytes --mlm_probability 0.2",
                 "--mlm_probability: has no meaning for --objective causal");

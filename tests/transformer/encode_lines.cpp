@@ -1,6 +1,7 @@
 /// encode-lines FOLDER < TEXT: the ids of every line, by the tokenizer of a folder, and on the
 /// standard error how fast. For fixtures/compare_tokenizers.py.
 
+#include <metatt/transformer/parallel.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
 #include <algorithm>
@@ -25,7 +26,9 @@ int main(int count, char** arguments) try {
     at = end + 1;
   }
   const auto start = std::chrono::steady_clock::now();
-  const auto ids = tokenizer->encode_all(lines);
+  std::vector<std::vector<metatt::transformer::TokenId>> ids(lines.size());
+  metatt::transformer::for_each_in_parallel(
+      lines.size(), [&](std::size_t i) { ids[i] = tokenizer->encode(lines[i]); });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   for (const auto& line : ids) {
     for (const auto id : line) std::cout << id << ' ';

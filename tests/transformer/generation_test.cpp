@@ -75,6 +75,8 @@ BOOST_AUTO_TEST_CASE(tokens_come_as_often_as_their_probabilities_say) {
   check({.top_p = 0.75}, {0.625, 0.375, 0, 0});  // the likeliest that reach it together
   check({.top_p = 0.5}, {1, 0, 0, 0});
   check({.temperature = 0}, {1, 0, 0, 0});
+  check({.vocabulary = 2}, {0.625, 0.375, 0, 0});
+  check({.vocabulary = 9}, {0.5, 0.3, 0.15, 0.05});
   BOOST_TEST(sample_token(logits, {.seed = 1}, 5) == sample_token(logits, {.seed = 1}, 5));
   BOOST_TEST((shares({.seed = 1}) != shares({.seed = 2})));
 }
@@ -83,12 +85,14 @@ BOOST_AUTO_TEST_CASE(ties_go_to_the_lower_number_and_logits_that_are_none_are_re
   const std::vector<float> ties{1, 2, 2, 2};
   BOOST_TEST(sample_token(ties, {.temperature = 0}, 0) == 1);
   BOOST_TEST(sample_token(ties, {.top_k = 1}, 0) == 1);
+  BOOST_TEST(sample_token(ties, {.temperature = 0, .vocabulary = 1}, 0) == 0);
   const std::vector<float> broken{1, std::nanf(""), 0};
   check_error([&] { sample_token(broken, {}, 0); }, {"token 1", "nan"});
   check_error([] { check_sampling({.max_new_tokens = 0}); }, {"max_new_tokens"});
   check_error([] { check_sampling({.temperature = -1}); }, {"temperature", "-1"});
   check_error([] { check_sampling({.top_k = -1}); }, {"top_k"});
   check_error([] { check_sampling({.top_p = 0}); }, {"top_p"});
+  check_error([] { check_sampling({.vocabulary = -1}); }, {"vocabulary", "-1"});
 }
 
 BOOST_AUTO_TEST_CASE(a_decoder_learns_a_pattern_and_goes_on_with_it) {
@@ -189,6 +193,15 @@ BOOST_AUTO_TEST_CASE(a_written_decoder_reads_back_with_its_tokenizer) {
   fewer.vocab_size = 256;
   check_error([&] { check_vocabulary(again.tokenizer(), fewer, "a config"); },
               {(output / "tokenizer.json").string(), "257", "a config", "256"});
+  const auto warning = [&](Index vocab_size) {
+    ModelConfig more = decoder.config;
+    more.vocab_size = vocab_size;
+    return vocabulary_warning(again.tokenizer(), more, "a config");
+  };
+  BOOST_TEST(warning(257 + 127) == "");
+  BOOST_TEST(warning(257 + 128) == (output / "tokenizer.json").string() +
+                                       ": 257 entries, but a config says vocab_size 385: is it "
+                                       "the model's tokenizer?");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

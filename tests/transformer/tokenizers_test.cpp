@@ -134,12 +134,9 @@ void check_recorded(const std::string& folder, const std::string& name) {
   }
   BOOST_TEST(all.size() == 46U);
   BOOST_TEST(texts == "");
-  const auto together = tokenizer->encode_all(all);
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    BOOST_TEST(together[i] == tokenizer->encode(all[i]), boost::test_tools::per_element());
-    if (folder != "bert-base-uncased")
-      BOOST_TEST(tokenizer->decode(together[i]) == valid_utf8(all[i]));
-  }
+  if (folder != "bert-base-uncased")
+    for (const std::string& text : all)
+      BOOST_TEST(tokenizer->decode(tokenizer->encode(text)) == valid_utf8(text));
 }
 
 BOOST_AUTO_TEST_CASE(recorded_texts_give_recorded_ids, *precondition(has_shared_data)) {
@@ -249,7 +246,7 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_file_is_read_or_refused_by_field) {
     return read_tokenizer(folder.path());
   };
   const auto right = with(small_file());
-  BOOST_TEST(right->encode("ab ab<s>ab?!") == (std::vector<TokenId>{5, 5, 6, 4, 0}),
+  BOOST_TEST(right->encode("ab ab<s>ab?!") == (std::vector<TokenId>{5, 5, 6, 4, 0, 0}),
              boost::test_tools::per_element());
   BOOST_TEST(right->vocabulary().size() == 7);
   const auto refused = [&](const char* pointer, const json& value,

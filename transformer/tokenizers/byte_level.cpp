@@ -51,7 +51,9 @@ std::string composed(std::string_view text) {
 
 ByteLevelTokenizer::ByteLevelTokenizer(TokenizerParts parts, std::span<const MergedEntries> merges,
                                        const ByteLevelOptions& options)
-    : Tokenizer(std::move(parts)), options_(options), model_(merge_ids(vocabulary(), merges)) {
+    : Tokenizer(std::move(parts), options.compose ? composed : valid_utf8),
+      options_(options),
+      model_(merge_ids(vocabulary(), merges)) {
   const std::array<char32_t, 256> characters = byte_characters();
   std::map<char32_t, char> byte_of;
   std::vector<bool> word;  // whether an entry is made of bytes
@@ -89,11 +91,6 @@ void ByteLevelTokenizer::append_word(std::string_view word, std::vector<TokenId>
 }
 
 void ByteLevelTokenizer::append(std::string_view text, bool, std::vector<TokenId>& ids) const {
-  std::string changed;
-  if (options_.compose)
-    text = changed = composed(text);
-  else if (!is_valid_utf8(text))
-    text = changed = valid_utf8(text);
   std::string prefixed;
   if (options_.add_prefix_space && text.front() != ' ') text = prefixed.append(" ").append(text);
   for (const std::string_view word : split(options_.pattern, text)) append_word(word, ids);

@@ -21,12 +21,33 @@ bool has_inner_mark(std::string_view entry) {
   return entry.find(blank_mark) != std::string_view::npos;
 }
 
+std::string with_marks(std::string_view text) {
+  std::string marked;
+  for (const char byte : text)
+    if (byte == ' ')
+      marked += blank_mark;
+    else
+      marked += byte;
+  return marked;
+}
+
+std::string normalised(std::string_view text, const SentencePieceOptions& options) {
+  std::string result = valid_utf8(text);
+  if (options.prepend && !result.empty()) result.insert(0, blank_mark);
+  return options.marks_normalised ? with_marks(result) : result;
+}
+
 }  // namespace
 
 SentencePieceTokenizer::SentencePieceTokenizer(TokenizerParts parts,
                                                std::span<const MergedEntries> merges,
                                                const SentencePieceOptions& options)
-    : Tokenizer(std::move(parts)), options_(options), model_(merge_ids(vocabulary(), merges)) {
+    : Tokenizer(std::move(parts),
+                [options](std::string_view text) { return normalised(text, options); }),
+      options_(options),
+      model_(merge_ids(vocabulary(), merges)),
+      // Unknown characters before and behind a mark that has no entry may be one.
+      words_apart_(options.byte_fallback || vocabulary().find(blank_mark)) {
   for (int byte = 0; options_.byte_fallback && byte < 256; ++byte) {
     const TokenId id = vocabulary().required(byte_entry(byte));
     byte_ids_[static_cast<std::size_t>(byte)] = id;
@@ -38,11 +59,14 @@ SentencePieceTokenizer::SentencePieceTokenizer(TokenizerParts parts,
 
 void SentencePieceTokenizer::append_symbols(std::string_view text,
                                             std::vector<TokenId>& symbols) const {
+  bool unknown_before = false;
   while (!text.empty()) {
     const std::size_t length = first_character(text).bytes;
     const std::string_view character = text.substr(0, length);
     text.remove_prefix(length);
-    if (const auto id = vocabulary().find(character)) {
+    const auto id = vocabulary().find(character);
+    const bool unknown = !id && !options_.byte_fallback;
+    if (id) {
       symbols.push_back(*id);
     } else if (options_.byte_fallback) {
       for (const char byte : character)
@@ -50,23 +74,20 @@ void SentencePieceTokenizer::append_symbols(std::string_view text,
     } else if (!options_.unknown) {
       tn::fail(vocabulary().source_name(), ": no entry for \"", character,
                "\" and none for what is unknown");
-    } else if (symbols.empty() || symbols.back() != *options_.unknown) {
+    } else if (!unknown_before || !options_.fuse_unknown) {
       symbols.push_back(*options_.unknown);
     }
+    unknown_before = unknown;
   }
 }
 
 void SentencePieceTokenizer::append(std::string_view text, bool begins,
                                     std::vector<TokenId>& ids) const {
   using Prefix = SentencePieceOptions::Prefix;
-  std::string marked;
-  if (options_.prefix == Prefix::always || (options_.prefix == Prefix::first && begins))
-    marked = blank_mark;
-  for (const char byte : valid_utf8(text))
-    if (byte == ' ')
-      marked += blank_mark;
-    else
-      marked += byte;
+  std::string marked = options_.marks_normalised ? std::string(text) : with_marks(text);
+  const bool prefixed =
+      options_.prefix == Prefix::always || (options_.prefix == Prefix::first && begins);
+  if (prefixed && !marked.starts_with(blank_mark)) marked.insert(0, blank_mark);
   std::vector<TokenId> symbols;
   std::string_view rest = marked;
   while (!rest.empty()) {
@@ -102,7 +123,7 @@ std::string SentencePieceTokenizer::text_of(std::span<const TokenId> ids) const 
       text += marked[at++];
     }
   }
-  const bool prefixed = options_.prefix != SentencePieceOptions::Prefix::never;
+  const bool prefixed = options_.prepend || options_.prefix != SentencePieceOptions::Prefix::never;
   if (prefixed && text.starts_with(' ')) text.erase(0, 1);
   return text;
 }

@@ -13,10 +13,14 @@ inline constexpr std::string_view blank_mark = "\xE2\x96\x81";
 
 struct SentencePieceOptions {
   /// Which texts get the mark of a blank in front: none, those that no added token stands before,
-  /// or all.
+  /// or all; but none that has one already (Metaspace).
   enum class Prefix { never, first, always } prefix = Prefix::always;
+  /// The normaliser puts one before every text (Prepend), whatever it begins with.
+  bool prepend = false;
+  bool marks_normalised = false;   ///< the normaliser writes the marks of blanks (Replace)
   bool byte_fallback = true;       ///< a character without an entry becomes its bytes
-  std::optional<TokenId> unknown;  ///< where it does not; several in a row are one
+  std::optional<TokenId> unknown;  ///< where it does not
+  bool fuse_unknown = false;       ///< several in a row are one
 };
 
 /// Blanks become U+2581, the whole text is one word whose characters are symbols, and symbols are
@@ -39,7 +43,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::array<TokenId, 256> byte_ids_{};
   std::map<TokenId, char> byte_of_;
   /// Whether no entry has a mark behind another character: then words can be encoded one by one.
-  bool words_apart_ = true;
+  bool words_apart_;
 };
 
 }  // namespace metatt::transformer

@@ -4,9 +4,6 @@
 #include <metatt/transformer/tokenizers/unicode.hpp>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <thread>
 #include <utility>
 
 namespace metatt::transformer {
@@ -27,33 +24,22 @@ std::pair<std::size_t, std::size_t> kept_lengths(std::size_t a, std::size_t b, s
 
 }  // namespace
 
-Tokenizer::Tokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
-  for (const AddedToken& token : parts_.added) {
-    const std::string& source = vocabulary().source_name();
-    if (token.content.empty() || vocabulary().find(token.content) != token.id)
-      tn::fail(source, ": added token \"", token.content, "\": expected the entry of its id ",
-               token.id);
-    if (!added_ids_.emplace(token.id, &token).second)
-      tn::fail(source, ": added token \"", token.content, "\": is there twice");
-    by_first_byte_[token.content.front()].push_back(&token);
-  }
-  for (const auto* pieces : {&parts_.around.single, &parts_.around.pair})
-    for (const TokenTemplate::Piece& piece : *pieces)
-      if (piece.source == TokenTemplate::Source::token) vocabulary().entry(piece.id);
-  for (auto& [byte, tokens] : by_first_byte_)
-    std::ranges::stable_sort(tokens, std::greater(),
-                             [](const AddedToken* token) { return token->content.size(); });
+void Tokenizer::Written::add(std::string text, const AddedToken& token) {
+  auto& tokens = by_first_byte_[text.front()];
+  const auto place = std::ranges::find_if(
+      tokens, [&](const auto& other) { return other.first.size() < text.size(); });
+  tokens.emplace(place, std::move(text), &token);
 }
 
-std::optional<Tokenizer::Found> Tokenizer::find_added(std::string_view text,
-                                                      std::size_t from) const {
+std::optional<Tokenizer::Written::Found> Tokenizer::Written::find(std::string_view text,
+                                                                  std::size_t from) const {
   if (by_first_byte_.empty()) return std::nullopt;
   for (std::size_t i = from; i < text.size(); ++i) {
     const auto candidates = by_first_byte_.find(text[i]);
     if (candidates == by_first_byte_.end()) continue;
-    for (const AddedToken* token : candidates->second)
-      if (text.substr(i, token->content.size()) == token->content) {
-        const std::size_t end = i + token->content.size();
+    for (const auto& [written, token] : candidates->second)
+      if (text.substr(i, written.size()) == written) {
+        const std::size_t end = i + written.size();
         return Found{token->strip_left ? white_space_before(text, from, i) : i,
                      token->strip_right ? white_space_behind(text, end) : end, token};
       }
@@ -61,44 +47,46 @@ std::optional<Tokenizer::Found> Tokenizer::find_added(std::string_view text,
   return std::nullopt;
 }
 
-std::vector<TokenId> Tokenizer::encode(std::string_view text) const {
-  std::vector<TokenId> ids;
-  std::size_t from = 0;
-  while (from < text.size()) {
-    const std::optional<Found> next = find_added(text, from);
+void Tokenizer::Written::divide(std::string_view text, std::vector<TokenId>& ids,
+                                const std::function<void(std::string_view, bool)>& between) const {
+  for (std::size_t from = 0; from < text.size();) {
+    const std::optional<Found> next = find(text, from);
     const std::size_t end = next ? next->begin : text.size();
-    if (end > from) append(text.substr(from, end - from), from == 0, ids);
-    if (!next) break;
+    if (end > from) between(text.substr(from, end - from), from == 0);
+    if (!next) return;
     ids.push_back(next->token->id);
     from = next->end;
   }
-  return ids;
 }
 
-std::vector<std::vector<TokenId>> Tokenizer::encode_all(std::span<const std::string> texts) const {
-  std::vector<std::vector<TokenId>> result(texts.size());
-  const std::size_t count =
-      std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), texts.size());
-  std::vector<std::exception_ptr> errors(count);
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&](std::size_t thread) {
-    constexpr std::size_t at_once = 64;  // texts, so that threads seldom meet
-    try {
-      for (std::size_t begin; (begin = next.fetch_add(at_once)) < texts.size();)
-        for (std::size_t i = begin; i < std::min(begin + at_once, texts.size()); ++i)
-          result[i] = encode(texts[i]);
-    } catch (...) {
-      errors[thread] = std::current_exception();
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t thread = 1; thread < count; ++thread) threads.emplace_back(work, thread);
-    if (count > 0) work(0);
+Tokenizer::Tokenizer(TokenizerParts parts, Normaliser normalise)
+    : parts_(std::move(parts)), normalise_(std::move(normalise)) {
+  for (const AddedToken& token : parts_.added) {
+    const std::string& source = vocabulary().source_name();
+    if (token.content.empty() || vocabulary().find(token.content) != token.id)
+      tn::fail(source, ": added token \"", token.content, "\": expected the entry of its id ",
+               token.id);
+    if (!added_ids_.emplace(token.id, &token).second)
+      tn::fail(source, ": added token \"", token.content, "\": is there twice");
+    std::string written = token.normalised ? normalise_(token.content) : token.content;
+    if (written.empty())
+      tn::fail(source, ": added token \"", token.content,
+               "\": the normaliser leaves nothing of it");
+    (token.normalised ? in_normalised_ : in_text_).add(std::move(written), token);
   }
-  for (const std::exception_ptr& error : errors)
-    if (error) std::rethrow_exception(error);
-  return result;
+  for (const auto* pieces : {&parts_.around.single, &parts_.around.pair})
+    for (const TokenTemplate::Piece& piece : *pieces)
+      if (piece.source == TokenTemplate::Source::token) vocabulary().entry(piece.id);
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text) const {
+  std::vector<TokenId> ids;
+  in_text_.divide(text, ids, [&](std::string_view piece, bool text_begins) {
+    in_normalised_.divide(normalise_(piece), ids, [&](std::string_view words, bool begins) {
+      append(words, text_begins && begins, ids);
+    });
+  });
+  return ids;
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool special_tokens) const {

@@ -3,6 +3,7 @@
 
 #include <metatt/transformer/tokenizers/vocabulary.hpp>
 
+#include <functional>
 #include <map>
 #include <span>
 
@@ -15,13 +16,16 @@ struct EncodedText {
   bool cut = false;               ///< it lost tokens to a maximum length
 };
 
-/// A token that is found in a text before anything else is done with it.
+/// A token that is found in a text before that is cut into words.
 struct AddedToken {
   std::string content;
   TokenId id = 0;
   bool special = true;       ///< decode() leaves it out
   bool strip_left = false;   ///< takes the white space before it
   bool strip_right = false;  ///< and behind it
+  /// Found in what the normaliser leaves of the text between the others, by what it leaves of
+  /// `content`; otherwise in the text as it stands, before the normaliser.
+  bool normalised = false;
 };
 
 /// Tokens around a text, or around two.
@@ -54,8 +58,6 @@ class Tokenizer {
 
   /// Ids of a text without the tokens of the template. Bytes that are no UTF-8 count as U+FFFD.
   std::vector<TokenId> encode(std::string_view text) const;
-  /// Of many texts, by as many threads as there are processors.
-  std::vector<std::vector<TokenId>> encode_all(std::span<const std::string> texts) const;
   /// The text of ids, without special tokens unless they are wanted; bytes that make no UTF-8
   /// become U+FFFD. Throws tn::Error on an id that is none.
   std::string decode(std::span<const TokenId> ids, bool special_tokens = false) const;
@@ -69,25 +71,43 @@ class Tokenizer {
                           std::int64_t max_length) const;
 
  protected:
-  /// Throws tn::Error if two added tokens are the same, or one or a token of the template has no
-  /// entry.
-  explicit Tokenizer(TokenizerParts parts);
+  /// What is done with a text before it is cut into words; leaves UTF-8.
+  using Normaliser = std::function<std::string(std::string_view)>;
+
+  /// Throws tn::Error if two added tokens are the same, one or a token of the template has no
+  /// entry, or the normaliser leaves nothing of one.
+  Tokenizer(TokenizerParts parts, Normaliser normalise);
 
  private:
-  /// Appends the ids of a text without added tokens; `begins`: nothing stands before it.
+  /// Appends the ids of normalised text, not empty and without added tokens; `begins`: nothing
+  /// stands before it.
   virtual void append(std::string_view text, bool begins, std::vector<TokenId>& ids) const = 0;
   virtual std::string text_of(std::span<const TokenId> ids) const = 0;
 
-  struct Found {
-    std::size_t begin, end;
-    const AddedToken* token;
+  /// Added tokens by how they are written.
+  class Written {
+   public:
+    void add(std::string text, const AddedToken& token);
+    /// Appends the ids of tokens in a text, and calls `between` for what stands between them and
+    /// whether nothing stands before it.
+    void divide(std::string_view text, std::vector<TokenId>& ids,
+                const std::function<void(std::string_view, bool)>& between) const;
+
+   private:
+    struct Found {
+      std::size_t begin, end;
+      const AddedToken* token;
+    };
+    std::optional<Found> find(std::string_view text, std::size_t from) const;
+
+    /// By their first byte, longer ones first.
+    std::map<char, std::vector<std::pair<std::string, const AddedToken*>>> by_first_byte_;
   };
-  std::optional<Found> find_added(std::string_view text, std::size_t from) const;
 
   TokenizerParts parts_;
+  Normaliser normalise_;
   std::map<TokenId, const AddedToken*> added_ids_;
-  /// Added tokens by their first byte, longer ones first.
-  std::map<char, std::vector<const AddedToken*>> by_first_byte_;
+  Written in_text_, in_normalised_;
 };
 
 }  // namespace metatt::transformer

@@ -9,11 +9,11 @@
 namespace metatt::transformer {
 
 /// Reads tokenizer.json or, where there is none, vocab.json with merges.txt (GPT-2, RoBERTa) or
-/// vocab.txt (BERT). A tokenizer.json may hold WordPiece with BERT's normaliser, whose settings in
-/// a tokenizer_config.json go before those in it, as in Hugging Face's transformers; byte-level
-/// byte-pair encoding with one of the patterns of SplitPattern, or SentencePiece-like byte-pair
-/// encoding. Throws tn::Error naming file and field on anything else, on a file that is missing or
-/// damaged, and on ids that are there twice.
+/// vocab.txt (BERT), and beside each of them TokenizerSettings. A tokenizer.json may hold WordPiece
+/// with BERT's normaliser, whose settings in a tokenizer_config.json go before those in it, as in
+/// Hugging Face's transformers; byte-level byte-pair encoding with one of the patterns of
+/// SplitPattern, or SentencePiece-like byte-pair encoding. Throws tn::Error naming file and field
+/// on anything else, on a file that is missing or damaged, and on ids that are there twice.
 std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder);
 
 /// The length at which users of the folder's tokenizer cut texts: model_max_length of its

@@ -4,6 +4,7 @@
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
+#include <metatt/transformer/tokenizers/tokenizer_settings.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 #include <nlohmann/json.hpp>
 
@@ -16,7 +17,6 @@ namespace metatt::transformer {
 
 namespace {
 
-constexpr std::size_t max_word_characters = 100;
 /// What BERT's clean-up drops.
 bool is_dropped(char32_t character) {
   if (character == '\t' || character == '\n' || character == '\r') return false;
@@ -76,7 +76,7 @@ std::u32string lower_case(const std::u32string& text) {
   return result;
 }
 
-std::u32string normalise(std::string_view text, const WordPieceOptions& options) {
+std::string normalised(std::string_view text, const WordPieceOptions& options) {
   std::u32string result;
   for (const char32_t character : decode_utf8(text)) {
     if (is_dropped(character)) continue;
@@ -90,22 +90,26 @@ std::u32string normalise(std::string_view text, const WordPieceOptions& options)
   }
   if (options.strip_accents.value_or(options.do_lower_case)) result = without_accents(result);
   if (options.do_lower_case) result = lower_case(result);
-  return result;
+  std::string bytes;
+  for (const char32_t character : result) append_utf8(character, bytes);
+  return bytes;
 }
 
 /// Words of normalised text; each punctuation mark is one of its own.
-std::vector<std::u32string_view> split_words(std::u32string_view text) {
-  std::vector<std::u32string_view> words;
+std::vector<std::string_view> split_words(std::string_view text) {
+  std::vector<std::string_view> words;
   std::size_t begin = 0;
   const auto end_word = [&](std::size_t end) {
     if (end > begin) words.push_back(text.substr(begin, end - begin));
   };
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool punctuation = stands_alone(text[i]);
-    if (!punctuation && !is_white_space(text[i])) continue;
-    end_word(i);
-    if (punctuation) words.push_back(text.substr(i, 1));
-    begin = i + 1;
+  for (std::size_t i = 0; i < text.size();) {
+    const DecodedCharacter next = first_character(text.substr(i));
+    const std::size_t at = std::exchange(i, i + next.bytes);
+    const bool punctuation = stands_alone(next.character);
+    if (!punctuation && !is_white_space(next.character)) continue;
+    end_word(at);
+    if (punctuation) words.push_back(text.substr(at, next.bytes));
+    begin = i;
   }
   end_word(text.size());
   return words;
@@ -155,8 +159,13 @@ TokenizerParts bert_parts(std::vector<std::string> lines, const std::string& sou
   parts.around.pair = parts.around.single;
   parts.around.pair.insert(parts.around.pair.end(),
                            {{Source::second, 0, 1}, {Source::token, end, 1}});
+  parts.vocabulary.required("[PAD]");
+  return parts;
+}
+
+TokenizerParts with_special_tokens(TokenizerParts parts) {
   for (const char* token : {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"})
-    if (const auto id = parts.vocabulary.find(token)) parts.added.push_back({token, *id});
+    if (const auto id = parts.vocabulary.find(token)) add_unless_there(parts.added, {token, *id});
   return parts;
 }
 
@@ -182,21 +191,22 @@ void close_up(std::string& text) {
 
 }  // namespace
 
+WordPiece::WordPiece(TokenizerParts parts, WordPieceOptions options)
+    : Tokenizer(std::move(parts),
+                [options](std::string_view text) { return normalised(text, options); }),
+      options_(std::move(options)),
+      unknown_id_(vocabulary().required("[UNK]")) {}
+
 WordPiece::WordPiece(std::vector<std::string> vocabulary, WordPieceOptions options,
                      const std::string& source_name)
-    : Tokenizer(bert_parts(std::move(vocabulary), source_name)),
-      options_(options),
-      unknown_id_(this->vocabulary().required("[UNK]")) {
-  this->vocabulary().required("[PAD]");
-}
-
-WordPiece WordPiece::from_file(const std::filesystem::path& vocabulary,
-                               const WordPieceOptions& options) {
-  return WordPiece(tn::split_lines(tn::read_file(vocabulary)), options, vocabulary.string());
-}
+    : WordPiece(with_special_tokens(bert_parts(std::move(vocabulary), source_name)),
+                std::move(options)) {}
 
 WordPiece WordPiece::from_folder(const std::filesystem::path& folder) {
-  return from_file(folder / "vocab.txt", read_word_piece_options(folder, {}));
+  const std::filesystem::path file = folder / "vocab.txt";
+  TokenizerParts parts = bert_parts(tn::split_lines(tn::read_file(file)), file.string());
+  TokenizerSettings(folder).add_tokens(parts);
+  return WordPiece(with_special_tokens(std::move(parts)), read_word_piece_options(folder, {}));
 }
 
 WordPieceOptions read_word_piece_options(const std::filesystem::path& folder,
@@ -207,25 +217,23 @@ WordPieceOptions read_word_piece_options(const std::filesystem::path& folder,
                                                     : otherwise;
 }
 
-void WordPiece::append_word(std::u32string_view word, std::vector<TokenId>& ids) const {
-  if (word.size() > max_word_characters) {
+void WordPiece::append_word(std::string_view word, std::vector<TokenId>& ids) const {
+  std::vector<std::size_t> ends = {0};  // of each character
+  while (ends.back() < word.size())
+    ends.push_back(ends.back() + first_character(word.substr(ends.back())).bytes);
+  const std::size_t characters = ends.size() - 1;
+  if (static_cast<std::int64_t>(characters) > options_.max_input_chars_per_word) {
     ids.push_back(unknown_id_);
     return;
   }
-  std::string bytes;
-  std::vector<std::size_t> ends = {0};  // of each character in bytes
-  for (const char32_t character : word) {
-    append_utf8(character, bytes);
-    ends.push_back(bytes.size());
-  }
   const std::size_t first_piece = ids.size();
   std::string piece;
-  for (std::size_t begin = 0; begin < word.size();) {
+  for (std::size_t begin = 0; begin < characters;) {
     std::optional<TokenId> id;
-    std::size_t end = word.size() + 1;
+    std::size_t end = characters + 1;
     while (!id && --end > begin) {
-      piece = begin > 0 ? "##" : "";
-      piece.append(bytes, ends[begin], ends[end] - ends[begin]);
+      piece = begin > 0 ? options_.continuing_subword_prefix : "";
+      piece += word.substr(ends[begin], ends[end] - ends[begin]);
       id = vocabulary().find(piece);
     }
     if (!id) {
@@ -239,16 +247,16 @@ void WordPiece::append_word(std::u32string_view word, std::vector<TokenId>& ids)
 }
 
 void WordPiece::append(std::string_view text, bool, std::vector<TokenId>& ids) const {
-  const std::u32string normalised = normalise(text, options_);
-  for (const std::u32string_view word : split_words(normalised)) append_word(word, ids);
+  for (const std::string_view word : split_words(text)) append_word(word, ids);
 }
 
 std::string WordPiece::text_of(std::span<const TokenId> ids) const {
+  const std::string& prefix = options_.continuing_subword_prefix;
   std::string text;
   for (const TokenId id : ids) {
     const std::string_view entry = vocabulary().entry(id);
-    if (entry.starts_with("##") && !text.empty())
-      text += entry.substr(2);
+    if (entry.starts_with(prefix) && !text.empty())
+      text += entry.substr(prefix.size());
     else
       text.append(text.empty() ? "" : " ").append(entry);
   }
