@@ -92,6 +92,7 @@ void eval_masked(const EvalOptions& o) {
   const ModelConfig config = read_model_config(folder / "config.json");
   const auto tokenizer = read_tokenizer(folder);
   check_vocabulary(*tokenizer, config, (folder / "config.json").string());
+  print_warning(vocabulary_warning(*tokenizer, config, (folder / "config.json").string()));
   const BackboneReader<float> reader(folder, config);
   reader.check_layers();
   Weights<float> weights;

@@ -156,6 +156,7 @@ ModelConfig config_of_model(const PretrainOptions& o, const Tokenizer& tokenizer
   ModelConfig config = read_model_config(file);
   check_objective(o, config.family(), file.c_str());
   check_vocabulary(tokenizer, config, file);
+  print_warning(vocabulary_warning(tokenizer, config, file));
   check_length(o, config, file);
   return config;
 }
@@ -337,7 +338,7 @@ void add_shape_options(CLI::App& command, PretrainOptions& o, CLI::Option* model
   };
   add("--model_type", o.model_type,
       "The family: an encoder for masked (default: bert), a decoder for causal (default: gpt2)")
-      ->check(one_of({"bert", "roberta", "distilbert", "gpt2", "llama", "qwen2", "mistral"}));
+      ->check(one_of(family_names()));
   add("--hidden_size", o.shape.hidden_size, "Width")->transform(whole_number(1));
   add("--num_hidden_layers", o.shape.num_hidden_layers, "Layers")->transform(whole_number(1));
   add("--num_attention_heads", o.shape.num_attention_heads, "Heads")->transform(whole_number(1));

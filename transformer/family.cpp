@@ -3,7 +3,6 @@
 #include <metatt/tn/error.hpp>
 
 #include <algorithm>
-#include <array>
 
 namespace metatt::transformer {
 
@@ -249,15 +248,28 @@ std::string file_name(const Family& family, const std::string& name) {
   return own ? name : family.names.prefix + name;
 }
 
-const Family& find_family(const std::string& model_type, const std::string& source_name) {
-  static const std::array families{
+namespace {
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> all{
       bert(), roberta(), distilbert(), gpt2(), llama_with_chosen_bias(), qwen2(), mistral()};
-  const auto found = std::ranges::find(families, model_type,
-                                       [](const Family& f) { return std::string(f.model_type); });
-  if (found != families.end()) return *found;
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> family_names() {
+  std::vector<std::string> names;
+  for (const Family& family : families()) names.emplace_back(family.model_type);
+  return names;
+}
+
+const Family& find_family(const std::string& model_type, const std::string& source_name) {
+  for (const Family& family : families())
+    if (family.model_type == model_type) return family;
   std::string known;
-  for (const Family& f : families)
-    known.append(known.empty() ? "" : ", ").append("\"").append(f.model_type).append("\"");
+  for (const std::string& name : family_names())
+    known.append(known.empty() ? "\"" : ", \"").append(name).append("\"");
   tn::fail(source_name, ": field \"model_type\": expected one of ", known, ", found \"", model_type,
            "\"");
 }

@@ -93,6 +93,8 @@ struct Family {
 /// A weight's name in a file whose names have the prefix: those of heads have none.
 std::string file_name(const Family& family, const std::string& name);
 
+/// The model_type of every family that there is.
+std::vector<std::string> family_names();
 /// Throws Error listing the families that there are; `source_name` begins it.
 const Family& find_family(const std::string& model_type, const std::string& source_name);
 

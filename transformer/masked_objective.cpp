@@ -13,10 +13,12 @@ namespace {
 /// Places of a run stay below.
 constexpr std::uint64_t validation_stream = std::uint64_t{1} << 60;
 
-EncodedText encode_line(const Tokenizer& tokenizer, std::string_view line, Index max_length) {
+/// One text in as many pieces as it needs, or two as one.
+std::vector<EncodedText> encode_line(const Tokenizer& tokenizer, std::string_view line,
+                                     Index max_length) {
   const std::size_t tab = line.find('\t');
-  if (tab == std::string_view::npos) return tokenizer.encode_pair(line, std::nullopt, max_length);
-  return tokenizer.encode_pair(line.substr(0, tab), line.substr(tab + 1), max_length);
+  if (tab == std::string_view::npos) return tokenizer.encode_pieces(line, max_length);
+  return {tokenizer.encode_pair(line.substr(0, tab), line.substr(tab + 1), max_length)};
 }
 
 void check_line(const CorpusLine& line, const TokenMasker& masker, const ModelConfig& config) {
@@ -37,15 +39,18 @@ std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tok
   if (const auto place = text.find('\0'); place != std::string::npos)
     tn::fail(file.string(), ": expected text, found a zero at byte ", place);
   const std::vector<std::string> all = tn::split_lines(text);
-  std::vector<CorpusLine> lines;
-  for (Index place = 0; place < std::ssize(all); ++place)
-    if (all[static_cast<std::size_t>(place)].find_first_not_of(" \t\v\f") != std::string::npos)
-      lines.push_back({{}, place});
-  if (lines.empty()) tn::fail(file.string(), ": expected lines of text, found none");
-  for_each_in_parallel(lines.size(), [&](std::size_t i) {
-    lines[i].text =
-        encode_line(tokenizer, all[static_cast<std::size_t>(lines[i].place)], max_seq_length);
+  std::vector<std::size_t> places;
+  for (std::size_t place = 0; place < all.size(); ++place)
+    if (all[place].find_first_not_of(" \t\v\f") != std::string::npos) places.push_back(place);
+  if (places.empty()) tn::fail(file.string(), ": expected lines of text, found none");
+  std::vector<std::vector<EncodedText>> encoded(places.size());
+  for_each_in_parallel(places.size(), [&](std::size_t i) {
+    encoded[i] = encode_line(tokenizer, all[places[i]], max_seq_length);
   });
+  std::vector<CorpusLine> lines;
+  for (std::size_t i = 0; i < places.size(); ++i)
+    for (EncodedText& text : encoded[i])
+      lines.push_back({std::move(text), static_cast<Index>(places[i])});
   return lines;
 }
 

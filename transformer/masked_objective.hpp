@@ -7,14 +7,15 @@
 
 namespace metatt::transformer {
 
-/// A line of a corpus as the model reads it.
+/// A line of a corpus as the model reads it, or a piece of a long one.
 struct CorpusLine {
   EncodedText text;
   Index place = 0;  ///< among the lines of its file, from 0
 };
 
-/// The lines of a text file that are not blank, one text or two with a tab between them, cut at
-/// `max_seq_length` tokens. Throws Error naming file and place: no UTF-8, a zero, no line.
+/// The lines of a text file that are not blank, one text or two with a tab between them. One of
+/// more than `max_seq_length` tokens becomes several, two are cut. Throws Error naming file and
+/// place: no UTF-8, a zero, no line.
 std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tokenizer& tokenizer,
                                     Index max_seq_length);
 

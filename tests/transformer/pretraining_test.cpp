@@ -253,7 +253,7 @@ BOOST_AUTO_TEST_CASE(lines_that_the_model_cannot_learn_from_are_named) {
         },
         fragments);
   };
-  refuse("a b\n\n\xC2\xA0\n", {"pretrain", "line 3", "special ones only"});
+  refuse("a b\n\n\xC2\xA0\n", {"masked tokens", "line 3", "special ones only"});
   refuse("a b\n\xE9\n", {"corpus.txt", "expected UTF-8"});
   refuse("a b\n" + std::string(1, '\0'), {"corpus.txt", "a zero at byte 4"});
   refuse(" \n\t\n", {"corpus.txt", "expected lines"});
@@ -261,6 +261,30 @@ BOOST_AUTO_TEST_CASE(lines_that_the_model_cannot_learn_from_are_named) {
   lines[0].text.type_ids.back() = 2;
   check_error([&] { MaskedObjective(small.model, small.masker, lines, {}, small.settings); },
               {"line 1", "type 2", "type_vocab_size 2"});
+}
+
+BOOST_AUTO_TEST_CASE(a_long_line_becomes_several_texts_and_loses_nothing) {
+  SmallPretraining small;
+  std::string line;
+  for (int i = 0; i < 45; ++i) line += std::string(1, static_cast<char>('a' + i % 16)) + " ";
+  const std::string pair = line + "\t" + line;
+  const auto lines = read_corpus(
+      small.corpus.write("corpus.txt", "a b\n" + line + "\n" + pair + "\n"), small.tokenizer, 16);
+  // 14 of the tokens have room between [CLS] and [SEP]: 14, 14, 14 and 3.
+  BOOST_REQUIRE(lines.size() == 1u + 4 + 1);
+  std::vector<TokenId> joined;
+  for (std::size_t i = 1; i < 5; ++i) {
+    const auto& ids = lines[i].text.ids;
+    BOOST_TEST(ids.size() == (i < 4 ? 16u : 5u));
+    BOOST_TEST(ids.front() == lines[0].text.ids.front());
+    BOOST_TEST(ids.back() == lines[0].text.ids.back());
+    BOOST_TEST(lines[i].place == 1);
+    BOOST_TEST(!lines[i].text.cut);
+    joined.insert(joined.end(), ids.begin() + 1, ids.end() - 1);
+  }
+  BOOST_TEST(joined == small.tokenizer.encode(line), boost::test_tools::per_element());
+  BOOST_TEST(lines[5].text.cut);
+  check_error([&] { small.tokenizer.encode_pieces("a", 2); }, {"encode_pieces", "above 2"});
 }
 
 BOOST_AUTO_TEST_CASE(pretraining_lowers_the_loss_and_repeats_bit_for_bit) {

@@ -108,7 +108,6 @@ std::vector<TokenId> Tokenizer::template_ids(bool pair) const {
 
 EncodedText Tokenizer::encode_pair(std::string_view a, const std::optional<std::string_view>& b,
                                    std::int64_t max_length) const {
-  using Source = TokenTemplate::Source;
   const auto& pieces = b ? parts_.around.pair : parts_.around.single;
   const auto tokens = static_cast<std::int64_t>(template_ids(b.has_value()).size());
   if (max_length < tokens)
@@ -117,12 +116,35 @@ EncodedText Tokenizer::encode_pair(std::string_view a, const std::optional<std::
   std::vector<TokenId> first = encode(a), second = b ? encode(*b) : std::vector<TokenId>();
   const auto [first_length, second_length] =
       kept_lengths(first.size(), second.size(), static_cast<std::size_t>(max_length - tokens));
-  EncodedText encoded;
+  EncodedText encoded = surrounded(pieces, std::span(first).first(first_length),
+                                   std::span(second).first(second_length));
   encoded.cut = first_length < first.size() || second_length < second.size();
-  first.resize(first_length);
-  second.resize(second_length);
+  return encoded;
+}
+
+std::vector<EncodedText> Tokenizer::encode_pieces(std::string_view text,
+                                                  std::int64_t max_length) const {
+  const auto tokens = static_cast<std::int64_t>(template_ids(false).size());
+  if (max_length <= tokens)
+    tn::fail("encode_pieces: expected a max_length above ", tokens,
+             ", the number of special tokens, found ", max_length);
+  const std::vector<TokenId> ids = encode(text);
+  const auto length = static_cast<std::size_t>(max_length - tokens);
+  std::vector<EncodedText> pieces;
+  for (std::size_t begin = 0; begin == 0 || begin < ids.size(); begin += length) {
+    const auto part = std::span(ids).subspan(begin, std::min(length, ids.size() - begin));
+    pieces.push_back(surrounded(parts_.around.single, part, {}));
+  }
+  return pieces;
+}
+
+EncodedText Tokenizer::surrounded(const std::vector<TokenTemplate::Piece>& pieces,
+                                  std::span<const TokenId> first,
+                                  std::span<const TokenId> second) const {
+  using Source = TokenTemplate::Source;
+  EncodedText encoded;
   for (const TokenTemplate::Piece& piece : pieces) {
-    const std::vector<TokenId>& text = piece.source == Source::first ? first : second;
+    const std::span<const TokenId> text = piece.source == Source::first ? first : second;
     if (piece.source == Source::token)
       encoded.ids.push_back(piece.id);
     else

@@ -69,6 +69,9 @@ class Tokenizer {
   /// Face's longest_first does. Throws tn::Error if not even the tokens of the template fit.
   EncodedText encode_pair(std::string_view a, const std::optional<std::string_view>& b,
                           std::int64_t max_length) const;
+  /// A text in pieces of at most `max_length` ids, each with the tokens of the template around it;
+  /// all but the last are as long as they may be. Throws tn::Error if the template leaves no room.
+  std::vector<EncodedText> encode_pieces(std::string_view text, std::int64_t max_length) const;
 
  protected:
   /// What is done with a text before it is cut into words; leaves UTF-8.
@@ -79,6 +82,9 @@ class Tokenizer {
   Tokenizer(TokenizerParts parts, Normaliser normalise);
 
  private:
+  /// The tokens of a template with those of one text or two in their places.
+  EncodedText surrounded(const std::vector<TokenTemplate::Piece>& pieces,
+                         std::span<const TokenId> first, std::span<const TokenId> second) const;
   /// Appends the ids of normalised text, not empty and without added tokens; `begins`: nothing
   /// stands before it.
   virtual void append(std::string_view text, bool begins, std::vector<TokenId>& ids) const = 0;
