@@ -4,6 +4,7 @@
 #include <metatt/apps/adapter_training.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/glue_examples.hpp>
+#include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/text_objective.hpp>
@@ -78,7 +79,7 @@ void finetune_decoder(const FinetuneOptions& o, const TrainSettings& settings,
   const std::vector<TokenText> train = read(o.train_file, o.max_train_samples);
   const std::vector<TokenText> development = read(o.validation_file, 0);
   std::cout << "data: " << train.size() << " training and " << development.size()
-            << " development texts" << std::endl;
+            << " development texts, " << padding_text << std::endl;
   print_cut(std::ranges::count_if(train, &TokenText::cut) +
                 std::ranges::count_if(development, &TokenText::cut),
             length);
@@ -95,6 +96,7 @@ void finetune_decoder(const FinetuneOptions& o, const TrainSettings& settings,
 }
 
 void finetune(const FinetuneOptions& o) {
+  const OutsideTraining signals;
   const TrainSettings settings = train_settings(o);
   const Method method = method_of(o, settings);
   check_results_folder(o.training.output,

@@ -3,6 +3,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/apps/validators.hpp>
@@ -190,8 +191,8 @@ void run_masked(const PretrainOptions& o) {
   const MaskedObjective objective(model, masker, train_lines, validation, train);
   print_backend();
   print_model("encoder", made.config, weights);
-  std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size() << " to validate"
-            << std::endl;
+  std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size()
+            << " to validate, " << padding_text << std::endl;
   print_cut(std::ranges::count_if(lines, [](const CorpusLine& line) { return line.text.cut; }),
             made.length);
   Fingerprint data;  // of ids, which tell of the tokenizer too
@@ -236,7 +237,7 @@ void run_causal(const PretrainOptions& o) {
   print_backend();
   print_model("decoder", made.config, weights);
   std::cout << "corpus: " << stream.training << " tokens, " << stream.validation().size()
-            << " to validate" << std::endl;
+            << " to validate, " << padding_text << std::endl;
   const TrainSettings train = shared_settings(o.training);
   Fingerprint data;
   data.add(std::span(stream.tokens));
@@ -265,6 +266,7 @@ void check_flags(const CLI::App& command, const PretrainOptions& o) {
 }
 
 void run_pretrain(const PretrainOptions& o) {
+  const OutsideTraining signals;
   std::vector<std::filesystem::path> inputs;
   for (const std::string& input : {o.corpus, o.tokenizer, o.config_file})
     if (!input.empty() && input != "bytes") inputs.emplace_back(input);

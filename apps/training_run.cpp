@@ -1,6 +1,7 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/model_card.hpp>
+#include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_log.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/json.hpp>
@@ -119,6 +120,7 @@ class Reporter {
 /// The first line of a log, or of its part that goes on.
 json start_line(json settings, tn::Index step) {
   settings["event"] = "start";
+  settings["padding_share"] = 0;  // sequences of a batch stand one behind the other
   settings.update(computed_by());
   if (step > 0) settings["resumed_at"] = step;
   return settings;
@@ -186,7 +188,7 @@ void check_output(const TrainingOptions& o) {
   std::error_code ignored;
   const std::filesystem::path folder = o.output;
   if (!std::filesystem::exists(folder, ignored)) return;
-  tn::prepare_output_folder(folder, o.overwrite || is_run(o));
+  open_results_folder(o.output, o.overwrite || is_run(o), /*resumable=*/true);
   if (o.resume && checkpoint_steps(folder).empty() &&
       std::filesystem::exists(folder / "train_results.json", ignored))
     tn::fail(folder.string(), ": --resume: expected a checkpoint to go on from, found a run that ",
@@ -216,11 +218,15 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
                          const std::function<void(const tn::OutputFolder&)>& write_results) {
   CheckpointSettings checkpoints = checkpoint_settings(o);
   checkpoints.settings = settings.dump();
+  checkpoints.derived_settings = {
+      "config", "head_learning_rate", "initialisation", "metric_for_best_model", "rank",
+      "ranks",  "trainable_adapter",  "trainable_head"};
   checkpoints.write_results = write_results;
   const InterruptWatch watch;
   Reporter reporter(train, objective.steps_per_epoch() > 0, watch);
   Trainer<float> trainer(objective, train, reporter.observer(), checkpoints);
-  const tn::OutputFolder folder = tn::prepare_output_folder(o.output, o.overwrite || is_run(o));
+  const tn::OutputFolder folder =
+      open_results_folder(o.output, o.overwrite || is_run(o), /*resumable=*/true);
   const auto checkpoint = newest_checkpoint(o);
   if (checkpoint) {
     trainer.resume(folder / checkpoint_name(*checkpoint));
