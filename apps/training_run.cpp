@@ -144,12 +144,21 @@ void write_run_results(const tn::OutputFolder& folder, const TrainResult& result
     tn::write_file_atomically(folder / rank_table_name, table);
 }
 
+void remove_predictions(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> earlier;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with(predictions_prefix))
+      earlier.push_back(entry.path());
+  for (const auto& file : earlier) std::filesystem::remove(file);
+}
+
 /// What an earlier run left, should this one end early.
 void remove_stale(const tn::OutputFolder& folder, bool goes_on) {
   remove_model_card(folder);
   for (const char* name :
        {"train_results.json", "eval_results.json", "trainer_state.json", rank_table_name})
     std::filesystem::remove(folder / name);
+  remove_predictions(folder.path);
   if (goes_on) return remove_incomplete_checkpoints(folder.path);
   remove_checkpoints(folder.path);
   remove_event_files(folder / "runs");
