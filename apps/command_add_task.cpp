@@ -3,6 +3,7 @@
 #include <metatt/apps/adapter_training.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/glue_examples.hpp>
+#include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/apps/validators.hpp>
@@ -34,6 +35,7 @@ void take_over(FinetuneOptions& o, const AdapterRecord& record) {
 }
 
 void add_task_to(AddTaskOptions o) {
+  const OutsideTraining signals;
   const GlueTask& task = find_glue_task(o.train.tasks.front());
   const AdapterRecord record = read_adapter_record(o.adapter);
   take_over(o.train, record);

@@ -179,7 +179,7 @@ void compress(CompressOptions o) {
   const auto model = compressed_model<float>(o.model, compressed, adapters, record);
   comparison.sites = site_errors<float>(tasks, *model->adapter(), config);
   comparison.total = total_error(comparison.sites);
-  const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
+  const auto folder = open_results_folder(o.output, o.overwrite);
   write_adapter<float>(folder, *model, record);
   tn::write_file_atomically(folder / "compression.csv", site_table(comparison.sites, record.tasks));
   write_json(folder / "compression.json", summary(o, compressed, record.tasks, comparison));

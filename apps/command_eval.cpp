@@ -94,9 +94,9 @@ void eval_masked(const EvalOptions& o) {
   check_vocabulary(*tokenizer, config, (folder / "config.json").string());
   print_warning(vocabulary_warning(*tokenizer, config, (folder / "config.json").string()));
   const BackboneReader<float> reader(folder, config);
-  reader.check_layers();
   Weights<float> weights;
   const Backbone<float> backbone(config, weights, reader);
+  reader.check_layers(backbone);
   const MaskedLanguageModel<float> model(backbone, reader);
   const Index longest = config.longest_sequence(), wanted = o.classifier.max_seq_length;
   if (wanted > longest)

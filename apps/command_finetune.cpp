@@ -4,6 +4,8 @@
 #include <metatt/apps/adapter_training.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/glue_examples.hpp>
+#include <metatt/apps/interrupt.hpp>
+#include <metatt/apps/prediction_table.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/text_objective.hpp>
@@ -38,6 +40,32 @@ AdapterRecord record_of(const FinetuneOptions& o, const AdaptedModel<float>& mod
   return record;
 }
 
+/// As transformers' run_glue calls them, which predicts for test only.
+std::string predictions_name(const GlueTask& task, const std::string& split) {
+  return predictions_prefix + task.name + (split.ends_with("_mismatched") ? "-mm" : "") +
+         (split.starts_with("dev") ? "_dev" : "") + ".txt";
+}
+
+/// Of the examples that the run was evaluated on, and of the splits without labels.
+void write_predictions(const FinetuneOptions& o, const ClassifierModel<float>& model,
+                       const GlueExamples& data, Index length, Index place) {
+  const std::filesystem::path folder = o.training.output;
+  const auto write = [&](const std::string& split, std::span<const Example> examples) {
+    const auto file = folder / predictions_name(data.task, split);
+    const auto found = predict<float>(model, examples, o.training.train.eval_batch_size, place);
+    tn::write_file_atomically(file, prediction_table(data.task, found));
+    std::cout << "predictions: " << data.task.name << ", " << examples.size() << " of " << split
+              << " in " << file.string() << std::endl;
+  };
+  write(data.task.development_splits.front(), data.development);
+  for (const std::string& split : test_splits(o.data, data.task)) {
+    const auto rows = read_glue_texts(o.data, data.task, split);
+    const std::vector<Example> examples = encode_rows(model.tokenizer(), rows, length);
+    print_cut(cut_examples(examples), length);
+    write(split, examples);
+  }
+}
+
 /// On one task of GLUE or several.
 void finetune_classifier(const FinetuneOptions& o, const TrainSettings& settings,
                          const Method& method) {
@@ -59,6 +87,9 @@ void finetune_classifier(const FinetuneOptions& o, const TrainSettings& settings
   const ClassificationObjective<float> objective(model, tasks, settings);
   train_adapter(o, settings, model, objective, record, fingerprint_of(tasks),
                 [&](const tn::OutputFolder& folder) { write_trained(folder, model, record); });
+  if (!o.predict) return;
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    write_predictions(o, model, examples[i], length, static_cast<Index>(i));
 }
 
 /// A decoder on texts.
@@ -78,7 +109,7 @@ void finetune_decoder(const FinetuneOptions& o, const TrainSettings& settings,
   const std::vector<TokenText> train = read(o.train_file, o.max_train_samples);
   const std::vector<TokenText> development = read(o.validation_file, 0);
   std::cout << "data: " << train.size() << " training and " << development.size()
-            << " development texts" << std::endl;
+            << " development texts, " << padding_text << std::endl;
   print_cut(std::ranges::count_if(train, &TokenText::cut) +
                 std::ranges::count_if(development, &TokenText::cut),
             length);
@@ -95,6 +126,7 @@ void finetune_decoder(const FinetuneOptions& o, const TrainSettings& settings,
 }
 
 void finetune(const FinetuneOptions& o) {
+  const OutsideTraining signals;
   const TrainSettings settings = train_settings(o);
   const Method method = method_of(o, settings);
   check_results_folder(o.training.output,

@@ -3,6 +3,7 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
 #include <metatt/tn/tensor_train.hpp>
+#include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/safetensors.hpp>
 
@@ -78,8 +79,20 @@ std::string train_text(const SafetensorsFile& file) {
   }
 }
 
+/// The file itself, or what a folder of results has.
+std::filesystem::path tensors_in(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) return path;
+  const std::vector<std::string> names{adapter_file_name, "model.safetensors",
+                                       "adapter_model.safetensors"};
+  for (const std::string& name : names)
+    if (std::filesystem::exists(path / name, ignored)) return path / name;
+  tn::fail(path.string(), ": expected a safetensors file, or a folder with one of ",
+           tn::joined(names), ", found a folder with none of them");
+}
+
 void inspect(const std::string& path) {
-  const SafetensorsFile file(path);
+  const SafetensorsFile file(tensors_in(path));
   const std::string spectra = train_text(file);
   std::size_t width = 4;
   for (const auto& name : file.names()) width = std::max(width, printable(name).size());
@@ -104,7 +117,8 @@ void add_inspect(CLI::App& program) {
   auto path = std::make_shared<std::string>();
   CLI::App* command = add_command(
       program, "inspect", "Print tensors, and for a MetaTT its cores, ranks and singular values");
-  command->add_option("file", *path, "A safetensors file")->required();
+  command->add_option("file", *path, "A safetensors file, or a folder with an adapter or a model")
+      ->required();
   command->callback([path] { inspect(*path); });
 }
 

@@ -1,6 +1,7 @@
 /// metatt predict: what a classifier says of texts without labels.
 
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/prediction_table.hpp>
 #include <metatt/apps/trained_classifier.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/files/file.hpp>
@@ -19,18 +20,6 @@ struct PredictOptions {
   std::string data, split = "test", output;
 };
 
-/// "index" and "prediction" (a label as the task's files have it, or a score), as GLUE takes them.
-std::string table(const GlueTask& task, const std::vector<double>& predictions) {
-  std::string text = "index\tprediction\n";
-  for (std::size_t i = 0; i < predictions.size(); ++i) {
-    text.append(std::to_string(i)).append("\t");
-    text.append(task.regression() ? fixed(predictions[i], 3)
-                                  : task.labels[static_cast<std::size_t>(predictions[i])]);
-    text.append("\n");
-  }
-  return text;
-}
-
 void run_predict(const PredictOptions& o) {
   const TrainedClassifier trained = read_classifier(o.classifier);
   if (trained.tasks.size() > 1)
@@ -40,8 +29,8 @@ void run_predict(const PredictOptions& o) {
   const auto rows = read_glue_texts(o.data, task, o.split);
   const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
   print_cut(cut_examples(examples), trained.max_seq_length);
-  const std::string text =
-      table(task, predict<float>(*trained.model, examples, o.classifier.batch_size, place));
+  const std::string text = prediction_table(
+      task, predict<float>(*trained.model, examples, o.classifier.batch_size, place));
   if (o.output.empty()) {
     std::cout << text << std::flush;
     return;

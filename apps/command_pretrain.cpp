@@ -3,6 +3,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/apps/validators.hpp>
@@ -52,9 +53,11 @@ struct PretrainOptions {
 struct WeightSource {
   explicit WeightSource(const PretrainOptions& o, const ModelConfig& config)
       : seed(o.training.train.seed) {
-    if (o.model.empty()) return;
-    reader.emplace(o.model, config);
-    reader->check_layers();
+    if (!o.model.empty()) reader.emplace(o.model, config);
+  }
+  /// Throws Error on tensors of layers that are none of the model's.
+  void check_layers(const Backbone<float>& backbone) const {
+    if (reader) reader->check_layers(backbone);
   }
   Tensor<float> backbone(const std::string& name, const Shape& shape) const {
     return reader ? (*reader)(name, shape) : initial_weight<float>(name, shape, seed);
@@ -228,13 +231,14 @@ void run_masked(const PretrainOptions& o) {
   Weights<float> weights;
   const WeightSource source(o, made.config);
   const Backbone<float> backbone(made.config, weights, backbone_weights(source));
+  source.check_layers(backbone);
   MaskedLanguageModel<float> model(backbone, head_weights(source));
   const TrainSettings train = shared_settings(o.training);
   const MaskedObjective objective(model, masker, train_lines, validation, train);
   print_backend();
   print_model("encoder", made.config, weights);
-  std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size() << " to validate"
-            << std::endl;
+  std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size()
+            << " to validate, " << padding_text << std::endl;
   print_cut(std::ranges::count_if(lines, [](const CorpusLine& line) { return line.text.cut; }),
             made.length);
   Fingerprint data;  // of ids, which tell of the tokenizer too
@@ -275,11 +279,12 @@ void run_causal(const PretrainOptions& o) {
   Weights<float> weights;
   const WeightSource source(o, made.config);
   const Backbone<float> backbone(made.config, weights, backbone_weights(source));
+  source.check_layers(backbone);
   CausalLanguageModel<float> model(backbone, head_weights(source));
   print_backend();
   print_model("decoder", made.config, weights);
   std::cout << "corpus: " << stream.training << " tokens, " << stream.validation().size()
-            << " to validate" << std::endl;
+            << " to validate, " << padding_text << std::endl;
   const TrainSettings train = shared_settings(o.training);
   Fingerprint data;
   data.add(std::span(stream.tokens));
@@ -312,6 +317,7 @@ void check_flags(const CLI::App& command, const PretrainOptions& o) {
 }
 
 void run_pretrain(const PretrainOptions& o) {
+  const OutsideTraining signals;
   std::vector<std::filesystem::path> inputs;
   for (const std::string& input : {o.corpus, o.model, o.tokenizer, o.config_file})
     if (!input.empty() && input != "bytes") inputs.emplace_back(input);

@@ -277,7 +277,7 @@ void run_study(RanksOptions& o) {
       o.optimizer_state == "project" ? OptimizerState::project : OptimizerState::reset;
   check_results_folder(o.output, Results::rank_study, {});
   RankStudy study(o);
-  const auto folder = tn::prepare_output_folder(o.output, o.overwrite);
+  const auto folder = open_results_folder(o.output, o.overwrite);
   const auto trials = study.run();
   const auto summaries = summarise(trials);
   tn::write_file_atomically(folder / "settings.json", settings_json(o, study).dump(2) + "\n");

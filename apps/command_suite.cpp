@@ -28,7 +28,7 @@ void add_suite(CLI::App& program) {
       ->check(true_or_false());
   command->callback([o] {
     check_results_folder(o->output, Results::language_suite, {});
-    const auto folder = tn::prepare_output_folder(o->output, o->overwrite);
+    const auto folder = open_results_folder(o->output, o->overwrite);
     transformer::write_language_suite(folder.path, o->seed);
     std::cout << "language suite with seed " << o->seed << " in " << folder.path.string()
               << std::endl;

@@ -43,10 +43,10 @@ CLI::Option* find_option(const std::string& path, int line, CLI::App& command,
   if (key == "config" || key == "help")
     fail_at(path, line, "\"", key, "\" can be given on the command line only");
   if (CLI::Option* option = command.get_option_no_throw("--" + key)) return option;
-  std::vector<std::string> known = option_names(command);
-  std::erase_if(known, [](const auto& name) { return name == "--config" || name == "--help"; });
-  fail_at(path, line, "unknown setting \"", key, "\"; did you mean \"",
-          nearest("--" + key, known).substr(2), "\"?");
+  std::vector<std::string> known;
+  for (const std::string& name : option_names(command))
+    if (name != "--config" && name != "--help") known.push_back(name.substr(2));
+  fail_at(path, line, "unknown setting \"", key, "\"", suggestion(key, known));
 }
 
 void check_not_repeated(const std::string& path, const std::vector<ConfigSetting>& before,

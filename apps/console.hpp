@@ -22,6 +22,9 @@ void print_warning(const std::string& text);
 /// speed.
 void print_backend();
 
+/// What stands behind the numbers of texts: there is nothing between those of a batch.
+constexpr const char* padding_text = "0 % padding (packed)";
+
 /// Says on standard error how many texts lost their end, if some did.
 void print_cut(std::int64_t texts, std::int64_t max_length);
 

@@ -352,7 +352,7 @@ void run(const DmrgOptions& o, tn::ChainModel model, const std::string& text) {
   const bool begun =
       there || std::filesystem::exists(std::filesystem::path(o.output) / new_log_file);
   const tn::OutputFolder folder =
-      tn::prepare_output_folder(o.output, o.overwrite || (o.resume && begun));
+      open_results_folder(o.output, o.overwrite || (o.resume && begun), /*resumable=*/true);
   print_backend();  // not before everything has been checked
   if (o.resume && !there)
     std::cout << "no sweep to resume from in " << o.output << ": starting anew" << std::endl;

@@ -153,6 +153,15 @@ void add_training_options(CLI::App& command, FinetuneOptions& o) {
       ->group(training);
 }
 
+void add_prediction_options(CLI::App& command, FinetuneOptions& o) {
+  command
+      .add_flag("--do_predict", o.predict,
+                "Of tasks: write the predictions for dev, and for test where it is there, into the "
+                "output folder")
+      ->check(true_or_false())
+      ->group(files);
+}
+
 void add_mixture_options(CLI::App& command, FinetuneOptions& o) {
   command
       .add_option("--task_temperature", o.training.train.task_temperature,
@@ -167,6 +176,7 @@ void add_mixture_options(CLI::App& command, FinetuneOptions& o) {
 void add_options(CLI::App& command, FinetuneOptions& options) {
   add_file_options(command, options);
   add_output_options(command, options.training, true);
+  add_prediction_options(command, options);
   add_adapter_options(command, options);
   add_rank_options(command, options);
   add_training_options(command, options);
@@ -216,6 +226,8 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
   if (options.method == "full" && options.tasks.size() > 1)
     tn::fail("--adapter full: a whole model has one head; expected one --task, found ",
              tn::joined(options.tasks, ","));
+  if (options.tasks.empty() && options.predict)
+    tn::fail("--do_predict: is for tasks, found --train_file");
   if (!options.train_file.empty() && options.validation_file.empty())
     for (const char* name : {"--eval_steps", "--metric_for_best_model"})
       if (command.count(name) > 0) tn::fail(name, ": needs --validation_file");

@@ -22,7 +22,7 @@ struct FinetuneOptions {
   std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
   tn::Index two_site_steps = 0, max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0, orthogonality = 0.1;
-  bool no_dropout = false, activation_weighted = false;
+  bool no_dropout = false, activation_weighted = false, predict = false;
   TrainingOptions training;
 };
 

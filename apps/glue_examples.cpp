@@ -26,7 +26,8 @@ GlueExamples read_glue_examples(const std::string& folder, const GlueTask& task,
   };
   GlueExamples examples{task, read("train", limit), read(task.development_splits.front(), 0)};
   std::cout << "data: " << task.name << ", " << examples.train.size() << " training and "
-            << examples.development.size() << " development examples" << std::endl;
+            << examples.development.size() << " development examples, " << padding_text
+            << std::endl;
   print_cut(cut_examples(examples.train) + cut_examples(examples.development), max_length);
   return examples;
 }

@@ -1,6 +1,9 @@
 #include <metatt/apps/interrupt.hpp>
 
+#include <unistd.h>
+
 #include <ctime>
+#include <string_view>
 
 namespace metatt::apps {
 
@@ -23,10 +26,19 @@ extern "C" void remember_signal(int signal) {
   }
 }
 
+/// Only calls that a handler may make.
+extern "C" void leave_at_once(int signal) {
+  for (const std::string_view part :
+       {"metatt: stopped by ", signal == SIGINT ? "SIGINT" : "SIGTERM",
+        " outside the training steps; --resume goes on from the newest checkpoint, or anew\n"})
+    if (::write(STDERR_FILENO, part.data(), part.size()) < 0) break;
+  ::_exit(128 + signal);
+}
+
 /// Leaves a signal alone that whoever started the program had it ignore.
-void watch(int signal, struct sigaction& before) {
+void watch(int signal, void (*handler)(int), struct sigaction& before) {
   struct sigaction action {};
-  action.sa_handler = remember_signal;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // calls that were under way go on
   sigemptyset(&action.sa_mask);
   ::sigaction(signal, &action, &before);
@@ -35,16 +47,19 @@ void watch(int signal, struct sigaction& before) {
 
 }  // namespace
 
-InterruptWatch::InterruptWatch() {
-  received = 0;
-  watch(SIGINT, interrupt_);
-  watch(SIGTERM, terminate_);
+SignalHandlers::SignalHandlers(void (*handler)(int)) {
+  watch(SIGINT, handler, interrupt_);
+  watch(SIGTERM, handler, terminate_);
 }
 
-InterruptWatch::~InterruptWatch() {
+SignalHandlers::~SignalHandlers() {
   ::sigaction(SIGINT, &interrupt_, nullptr);
   ::sigaction(SIGTERM, &terminate_, nullptr);
 }
+
+OutsideTraining::OutsideTraining() : handlers_(leave_at_once) {}
+
+InterruptWatch::InterruptWatch() : handlers_((received = 0, remember_signal)) {}
 
 int InterruptWatch::signal() const {
   return received;

@@ -19,14 +19,34 @@ class Interrupted : public std::runtime_error {
   int signal_;
 };
 
+/// While one exists, SIGINT and SIGTERM have a handler; then what they had before.
+class SignalHandlers {
+ public:
+  explicit SignalHandlers(void (*handler)(int));
+  ~SignalHandlers();
+  SignalHandlers(const SignalHandlers&) = delete;
+  SignalHandlers& operator=(const SignalHandlers&) = delete;
+
+ private:
+  struct sigaction interrupt_ {
+  }, terminate_{};
+};
+
+/// For the parts of a training run that have nothing to save: while one exists, and no
+/// InterruptWatch, either signal ends the program at once, with a line.
+class OutsideTraining {
+ public:
+  OutsideTraining();
+
+ private:
+  SignalHandlers handlers_;
+};
+
 /// While one exists, the first SIGINT or SIGTERM is remembered; one that comes two seconds later or
 /// more ends the program at once. At most one at a time.
 class InterruptWatch {
  public:
   InterruptWatch();
-  ~InterruptWatch();
-  InterruptWatch(const InterruptWatch&) = delete;
-  InterruptWatch& operator=(const InterruptWatch&) = delete;
 
   /// The signal that came, or 0.
   int signal() const;
@@ -34,8 +54,7 @@ class InterruptWatch {
   std::string name() const { return signal() == SIGINT ? "SIGINT" : "SIGTERM"; }
 
  private:
-  struct sigaction interrupt_ {
-  }, terminate_{};
+  SignalHandlers handlers_;
 };
 
 }  // namespace metatt::apps

@@ -24,11 +24,19 @@ namespace metatt::apps {
 
 namespace {
 
+/// CLI11's words for an option at the end of the line, "NAME: 1 required TYPE missing", made plain.
+std::string plain(const CLI::ParseError& error) {
+  const std::string message = error.what();
+  const auto name = message.find(": ");
+  if (error.get_name() != "ArgumentMismatch" || !message.ends_with(" missing")) return message;
+  return message.substr(0, name) + ": expected a value, found none";
+}
+
 /// One line for what CLI11 could not parse; unknown names get the nearest known one.
 std::string explain(CLI::App& program, const std::vector<std::string>& words,
                     const CLI::ParseError& error) {
   const std::vector<std::string> unknown = program.remaining(/*recurse=*/true);
-  if (unknown.empty()) return error.what();
+  if (unknown.empty()) return plain(error);
   CLI::App& command = find_command(program, words);
   const std::string typed = unknown.front().substr(0, unknown.front().find('='));
   std::vector<std::string> known;
@@ -40,7 +48,7 @@ std::string explain(CLI::App& program, const std::vector<std::string>& words,
   if (known.empty()) known = option_names(command);
   if (std::ranges::find(known, typed) != known.end())
     return "unexpected argument \"" + typed + "\" behind \"--\"";
-  return "unknown argument \"" + typed + "\"; did you mean \"" + nearest(typed, known) + "\"?";
+  return "unknown argument \"" + typed + "\"" + suggestion(typed, known);
 }
 
 /// Sets a variable that the user has not set; true if it was missing.

@@ -44,4 +44,14 @@ void check_results_folder(const std::string& output, Results kind,
                "); choose another folder or remove it");
 }
 
+tn::OutputFolder open_results_folder(const std::string& output, bool overwrite, bool resumable) {
+  std::error_code ignored;
+  if (!overwrite && std::filesystem::is_directory(output, ignored) &&
+      !std::filesystem::is_empty(output, ignored))
+    tn::fail(output, ": expected an empty or new output folder, found files in it; ",
+             "--overwrite_output_dir accepts them",
+             resumable ? ", --resume goes on with a run that has left them" : "");
+  return tn::prepare_output_folder(output, overwrite);
+}
+
 }  // namespace metatt::apps

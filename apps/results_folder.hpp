@@ -18,4 +18,9 @@ enum class Results { adapter, model, peft_adapter, language_suite, dmrg, rank_st
 void check_results_folder(const std::string& output, Results kind,
                           const std::vector<std::filesystem::path>& inputs);
 
+/// tn::prepare_output_folder, whose error about files in the folder names the flags that accept
+/// them; `resumable`: --resume too.
+tn::OutputFolder open_results_folder(const std::string& output, bool overwrite,
+                                     bool resumable = false);
+
 }  // namespace metatt::apps

@@ -10,7 +10,8 @@ namespace {
 
 /// What computed decides no more than last bits; it is shown where it differs, and divides no
 /// groups.
-const std::set<std::string> computing{"version", "blas", "core", "kernels", "threads"};
+const std::set<std::string> computing{"version", "blas",    "core",
+                                      "kernels", "threads", "padding_share"};
 
 /// Whether a setting is the seed or follows from it: VeRA's frozen factors do, and their
 /// fingerprint is one with that of the model.

@@ -44,14 +44,18 @@ std::vector<std::string> option_names(const CLI::App& command) {
   return names;
 }
 
-std::string nearest(const std::string& typed, const std::vector<std::string>& known) {
+std::string suggestion(const std::string& typed, const std::vector<std::string>& known) {
   // A part of a name ("--batch_size", "--warmup") says more than the number of letters that differ.
   const std::string part = typed.substr(std::min(typed.find_first_not_of('-'), typed.size()));
   const auto unlikeness = [&](const std::string& name) {
     const bool within = part.size() >= 3 && name.find(part) != std::string::npos;
     return std::pair(within ? std::size_t{1} : edit_distance(typed, name), name.size());
   };
-  return *std::ranges::min_element(known, {}, unlikeness);
+  const auto nearest = std::ranges::min_element(known, {}, unlikeness);
+  if (nearest == known.end() ||
+      unlikeness(*nearest).first > std::max<std::size_t>(1, part.size() / 3))
+    return "";
+  return "; did you mean \"" + *nearest + "\"?";
 }
 
 }  // namespace metatt::apps

@@ -15,7 +15,8 @@ CLI::App& find_command(CLI::App& program, const std::vector<std::string>& words)
 /// All long names of a command's options, with their dashes.
 std::vector<std::string> option_names(const CLI::App& command);
 
-/// The name out of `known`, which is not empty, with the least edit distance to what was typed.
-std::string nearest(const std::string& typed, const std::vector<std::string>& known);
+/// "; did you mean …?" with the name out of `known` that what was typed is a part of, or from which
+/// it differs least; nothing if that is more than a third of its letters.
+std::string suggestion(const std::string& typed, const std::vector<std::string>& known);
 
 }  // namespace metatt::apps

@@ -2,6 +2,7 @@
 #include <metatt/apps/validators.hpp>
 #include <metatt/apps/vocabulary_warning.hpp>
 #include <metatt/transformer/adapter_files.hpp>
+#include <metatt/transformer/class_labels.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
 
 #include <iostream>
@@ -56,8 +57,10 @@ TrainedClassifier read_classifier(const ClassifierOptions& o) {
     tn::fail("expected --adapter DIR, or --model DIR with --task NAME");
   if (o.adapter.empty()) {
     const GlueTask& task = find_glue_task(o.task);
+    const std::filesystem::path folder = o.model;
+    const TaskHead head{{}, task.outputs(), stored_outputs(folder / "config.json", task)};
     auto model = std::make_unique<ClassifierModel<float>>(
-        o.model, task.outputs(), Method::named("none", {}), HeadSource::from_model, 0);
+        folder, std::array{head}, Method::named("none", {}), HeadSource::from_model, 0);
     const auto length = read_model_max_length(model->base());
     warn_of_vocabulary(*model);
     const Index cut = model->sequence_length(o.max_seq_length, length.value_or(128));

@@ -1,6 +1,7 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/model_card.hpp>
+#include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/training_log.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/json.hpp>
@@ -119,6 +120,7 @@ class Reporter {
 /// The first line of a log, or of its part that goes on.
 json start_line(json settings, tn::Index step) {
   settings["event"] = "start";
+  settings["padding_share"] = 0;  // sequences of a batch stand one behind the other
   settings.update(computed_by());
   if (step > 0) settings["resumed_at"] = step;
   return settings;
@@ -142,12 +144,21 @@ void write_run_results(const tn::OutputFolder& folder, const TrainResult& result
     tn::write_file_atomically(folder / rank_table_name, table);
 }
 
+void remove_predictions(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> earlier;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with(predictions_prefix))
+      earlier.push_back(entry.path());
+  for (const auto& file : earlier) std::filesystem::remove(file);
+}
+
 /// What an earlier run left, should this one end early.
 void remove_stale(const tn::OutputFolder& folder, bool goes_on) {
   remove_model_card(folder);
   for (const char* name :
        {"train_results.json", "eval_results.json", "trainer_state.json", rank_table_name})
     std::filesystem::remove(folder / name);
+  remove_predictions(folder.path);
   if (goes_on) return remove_incomplete_checkpoints(folder.path);
   remove_checkpoints(folder.path);
   remove_event_files(folder / "runs");
@@ -186,7 +197,7 @@ void check_output(const TrainingOptions& o) {
   std::error_code ignored;
   const std::filesystem::path folder = o.output;
   if (!std::filesystem::exists(folder, ignored)) return;
-  tn::prepare_output_folder(folder, o.overwrite || is_run(o));
+  open_results_folder(o.output, o.overwrite || is_run(o), /*resumable=*/true);
   if (o.resume && checkpoint_steps(folder).empty() &&
       std::filesystem::exists(folder / "train_results.json", ignored))
     tn::fail(folder.string(), ": --resume: expected a checkpoint to go on from, found a run that ",
@@ -219,11 +230,15 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
                          const std::function<void(const tn::OutputFolder&)>& write_results) {
   CheckpointSettings checkpoints = checkpoint_settings(o);
   checkpoints.settings = settings.dump();
+  checkpoints.derived_settings = {
+      "config", "head_learning_rate", "initialisation", "metric_for_best_model", "rank",
+      "ranks",  "trainable_adapter",  "trainable_head"};
   checkpoints.write_results = write_results;
   const InterruptWatch watch;
   Reporter reporter(train, objective.steps_per_epoch() > 0, watch);
   Trainer<float> trainer(objective, train, reporter.observer(), checkpoints);
-  const tn::OutputFolder folder = tn::prepare_output_folder(o.output, o.overwrite || is_run(o));
+  const tn::OutputFolder folder =
+      open_results_folder(o.output, o.overwrite || is_run(o), /*resumable=*/true);
   const auto checkpoint = newest_checkpoint(o);
   if (checkpoint) {
     trainer.resume(folder / checkpoint_name(*checkpoint));

@@ -21,6 +21,9 @@ transformer::TrainResult run_training(
     const TrainingOptions& options, const nlohmann::json& settings,
     const std::function<void(const tn::OutputFolder&)>& write_results);
 
+/// How the names of files with predictions begin; an earlier run's are removed.
+constexpr const char* predictions_prefix = "predict_results_";
+
 /// Throws Error if the output folder holds files and neither --overwrite_output_dir nor --resume
 /// was given: before any work is done.
 void check_output(const TrainingOptions& options);

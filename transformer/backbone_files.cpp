@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <set>
 
 namespace metatt::transformer {
 
@@ -67,6 +68,17 @@ bool transposed(const Family& family, const std::string& name, const Shape& shap
   return family.transposed_in_file && shape.size() == 2 && split_name(family, name).layer >= 0;
 }
 
+/// Whether a file's tensor decides what a layer does: it has its prefix and does not follow from
+/// the config.
+bool is_in_layer(const Family& family, std::string_view name) {
+  if (name.starts_with(family.names.prefix))
+    name.remove_prefix(std::string_view(family.names.prefix).size());
+  return name.starts_with(family.names.layers) &&
+         std::ranges::none_of(family.computed_in_file, [&](const std::string& computed) {
+           return name.ends_with("." + computed);
+         });
+}
+
 /// The first BERT checkpoints call weight and bias of a layer norm gamma and beta.
 std::string older_name(const std::string& name) {
   const std::pair<std::string, std::string> changes[] = {{"LayerNorm.weight", "LayerNorm.gamma"},
@@ -88,13 +100,22 @@ bool BackboneReader<T>::contains(const std::string& name) const {
 }
 
 template <class T>
-void BackboneReader<T>::check_layers() const {
+void BackboneReader<T>::check_layers(const Backbone<T>& backbone) const {
   const Family& family = config_.family();
   const std::string next = family.names.layers + std::to_string(config_.num_hidden_layers);
   if (contains(next + "." + family.names.attention_output + ".weight"))
     tn::fail((folder_ / "config.json").string(), ": ", family.fields.num_hidden_layers, " is ",
              config_.num_hidden_layers, ", but ", files_->path().filename().string(),
              " has more layers (", next, ")");
+  std::set<std::string> known;
+  for (const auto id : backbone.ids())
+    for (const StoredPart& part : stored_parts(config_, backbone.weights().name(id)))
+      known.insert(stored_name(part.name));
+  for (const std::string& name : files_->names())
+    if (is_in_layer(family, name) && !known.contains(name))
+      tn::fail(files_->path().string(), ": tensor \"", name,
+               "\": expected none of this name in a layer, since a ", family.model_type,
+               " with these settings has no use for it");
 }
 
 template <class T>

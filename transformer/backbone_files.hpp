@@ -21,8 +21,9 @@ class BackboneReader {
   Tensor<T> operator()(const std::string& name, const Shape& shape) const;
   /// Whether the files have a tensor of this name (with prefix or without).
   bool contains(const std::string& name) const;
-  /// Throws Error if the files have more layers than the config.
-  void check_layers() const;
+  /// Throws Error if the files have more layers than the config, or a tensor in a layer that
+  /// `backbone` does not have: it would change the results where it belongs to.
+  void check_layers(const Backbone<T>& backbone) const;
 
  private:
   std::string stored_name(const std::string& name) const;

@@ -28,8 +28,8 @@ CausalModelFolder<T>::CausalModelFolder(const std::filesystem::path& folder,
                       method.value_or(Method::named("none", {}))) {
   Weights<T>& weights = this->weights_;
   const BackboneReader<T> reader(folder, this->config());
-  reader.check_layers();
   this->backbone_ = std::make_unique<Backbone<T>>(this->config(), weights, reader);
+  reader.check_layers(this->backbone());
   model_ = std::make_unique<CausalLanguageModel<T>>(this->backbone(), reader);
   if (!method) return;
   if (method->kind == Method::Kind::head_only)

@@ -85,18 +85,39 @@ json state_json(const TrainState& state, const AdamW<T>& optimiser, const std::s
           {"gradients_in_moments", optimiser.counts().averaged}};
 }
 
-/// The run that goes on must be the one that was interrupted.
-void check_settings(const json& found, const std::string& wanted_text, const std::string& source) {
-  const json wanted = json::parse(wanted_text);
-  if (!found.is_object()) tn::fail(source, ": field \"settings\": expected an object");
+constexpr const char* fingerprint = "fingerprint_of_";
+
+/// All that either has, what a user gave before what follows from it, fingerprints at the end.
+std::vector<std::string> names_in_order(const json& found, const json& wanted,
+                                        const std::vector<std::string>& derived) {
   std::set<std::string> names;
-  for (const auto& item : found.items()) names.insert(item.key());
-  for (const auto& item : wanted.items()) names.insert(item.key());
-  for (const std::string& name : names)
-    if (found.value(name, json()) != wanted.value(name, json()))
-      tn::fail(source, ": the run had ", name, " = ", found.value(name, json()).dump(),
-               ", this one has ", wanted.value(name, json()).dump(),
-               "; resume with the same settings");
+  for (const json* settings : {&found, &wanted})
+    for (const auto& item : settings->items()) names.insert(item.key());
+  std::vector<std::string> ordered(names.begin(), names.end());
+  const auto place = [&](const std::string& name) {
+    const bool last = name.starts_with(fingerprint);
+    return last ? 2 : std::ranges::find(derived, name) != derived.end() ? 1 : 0;
+  };
+  std::ranges::stable_sort(ordered, {}, place);
+  return ordered;
+}
+
+/// The run that goes on must be the one that was interrupted.
+void check_settings(const json& found, const CheckpointSettings& run, const std::string& source) {
+  const json wanted = json::parse(run.settings);
+  if (!found.is_object()) tn::fail(source, ": field \"settings\": expected an object");
+  for (const std::string& name : names_in_order(found, wanted, run.derived_settings)) {
+    const json before = found.value(name, json()), now = wanted.value(name, json());
+    if (before == now) continue;
+    if (name.starts_with(fingerprint)) {
+      std::string what = name.substr(std::string_view(fingerprint).size());
+      std::ranges::replace(what, '_', ' ');
+      tn::fail(source, ": the run had other ", what, " under the same settings (", name, " = ",
+               before.dump(), ", this one has ", now.dump(), "); resume with the same files");
+    }
+    tn::fail(source, ": the run had ", name, " = ", before.dump(), ", this one has ", now.dump(),
+             "; resume with the same settings");
+  }
 }
 
 TrainState read_state(const json& j, const std::string& source) {
@@ -258,7 +279,7 @@ TrainState read_checkpoint(const std::filesystem::path& checkpoint,
   if (required<std::string>(j, "format", source) != "metatt" ||
       required<std::int64_t>(j, "version", source) != checkpoint_format)
     tn::fail(source, ": expected format \"metatt\", version ", checkpoint_format);
-  check_settings(j.value("settings", json()), settings.settings, source);
+  check_settings(j.value("settings", json()), settings, source);
   TrainState state = read_state(j, source);
   if (state.total_steps != run.total_steps || state.steps_per_epoch != run.steps_per_epoch)
     tn::fail(source, ": expected a run of ", run.total_steps, " steps, ", run.steps_per_epoch,

@@ -61,6 +61,8 @@ struct CheckpointSettings {
   std::function<void(const tn::OutputFolder&)> write_results = {};
   /// A JSON object of all that a run must share with the one that goes on from its checkpoints.
   std::string settings = "{}";
+  /// Names of those that follow from others: differences in the others are named first.
+  std::vector<std::string> derived_settings = {};
 };
 
 /// "checkpoint-500".

@@ -85,6 +85,8 @@ struct Family {
   /// absent.
   std::optional<std::int64_t> default_window = std::nullopt;
   ModuleNames names;
+  /// Tensors that some files have in each layer and that follow from the config: masks, say.
+  std::vector<std::string> computed_in_file = {};
   ConfigFields fields;
   ClassifierHead classifier;
   MaskedHead masked = {};

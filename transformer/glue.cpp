@@ -6,6 +6,7 @@
 #include <metatt/transformer/tokenizers/unicode.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string_view>
 #include <system_error>
@@ -26,8 +27,17 @@ const std::vector<GlueTask> tasks = {
      "",
      "label",
      {"0", "1"},
-     {Metric::matthews}},
-    {"sst2", "SST-2", {}, "sentence", "", "label", {"0", "1"}, {Metric::accuracy}},
+     {Metric::matthews},
+     {"unacceptable", "acceptable"}},
+    {"sst2",
+     "SST-2",
+     {},
+     "sentence",
+     "",
+     "label",
+     {"0", "1"},
+     {Metric::accuracy},
+     {"negative", "positive"}},
     {"mrpc",
      "MRPC",
      {},
@@ -35,7 +45,8 @@ const std::vector<GlueTask> tasks = {
      "#2 String",
      "Quality",
      {"0", "1"},
-     {Metric::accuracy, Metric::f1}},
+     {Metric::accuracy, Metric::f1},
+     {"not_equivalent", "equivalent"}},
     {"stsb",
      "STS-B",
      {},
@@ -52,6 +63,7 @@ const std::vector<GlueTask> tasks = {
      "is_duplicate",
      {"0", "1"},
      {Metric::accuracy, Metric::f1},
+     {"not_duplicate", "duplicate"},
      {"dev"},
      true},
     {"mnli",
@@ -62,10 +74,19 @@ const std::vector<GlueTask> tasks = {
      "gold_label",
      {"entailment", "neutral", "contradiction"},
      {Metric::accuracy},
+     {},
      {"dev_matched", "dev_mismatched"}},
     {"qnli", "QNLI", {}, "question", "sentence", "label", entailment, {Metric::accuracy}},
     {"rte", "RTE", {}, "sentence1", "sentence2", "label", entailment, {Metric::accuracy}},
-    {"wnli", "WNLI", {}, "sentence1", "sentence2", "label", {"0", "1"}, {Metric::accuracy}},
+    {"wnli",
+     "WNLI",
+     {},
+     "sentence1",
+     "sentence2",
+     "label",
+     {"0", "1"},
+     {Metric::accuracy},
+     {"not_entailment", "entailment"}},
 };
 
 /// Lines without a byte order mark.
@@ -83,14 +104,23 @@ void check_split(const GlueTask& task, const std::string& split) {
              ", found \"", split, "\"");
 }
 
+/// Where a split may lie, the one that is taken first.
+std::array<std::filesystem::path, 2> split_paths(const std::filesystem::path& folder,
+                                                 const GlueTask& task, const std::string& split) {
+  return {folder / task.folder / (split + ".tsv"), folder / (split + ".tsv")};
+}
+
+bool is_there(const std::filesystem::path& file) {
+  std::error_code ignored;
+  return std::filesystem::exists(file, ignored);
+}
+
 std::filesystem::path find_file(const std::filesystem::path& folder, const GlueTask& task,
                                 const std::string& split) {
-  const std::filesystem::path nested = folder / task.folder / (split + ".tsv");
-  const std::filesystem::path direct = folder / (split + ".tsv");
-  std::error_code ignored;
-  if (std::filesystem::exists(nested, ignored)) return nested;
-  if (std::filesystem::exists(direct, ignored)) return direct;
-  tn::fail("task ", task.name, ": expected the file ", nested.string(), " or ", direct.string(),
+  const auto paths = split_paths(folder, task, split);
+  const auto found = std::ranges::find_if(paths, is_there);
+  if (found != paths.end()) return *found;
+  tn::fail("task ", task.name, ": expected the file ", paths[0].string(), " or ", paths[1].string(),
            ", found neither");
 }
 
@@ -226,6 +256,15 @@ std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTa
 std::vector<GlueRow> read_glue_texts(const std::filesystem::path& folder, const GlueTask& task,
                                      const std::string& split) {
   return read_rows(find_file(folder, task, split), task, false, nullptr);
+}
+
+std::vector<std::string> test_splits(const std::filesystem::path& folder, const GlueTask& task) {
+  std::vector<std::string> splits;
+  for (const std::string& development : task.development_splits) {
+    const std::string split = "test" + development.substr(std::string_view("dev").size());
+    if (std::ranges::any_of(split_paths(folder, task, split), is_there)) splits.push_back(split);
+  }
+  return splits;
 }
 
 std::string metric_name(Metric metric) {

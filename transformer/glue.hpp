@@ -24,6 +24,8 @@ struct GlueTask {
   /// Labels as written in the file; the position is the class. Empty for a score of 0 … 5.
   std::vector<std::string> labels;
   std::vector<Metric> metrics;
+  /// What Hugging Face's data set calls the classes where the files only have numbers.
+  std::vector<std::string> class_names = {};
   /// File names without ".tsv" for evaluation; the one for training is "train".
   std::vector<std::string> development_splits = {"dev"};
   bool short_rows =
@@ -58,6 +60,10 @@ std::vector<GlueRow> read_glue(const std::filesystem::path& folder, const GlueTa
 /// have none (and for CoLA a header then). Every label is 0.
 std::vector<GlueRow> read_glue_texts(const std::filesystem::path& folder, const GlueTask& task,
                                      const std::string& split);
+
+/// Those of the task's splits without labels whose files are there: "test", or of MNLI
+/// "test_matched" and "test_mismatched".
+std::vector<std::string> test_splits(const std::filesystem::path& folder, const GlueTask& task);
 
 /// "accuracy", "f1", "matthews_correlation", "pearson", "spearmanr": Hugging Face's keys.
 std::string metric_name(Metric metric);

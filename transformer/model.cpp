@@ -17,6 +17,25 @@ void mark_trained(const Method& method, const Backbone<T>& backbone,
   for (const auto id : classifier.head_ids()) weights.train(id, head_group(weights.shape(id)));
 }
 
+namespace {
+
+/// The rows (numbers of a vector) in the order of `places`; as they are if that is empty.
+template <class T>
+Tensor<T> reordered(const Tensor<T>& rows, std::span<const Index> places) {
+  if (places.empty()) return rows;
+  Tensor<T> result(rows.shape());
+  const Index width = rows.size() / rows.extent(0);
+  Index written = 0;
+  for (const Index place : places) {
+    const Tensor<T> row = rows.slice(place, place + 1);
+    tn::backend::copy(tn::backend::queue(), width, row.data(), result.mutable_data() + written);
+    written += width;
+  }
+  return result;
+}
+
+}  // namespace
+
 template <class T>
 ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base,
                                     std::span<const TaskHead> heads, const Method& method,
@@ -26,19 +45,20 @@ ClassifierModel<T>::ClassifierModel(const std::filesystem::path& base,
     : AdaptedModel<T>(base, read_model_config(base / "config.json"), method) {
   const ModelConfig& config = this->config();
   const BackboneReader<T> reader(base, config);
-  reader.check_layers();
   this->backbone_ = std::make_unique<Backbone<T>>(config, this->weights_, reader);
+  reader.check_layers(this->backbone());
   const ClassifierHead& head = config.family().classifier;
   const std::string pooler = head.dense_is_pooler ? head.dense + std::string(".") : "";
   const bool new_head = source == HeadSource::fresh;
   const bool new_pooler = new_head && !pooler.empty() && !reader.contains(pooler + "weight");
   pooler_trained_ = pooler_trained.value_or(new_pooler);
-  const auto initial = [&](const std::string& name, const Shape& shape) {
-    const bool in_pooler = !pooler.empty() && name.starts_with(pooler);
-    return (in_pooler ? new_pooler : new_head) ? initial_weight<T>(name, shape, seed)
-                                               : reader(name, shape);
-  };
   for (const TaskHead& task : heads) {
+    const auto initial = [&](const std::string& name, const Shape& shape) {
+      const bool in_pooler = !pooler.empty() && name.starts_with(pooler);
+      if (in_pooler ? new_pooler : new_head) return initial_weight<T>(name, shape, seed);
+      const bool output = name.starts_with(task.prefix() + head.output + ".");
+      return output ? reordered(reader(name, shape), task.stored_outputs) : reader(name, shape);
+    };
     prefixes_.push_back(task.prefix());
     classifiers_.push_back(
         std::make_unique<Classifier<T>>(this->backbone(), task.outputs, initial, prefixes_.back()));

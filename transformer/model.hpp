@@ -29,6 +29,8 @@ struct TaskHead {
   std::string
       task;  ///< stands in the names of the head's weights, which a single head may go without
   Index outputs;
+  /// Which output of the model file's head each one is; empty: the same.
+  std::vector<Index> stored_outputs = {};
 
   /// "task.mrpc.", or nothing.
   std::string prefix() const { return task.empty() ? "" : "task." + task + "."; }

@@ -140,25 +140,25 @@ double rotary_base(const json& fields, const std::string& source, double fallbac
   return base;
 }
 
-/// Attention to a window that is shorter than the positions would give other results.
-void check_window(const FieldReader& read, const json& fields, const std::string& source,
-                  const ModelConfig& config) {
+/// How many tokens one sees, where that is fewer than the positions: longer texts would have other
+/// results. Of Qwen2 some layers would have the window and others not.
+std::optional<std::int64_t> read_window(const FieldReader& read, const json& fields,
+                                        const std::string& source, const ModelConfig& config) {
   auto window = read.optional<std::int64_t>("sliding_window");
   const auto otherwise = config.family().default_window;
   if (!fields.contains("sliding_window")) window = otherwise;
-  const bool used = otherwise || read.flag("use_sliding_window", false);
-  if (used && window && *window < config.max_position_embeddings)
+  if (!window || *window >= config.max_position_embeddings) return std::nullopt;
+  if (!otherwise && read.flag("use_sliding_window", false))
     refuse(source, "sliding_window",
            "null, or at least " + std::to_string(config.max_position_embeddings) + " positions",
            *window);
+  return otherwise ? window : std::nullopt;
 }
 
-void check_llama_variants(const FieldReader& read, const json& fields, const std::string& source,
-                          const ModelConfig& config) {
+void check_llama_variants(const FieldReader& read, const json& fields, const std::string& source) {
   read.expect("mlp_bias", false);
   if (read.optional<double>("partial_rotary_factor").value_or(1) != 1)
     refuse(source, "partial_rotary_factor", "1", fields["partial_rotary_factor"].dump());
-  check_window(read, fields, source, config);
 }
 
 }  // namespace
@@ -181,6 +181,8 @@ void check_model_config(const ModelConfig& config, const std::string& source_nam
                max_extent);
   if (names.type_vocab_size)
     check_extent(source_name, names.type_vocab_size, config.type_vocab_size, max_extent);
+  if (config.sliding_window)
+    check_extent(source_name, "sliding_window", *config.sliding_window, max_extent);
   check_id(source_name, "pad_token_id", config.pad_token_id, config.vocab_size);
   if (config.longest_sequence() < 1)
     refuse(source_name, names.max_position_embeddings,
@@ -251,11 +253,19 @@ ModelConfig read_model_config(const std::filesystem::path& path) {
   if (family.rotary) {
     config.rope_theta = rotary_base(fields, source, config.rope_theta);
     if (family.attention_bias_given) config.attention_bias = read.flag("attention_bias", false);
-    check_llama_variants(read, fields, source, config);
+    check_llama_variants(read, fields, source);
+    config.sliding_window = read_window(read, fields, source, config);
   }
   read.expect("position_embedding_type", std::string("absolute"));
   if (!family.causal) read.expect("is_decoder", false);
   read.expect("add_cross_attention", false);
+  for (const char* field :
+       {"quantization_config", "attn_logit_softcapping", "final_logit_softcapping",
+        "attention_multiplier", "query_pre_attn_scalar"})
+    read.expect_absent(field);
+  for (const char* field : {"embedding_multiplier", "residual_multiplier", "logits_scaling"})
+    if (read.optional<double>(field).value_or(1) != 1)
+      refuse(source, field, "null or 1", fields[field].dump());
   read.expect("scale_attn_weights", true);
   read.expect("scale_attn_by_inverse_layer_idx", false);
   check_model_config(config, source);
@@ -292,8 +302,8 @@ json model_config_json(const ModelConfig& config) {
   if (family.rotary) {
     set_given("head_dim", config.head_dim);
     fields["rope_theta"] = config.rope_theta;
-    // Whatever it was, it cut nothing.
-    if (family.default_window) fields["sliding_window"] = nullptr;
+    if (family.default_window)
+      fields["sliding_window"] = config.sliding_window ? json(*config.sliding_window) : json();
     if (family.attention_bias_given) fields["attention_bias"] = config.attention_bias;
   } else if (!family.causal) {
     fields["position_embedding_type"] = "absolute";

@@ -4,6 +4,7 @@
 #include <metatt/transformer/family.hpp>
 #include <nlohmann/json_fwd.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -29,10 +30,11 @@ struct ModelConfig {
   double attention_probs_dropout_prob = 0.1;
   std::optional<double> classifier_dropout;  ///< hidden_dropout_prob if absent
   std::int64_t max_position_embeddings = 512;
-  std::int64_t type_vocab_size = 2;  ///< 0: no token types
-  double layer_norm_eps = 1e-12;     ///< of an RMS norm too
-  double rope_theta = 10000;         ///< base of rotary positions
-  bool attention_bias = false;       ///< where the family leaves the choice
+  std::int64_t type_vocab_size = 2;            ///< 0: no token types
+  double layer_norm_eps = 1e-12;               ///< of an RMS norm too
+  double rope_theta = 10000;                   ///< base of rotary positions
+  std::optional<std::int64_t> sliding_window;  ///< tokens that one sees, if fewer than positions
+  bool attention_bias = false;                 ///< where the family leaves the choice
   bool tie_word_embeddings = true;
   std::optional<std::int64_t> pad_token_id = 0, bos_token_id;
   std::vector<std::int64_t> eos_token_id;  ///< any of them ends a text
@@ -46,8 +48,11 @@ struct ModelConfig {
   std::int64_t first_position() const {
     return family().positions_after_padding ? pad_token_id.value_or(0) + 1 : 0;
   }
-  /// The longest sequence.
-  std::int64_t longest_sequence() const { return max_position_embeddings - first_position(); }
+  /// The longest sequence: one of which every token has a position and sees all before it.
+  std::int64_t longest_sequence() const {
+    const std::int64_t positions = max_position_embeddings - first_position();
+    return std::min(positions, sliding_window.value_or(positions));
+  }
   bool operator==(const ModelConfig&) const = default;
 };
 

@@ -175,8 +175,8 @@ SentenceEncoder<T>::SentenceEncoder(const std::filesystem::path& folder)
              ", but the encoder's hidden states have ", width(), " numbers");
   check_vocabulary(*tokenizer_, config_, (settings_.encoder / "config.json").string());
   const BackboneReader<T> reader(settings_.encoder, config_);
-  reader.check_layers();
   backbone_ = std::make_unique<Backbone<T>>(config_, weights_, reader);
+  reader.check_layers(*backbone_);
 }
 
 template <class T>

@@ -15,6 +15,10 @@ WeightFiles::WeightFiles(const std::filesystem::path& folder)
     read_index();
     return;
   }
+  for (const char* other : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
+    if (!std::filesystem::exists(path_) && std::filesystem::exists(folder / other))
+      tn::fail((folder / other).string(), ": files of PyTorch (.bin) are not read: expected ",
+               "model.safetensors, which transformers' save_pretrained writes");
   const auto file = std::make_shared<const SafetensorsFile>(path_);
   for (const std::string& name : file->names()) files_[name] = file;
 }

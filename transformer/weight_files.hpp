@@ -12,8 +12,9 @@
 namespace metatt::transformer {
 
 /// model.safetensors of a folder, or the shards that model.safetensors.index.json names. Throws
-/// tn::Error naming the file on a folder without either, an index that is none or that names a file
-/// outside the folder, and a shard without the tensors it should have.
+/// tn::Error naming the file on a folder without either (or with PyTorch's own files instead), an
+/// index that is none or that names a file outside the folder, and a shard without the tensors it
+/// should have.
 class WeightFiles {
  public:
   explicit WeightFiles(const std::filesystem::path& folder);

@@ -35,6 +35,11 @@ BOOST_AUTO_TEST_CASE(unknown_words_get_the_nearest_known_one) {
   check_refused("finetune --batch_size 3", "did you mean \"--per_device_eval_batch_size\"");
   check_refused("finetune --warmup 3", "did you mean \"--warmup_ratio\"");
   check_refused("finetune --target query", "did you mean \"--target_modules\"");
+  for (const char* typed : {"finetune --fp16", "generate --do_sample", "frobnicate"}) {
+    const Run result = run(typed);
+    BOOST_CHECK_MESSAGE(result.has("unknown argument") && !result.has("did you mean"),
+                        result.output);
+  }
   check_refused("finetune --overwrite_output_dir True", "unexpected argument \"True\"");
   check_refused("finetune -- --rank", "unexpected argument \"--rank\" behind \"--\"");
 }
@@ -52,25 +57,11 @@ BOOST_AUTO_TEST_CASE(a_config_file_gives_settings_that_the_command_line_override
   BOOST_TEST(record.find("\"key\"") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(predictions_of_a_classifier_are_a_table_of_labels) {
+BOOST_AUTO_TEST_CASE(a_folder_of_results_is_inspected_by_its_main_file) {
   const SmallModel small;
-  BOOST_REQUIRE(run(small.finetune("out")).exit_code == 0);
-  const auto folder = small.folder.write("test/test.tsv", "index\tsentence\n0\tone\n1\ttwo\n");
-  const std::string adapter = " --adapter " + (small.folder / "out").string();
-  const Run table = run("predict" + adapter + " --data " + folder.parent_path().string());
-  BOOST_TEST(table.exit_code == 0);
-  BOOST_TEST(table.lines() == 3);
-  BOOST_TEST(table.output.starts_with("index\tprediction\n0\t"));
-  // Where there are labels the two commands agree.
-  const Run eval = run("eval" + adapter + " --data " + small.suite);
-  BOOST_TEST(eval.has("result: 800 examples"));
-  const std::string file = (small.folder / "dev.txt").string();
-  BOOST_TEST(
-      run("predict" + adapter + " --data " + small.suite + " --split dev --output_file " + file)
-          .has("800 predictions"));
-  check_refused("predict" + adapter + " --data " + small.suite + " --split none",
-                "expected the file");
-  check_refused("predict --data " + small.suite, "expected --adapter DIR, or --model DIR");
+  BOOST_TEST(run("inspect " + small.encoder).output ==
+             run("inspect " + small.encoder + "/model.safetensors").output);
+  check_refused("inspect " + small.suite, "expected a safetensors file, or a folder with one of");
 }
 
 BOOST_AUTO_TEST_CASE(a_decoder_is_fine_tuned_on_texts_and_goes_on_with_them) {
@@ -140,7 +131,8 @@ BOOST_AUTO_TEST_CASE(a_bad_value_is_refused_with_what_was_expected_and_found) {
            {"--sweep papr", "--sweep: expected paper or rounding, found \"papr\""},
            {"--no_dropout=maybe", "--no_dropout: expected true or false, found \"maybe\""},
            {"--rank_schedule ''", "--rank_schedule: expected WHEN:WHAT,…, found \"\""},
-           {"--output_dir ''", "--output_dir: expected a folder, found \"\""}})
+           {"--output_dir ''", "--output_dir: expected a folder, found \"\""},
+           {"--max_steps", "--max_steps: expected a value, found none"}})
     check_refused("finetune " + flag, message);
   check_refused("pretrain --hidden_size 0", "--hidden_size: expected a whole number of at least 1");
   check_refused("suite --seed x", "--seed: expected a whole number of at least 0, found \"x\"");

@@ -2,6 +2,8 @@
 
 #include "program_testing.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -152,6 +154,27 @@ BOOST_AUTO_TEST_CASE(a_signal_saves_and_leaves_with_a_line) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_signal_before_the_first_step_leaves_with_a_line) {
+  const Runs runs;
+  const std::string output = (runs.folder / "output").string();
+  // A pipe to which nothing is written: the program waits in the middle of its reading.
+  const std::string corpus = (runs.folder / "pipe").string();
+  BOOST_REQUIRE(::mkfifo(corpus.c_str(), 0600) == 0);
+  const Process process("pretrain --max_steps 5 --corpus " + corpus + " --tokenizer " + runs.suite +
+                            " --output_dir " + (runs.folder / "new").string(),
+                        output);
+  int pipe = -1;
+  while ((pipe = ::open(corpus.c_str(), O_WRONLY | O_NONBLOCK)) < 0)  // until somebody reads
+    std::this_thread::sleep_for(milliseconds(1));
+  const int status = process.send(SIGTERM);
+  ::close(pipe);
+  BOOST_TEST(WIFEXITED(status));
+  BOOST_TEST(WEXITSTATUS(status) == 128 + SIGTERM);
+  BOOST_TEST(metatt::tn::read_file(output) ==
+             "metatt: stopped by SIGTERM outside the training steps; --resume goes on from the "
+             "newest checkpoint, or anew\n");
+}
+
 BOOST_AUTO_TEST_CASE(other_settings_are_not_resumed) {
   const Runs runs;
   BOOST_REQUIRE(run(runs.finetuning("out")).exit_code == 0);
@@ -160,7 +183,13 @@ BOOST_AUTO_TEST_CASE(other_settings_are_not_resumed) {
   BOOST_TEST(other.exit_code == 2);
   BOOST_TEST(other.has("the run had seed = 42, this one has 7"));
   check_refused(runs.finetuning("out") + " --resume --overwrite_output_dir", "excludes");
-  check_refused(runs.finetuning("out"), "allow overwriting");
+  std::string fewer = runs.finetuning("out") + " --resume";
+  fewer.replace(fewer.find("samples 256"), 11, "samples 255");
+  const Run samples = run(fewer);
+  BOOST_CHECK_MESSAGE(samples.has("the run had max_train_samples = 256"), samples.output);
+  const Run rate = run(runs.finetuning("out") + " --resume --learning_rate 2e-3");
+  BOOST_CHECK_MESSAGE(rate.has("the run had learning_rate = "), rate.output);
+  check_refused(runs.finetuning("out"), "--overwrite_output_dir accepts them, --resume goes on");
   BOOST_TEST((runs.file("out/metatt_adapter.safetensors") == before));
   // What is over stays as it is.
   const Run again = run(runs.finetuning("out") + " --resume");

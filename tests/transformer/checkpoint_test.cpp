@@ -235,6 +235,15 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_another_run_or_a_damaged_one_changes_nothin
   other.settings = R"({"learning_rate": 0.02})";
   refused({"training_state.json", "learning_rate = 0.01", "0.02", "same settings"}, other);
 
+  // What a user gave is named before what follows from it, and files last.
+  other.settings = R"({"learning_rate": 0.02, "fingerprint_of_data": "a", "a_rate": 1})";
+  other.derived_settings = {"a_rate"};
+  refused({"learning_rate = 0.01"}, other);
+  other.settings = R"({"learning_rate": 0.01, "fingerprint_of_data": "a", "a_rate": 1})";
+  refused({"a_rate = null, this one has 1"}, other);
+  other.settings = R"({"learning_rate": 0.01, "fingerprint_of_frozen_weights": "a"})";
+  refused({"the run had other frozen weights under the same settings", "same files"}, other);
+
   const auto same = later.checkpoints(folder.path());
   const auto damage = [&](const char* file, const std::string& from, const std::string& to,
                           const std::vector<std::string_view>& fragments) {

@@ -373,7 +373,9 @@ BOOST_AUTO_TEST_CASE(newer_and_rarer_fields_are_read) {
   BOOST_TEST(read("mistral", {{"sliding_window", "absent"}}).max_position_embeddings == 20);
   // Absent would stand for a window of 4096 in what is written.
   BOOST_TEST(read("mistral", {{"max_position_embeddings", 5000}}).max_position_embeddings == 5000);
-  BOOST_TEST(read("qwen2", {{"sliding_window", 4}}).max_position_embeddings == 20);
+  BOOST_TEST(read("qwen2", {{"sliding_window", 4}}).longest_sequence() == 20);
+  for (const char* field : {"embedding_multiplier", "residual_multiplier", "logits_scaling"})
+    read("llama", {{field, 1.0}, {"attn_logit_softcapping", nullptr}});
   BOOST_TEST(read("llama", {{"attention_bias", true}}).attention_bias);
   BOOST_TEST(DropoutRates::of(read("distilbert", {{"seq_classif_dropout", "absent"}})).classifier ==
              0.2);
@@ -435,7 +437,12 @@ BOOST_AUTO_TEST_CASE(variants_that_would_give_other_results_are_refused_by_name)
   refuse("llama", "hidden_act", "gelu");
   refuse("llama", "num_key_value_heads", 3);
   refuse("llama", "head_dim", 5);
-  refuse("mistral", "sliding_window", 8);
+  refuse("mistral", "sliding_window", 0);
+  refuse("llama", "quantization_config", {{"quant_method", "gptq"}});
+  for (const char* field :
+       {"attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar",
+        "attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling"})
+    refuse("llama", field, 12.5);
   refuse("gpt2", "scale_attn_weights", false);
   refuse("gpt2", "scale_attn_by_inverse_layer_idx", true);
   refuse("gpt2", "add_cross_attention", true);

@@ -149,9 +149,10 @@ BOOST_AUTO_TEST_SUITE(all_families)
 
 BOOST_AUTO_TEST_CASE(every_family_of_the_table_is_a_classifier_here) {
   for (const std::string& family : family_names())
-    BOOST_TEST(std::ranges::any_of(
-                   cases, [&](const Case& one) { return std::string(one.name).starts_with(family); }),
-               family);
+    BOOST_TEST(
+        std::ranges::any_of(
+            cases, [&](const Case& one) { return std::string(one.name).starts_with(family); }),
+        family);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(classifiers_have_the_logits_losses_and_gradients_of_transformers, T,

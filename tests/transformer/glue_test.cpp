@@ -107,6 +107,19 @@ BOOST_AUTO_TEST_CASE(texts_without_labels_are_read_for_predictions) {
               {"test.tsv:1", "\"sentence\""});
 }
 
+BOOST_AUTO_TEST_CASE(the_splits_without_labels_are_those_whose_files_are_there) {
+  const TemporaryFolder folder;
+  const auto found = [&](const char* task) {
+    return test_splits(folder.path(), find_glue_task(task));
+  };
+  BOOST_TEST(found("cola").empty());
+  folder.write("CoLA/test.tsv", "");
+  BOOST_TEST(found("cola") == std::vector<std::string>{"test"}, boost::test_tools::per_element());
+  folder.write("test_mismatched.tsv", "");
+  BOOST_TEST(found("mnli") == std::vector<std::string>{"test_mismatched"},
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(the_folder_is_the_task_s_own_or_the_one_above) {
   const TemporaryFolder folder;
   folder.write("CoLA/dev.tsv", "s\t1\t\tWords.\n");

@@ -75,6 +75,8 @@ BOOST_AUTO_TEST_CASE(other_models_are_refused_by_name_and_value) {
   check_refused("hidden_act", "relu", "found \"relu\"");
   check_refused("position_embedding_type", "relative_key", "found \"relative_key\"");
   check_refused("is_decoder", true, "expected false");
+  check_refused("quantization_config", {{"quant_method", "gptq"}}, "expected null");
+  check_refused("logits_scaling", 8, "expected null or 1, found 8");
 }
 
 BOOST_AUTO_TEST_CASE(impossible_values_are_refused) {

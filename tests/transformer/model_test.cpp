@@ -86,6 +86,27 @@ BOOST_AUTO_TEST_CASE(missing_files_are_named) {
   check_error([&] { folder.open(); }, {folder.path().string(), "vocab.txt"});
 }
 
+BOOST_AUTO_TEST_CASE(a_tensor_of_a_layer_that_the_model_has_no_use_for_is_refused_by_name) {
+  const ModelFolder folder;
+  const SafetensorsFile file(folder / "model.safetensors");
+  std::vector<NamedTensor<float>> tensors;
+  for (const std::string& name : file.names())
+    tensors.push_back({name, file.read<float>(name, file.entry(name).shape)});
+  tensors.push_back({"bert.encoder.layer.1.adapter.weight", Tensor<float>::zeros({2})});
+  write_safetensors<float>(folder / "model.safetensors", tensors, {});
+  check_error([&] { folder.open(); },
+              {(folder / "model.safetensors").string(), "bert.encoder.layer.1.adapter.weight"});
+}
+
+BOOST_AUTO_TEST_CASE(weights_in_the_format_of_pytorch_are_named) {
+  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+    const ModelFolder folder;
+    std::filesystem::rename(folder / "model.safetensors", folder / name);
+    check_error([&] { folder.open(); },
+                {(folder / name).string(), "not read", "model.safetensors", "save_pretrained"});
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_vocabulary_larger_than_the_table_is_refused) {
   const ModelFolder folder;
   folder.write("vocab.txt", metatt::tn::read_file(folder / "vocab.txt") + "word\n");
