@@ -45,10 +45,12 @@ std::vector<std::string> option_names(const CLI::App& command) {
 }
 
 std::string suggestion(const std::string& typed, const std::vector<std::string>& known) {
-  // A part of a name ("--batch_size", "--warmup") says more than the number of letters that differ.
+  // A part of a name ("--batch_size", "--warmup", "--strategy" but for its end) says more than the
+  // number of letters that differ.
   const std::string part = typed.substr(std::min(typed.find_first_not_of('-'), typed.size()));
+  const std::string begin = part.substr(0, (3 * part.size() + 3) / 4);
   const auto unlikeness = [&](const std::string& name) {
-    const bool within = part.size() >= 3 && name.find(part) != std::string::npos;
+    const bool within = part.size() >= 3 && name.find(begin) != std::string::npos;
     return std::pair(within ? std::size_t{1} : edit_distance(typed, name), name.size());
   };
   const auto nearest = std::ranges::min_element(known, {}, unlikeness);

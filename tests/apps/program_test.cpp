@@ -400,7 +400,7 @@ BOOST_AUTO_TEST_CASE(a_decoder_is_pretrained_and_tells_texts) {
   BOOST_TEST(warned.has("warning: " + large + "/tokenizer.json: 257 entries, but "));
   BOOST_TEST(!told.has("warning: " + model));
 
-  check_refused(pretrain + model + "2", "--tokenizer is required");
+  check_refused(pretrain + model + "2", "expected --tokenizer for a new model");
   check_refused(pretrain + model + "2 --tokenizer bytes --mlm_probability 0.2",
                 "--mlm_probability: has no meaning for --objective causal");
   check_refused(pretrain + model + "2 --tokenizer bytes --model_type bert", "--model_type");

@@ -43,7 +43,7 @@ struct FamilyModel {
 
 /// A forward and a backward pass of a small model of a family.
 struct PassOfFamily {
-  PassOfFamily(const char* name, const std::string& method, bool recomputes) {
+  PassOfFamily(const std::string& name, const std::string& method, bool recomputes) {
     const Family& family = find_family(name, "test");
     ModelConfig config = family_defaults(family);
     config.vocab_size = 24;
