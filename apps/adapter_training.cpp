@@ -76,9 +76,11 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
 void train_adapter(const FinetuneOptions& o, const TrainSettings& settings,
                    const AdaptedModel<float>& model, const Objective<float>& objective,
                    const AdapterRecord& record, const Fingerprint& data,
-                   const std::function<void(const tn::OutputFolder&)>& write) {
-  const TrainResult result = run_training(objective, settings, o.training,
-                                          run_settings(o, settings, model, record, data), write);
+                   const TrainingParts& parts) {
+  nlohmann::json all = run_settings(o, settings, model, record, data);
+  all.update(parts.settings);
+  const TrainResult result =
+      run_training(objective, settings, o.training, all, parts.write_results, parts.finish);
   const bool full = model.method().kind == Method::Kind::full;
   std::cout << "result: method " << model.method().name()
             << (full ? ", backbone parameters " : ", adapter parameters ")

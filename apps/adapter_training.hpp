@@ -6,6 +6,8 @@
 #include <metatt/transformer/fingerprint.hpp>
 #include <metatt/transformer/objective.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <functional>
 
 namespace metatt::apps {
@@ -13,12 +15,20 @@ namespace metatt::apps {
 /// Says what the model is and how much of it is trained.
 void print_model(const transformer::AdaptedModel<float>& model);
 
-/// Trains (run_training) and says how it ended. `data` tells the examples from others; `write`
-/// writes what the run leaves besides its own files.
+/// What is particular to a run.
+struct TrainingParts {
+  /// Writes what the run leaves besides its own files, also into each checkpoint.
+  std::function<void(const tn::OutputFolder&)> write_results;
+  /// Called once when all is trained and written; empty: nothing is.
+  std::function<void(const tn::OutputFolder&)> finish = {};
+  nlohmann::json settings = nlohmann::json::object();  ///< beside those of the options
+};
+
+/// Trains (run_training) and says how it ended. `data` tells the examples from others.
 void train_adapter(const FinetuneOptions& options, const transformer::TrainSettings& settings,
                    const transformer::AdaptedModel<float>& model,
                    const transformer::Objective<float>& objective,
                    const transformer::AdapterRecord& record, const transformer::Fingerprint& data,
-                   const std::function<void(const tn::OutputFolder&)>& write);
+                   const TrainingParts& parts);
 
 }  // namespace metatt::apps

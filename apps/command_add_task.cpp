@@ -9,6 +9,8 @@
 #include <metatt/apps/validators.hpp>
 #include <metatt/transformer/added_task.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <array>
 #include <iostream>
 
@@ -31,7 +33,19 @@ void take_over(FinetuneOptions& o, const AdapterRecord& record) {
   o.targets.clear();
   for (const MatrixType type : settings.targets) o.targets.push_back(matrix_type_name(type));
   if (o.model.empty()) o.model = record.base_model;
-  if (o.max_seq_length == 0) o.max_seq_length = record.max_seq_length;
+  o.max_seq_length = record.max_seq_length;  // one for all tasks
+}
+
+/// What a run that goes on must find again: all that is written on from the adapter's own files.
+nlohmann::json settings_of_adapter(const std::string& folder, const AdapterRecord& record) {
+  Fingerprint files;
+  for (const char* name : {adapter_file_name, adapter_config_name}) {
+    const std::string content = tn::read_file(std::filesystem::path(folder) / name);
+    files.add(std::span(content));
+  }
+  return {{"adapter", folder},
+          {"earlier_tasks", tn::joined(record.tasks, ",")},
+          {"fingerprint_of_adapter", files.text()}};
 }
 
 void add_task_to(AddTaskOptions o) {
@@ -50,14 +64,16 @@ void add_task_to(AddTaskOptions o) {
   const GlueExamples examples =
       read_glue_examples(o.train.data, task, model->tokenizer(), length, o.train.max_train_samples);
   const std::array tasks{examples.data()};
-  center_if_regression(*model, tasks.front(), settings, 0);
+  center_if_regression(*model, tasks.front(), 0);
   const ClassificationObjective<float> objective(*model, tasks, settings);
   AdapterRecord added = record;
   added.tasks = {task.name};
   train_adapter(o.train, settings, *model, objective, added, fingerprint_of(tasks),
-                [&](const tn::OutputFolder& folder) {
-                  write_with_new_task(folder, o.adapter, *model, task);
-                });
+                {.write_results =
+                     [&](const tn::OutputFolder& folder) {
+                       write_with_new_task(folder, o.adapter, *model, task);
+                     },
+                 .settings = settings_of_adapter(o.adapter, record)});
 }
 
 }  // namespace

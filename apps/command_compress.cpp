@@ -2,6 +2,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/csv.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/transformer/adapter_compression.hpp>
@@ -53,21 +54,16 @@ std::optional<double> relative_error(double error, double norm) {
   return std::nullopt;
 }
 
-/// As short as reads back to the same number.
-std::string digits(double value) {
-  return nlohmann::json(value).dump();
-}
-
 std::string site_table(const std::vector<SiteError>& sites, const std::vector<std::string>& tasks) {
   std::string rows = "task,layer,matrix_type,norm,error,relative_error\n";
   for (const SiteError& site : sites) {
     const auto relative = relative_error(site.error, site.norm);
-    rows.append(tasks[static_cast<std::size_t>(site.task)])
+    rows.append(csv_field(tasks[static_cast<std::size_t>(site.task)]))
         .append(",")
         .append(std::to_string(site.layer));
-    rows.append(",").append(matrix_type_name(site.type)).append(",").append(digits(site.norm));
-    rows.append(",").append(digits(site.error)).append(",");
-    rows.append(relative ? digits(*relative) : "").append("\n");
+    rows.append(",").append(matrix_type_name(site.type)).append(",").append(csv_number(site.norm));
+    rows.append(",").append(csv_number(site.error)).append(",");
+    rows.append(relative ? csv_number(*relative) : "").append("\n");
   }
   return rows;
 }
@@ -157,6 +153,9 @@ void check_model(const CompressOptions& o, const ModelConfig& config) {
   if (!o.tasks.empty() && o.adapters.size() != o.tasks.size())
     tn::fail("--task: expected the task of each LoRA's head, ", o.adapters.size(),
              " of them, found ", o.tasks.size());
+  for (const std::string& task : o.tasks)
+    if (std::ranges::count(o.tasks, task) > 1)
+      tn::fail("--task: expected each task once, found ", tn::joined(o.tasks, ","));
 }
 
 void compress(CompressOptions o) {

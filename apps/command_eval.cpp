@@ -39,29 +39,32 @@ void report(const Evaluation& result, std::size_t examples, const std::string& k
             << metrics_text(result.metrics) << std::endl;
 }
 
-/// One task, or each of several with its own line; their metrics go into one file.
+/// One task, or each of several with its own line; their metrics go into one file, by the names
+/// that they have in a run's eval_results.json.
 void eval_classifier(const EvalOptions& o) {
   if (o.data.empty()) tn::fail("eval: expected --data, or --validation_file, found neither");
   const TrainedClassifier trained = read_classifier(o.classifier);
   const bool several = trained.tasks.size() > 1;
   if (several && !o.split.empty())
     tn::fail("--split: is for one task; expected --task, found none for an adapter with ",
-             trained.tasks.size());
+             trained.tasks.size(), " tasks");
   print_backend();
-  nlohmann::json results;
+  std::vector<TaskEvaluation> evaluations;
   for (const auto& [task, place] : trained.tasks) {
     const auto rows =
         read_labelled(o.data, task, o.split.empty() ? task.development_splits.front() : o.split);
     const auto examples = encode_rows(trained.model->tokenizer(), rows, trained.max_seq_length);
     print_cut(cut_examples(examples), trained.max_seq_length);
-    const auto result =
-        evaluate<float>(*trained.model, task, examples, o.classifier.batch_size, place);
-    report(result, examples.size(), several ? "examples of " + task.name : "examples");
-    const nlohmann::json metrics = evaluation_json(result);
-    for (const auto& [name, value] : metrics.items())
-      results[several ? "eval_" + task.name + name.substr(4) : name] = value;
+    evaluations.push_back(
+        {task, evaluate<float>(*trained.model, task, examples, o.classifier.batch_size, place)});
+    report(evaluations.back().evaluation, examples.size(),
+           several ? "examples of " + task.name : "examples");
   }
-  if (!o.output.empty()) write_json(o.output, results);
+  const Evaluation all = joined_evaluation(evaluations);
+  if (several)
+    std::cout << "all tasks: loss " << fixed(all.loss, 6) << ", " << average_metric << " "
+              << fixed(all.metrics.front().second, 4) << std::endl;
+  if (!o.output.empty()) write_json(o.output, evaluation_json(all));
 }
 
 void eval_decoder(const EvalOptions& o) {

@@ -46,23 +46,35 @@ std::string predictions_name(const GlueTask& task, const std::string& split) {
          (split.starts_with("dev") ? "_dev" : "") + ".txt";
 }
 
-/// Of the examples that the run was evaluated on, and of the splits without labels.
-void write_predictions(const FinetuneOptions& o, const ClassifierModel<float>& model,
-                       const GlueExamples& data, Index length, Index place) {
-  const std::filesystem::path folder = o.training.output;
-  const auto write = [&](const std::string& split, std::span<const Example> examples) {
-    const auto file = folder / predictions_name(data.task, split);
-    const auto found = predict<float>(model, examples, o.training.train.eval_batch_size, place);
-    tn::write_file_atomically(file, prediction_table(data.task, found));
-    std::cout << "predictions: " << data.task.name << ", " << examples.size() << " of " << split
-              << " in " << file.string() << std::endl;
-  };
-  write(data.task.development_splits.front(), data.development);
+/// A split to predict.
+struct PredictedSplit {
+  const GlueTask& task;
+  Index place;  ///< of the task among the model's
+  std::string name;
+  std::vector<Example> examples;
+};
+
+/// Those of a task: what the run is evaluated on, and the splits without labels. Read before
+/// training, which a broken file would else come behind.
+void add_splits(const FinetuneOptions& o, const ClassifierModel<float>& model,
+                const GlueExamples& data, Index place, std::vector<PredictedSplit>& splits) {
+  splits.push_back({data.task, place, data.task.development_splits.front(), data.development});
+  const Index length = model.sequence_length(o.max_seq_length);
   for (const std::string& split : test_splits(o.data, data.task)) {
     const auto rows = read_glue_texts(o.data, data.task, split);
-    const std::vector<Example> examples = encode_rows(model.tokenizer(), rows, length);
-    print_cut(cut_examples(examples), length);
-    write(split, examples);
+    splits.push_back({data.task, place, split, encode_rows(model.tokenizer(), rows, length)});
+    print_cut(cut_examples(splits.back().examples), length);
+  }
+}
+
+void write_predictions(const ClassifierModel<float>& model, Index batch_size,
+                       const std::vector<PredictedSplit>& splits, const tn::OutputFolder& folder) {
+  for (const auto& [task, place, split, examples] : splits) {
+    const auto file = folder / predictions_name(task, split);
+    const auto found = predict<float>(model, examples, batch_size, place);
+    tn::write_file_atomically(file, prediction_table(task, found));
+    std::cout << "predictions: " << task.name << ", " << examples.size() << " of " << split
+              << " in " << file << std::endl;
   }
 }
 
@@ -80,16 +92,20 @@ void finetune_classifier(const FinetuneOptions& o, const TrainSettings& settings
   std::vector<TaskData> tasks;
   for (std::size_t i = 0; i < examples.size(); ++i) {
     tasks.push_back(examples[i].data());
-    center_if_regression(model, tasks[i], settings, static_cast<Index>(i));
+    center_if_regression(model, tasks[i], static_cast<Index>(i));
   }
   AdapterRecord record = record_of(o, model, length);
   record.pooler_trained = model.pooler_trained();
   const ClassificationObjective<float> objective(model, tasks, settings);
+  std::vector<PredictedSplit> splits;
+  for (std::size_t i = 0; i < examples.size() && o.predict; ++i)
+    add_splits(o, model, examples[i], static_cast<Index>(i), splits);
   train_adapter(o, settings, model, objective, record, fingerprint_of(tasks),
-                [&](const tn::OutputFolder& folder) { write_trained(folder, model, record); });
-  if (!o.predict) return;
-  for (std::size_t i = 0; i < examples.size(); ++i)
-    write_predictions(o, model, examples[i], length, static_cast<Index>(i));
+                {.write_results = [&](const auto& to) { write_trained(to, model, record); },
+                 .finish =
+                     [&](const auto& to) {
+                       write_predictions(model, settings.eval_batch_size, splits, to);
+                     }});
 }
 
 /// A decoder on texts.
@@ -122,7 +138,7 @@ void finetune_decoder(const FinetuneOptions& o, const TrainSettings& settings,
     }
   const AdapterRecord record = record_of(o, model, length);
   train_adapter(o, settings, model, objective, record, data,
-                [&](const tn::OutputFolder& folder) { write_trained(folder, model, record); });
+                {.write_results = [&](const auto& to) { write_trained(to, model, record); }});
 }
 
 void finetune(const FinetuneOptions& o) {

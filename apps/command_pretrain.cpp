@@ -222,7 +222,11 @@ void run_masked(const PretrainOptions& o) {
   const ModelPlan made(o);
   const TokenMasker masker(*made.tokenizer, o.mask_share);
   const auto lines = read_corpus(o.corpus, *made.tokenizer, made.length);
-  const auto training = o.training_part(lines.size());
+  auto training = o.training_part(lines.size());
+  // Pieces of one line stay together.
+  while (training > 0 && training < lines.size() &&
+         lines[training].place == lines[training - 1].place)
+    --training;
   if (o.validated() > 0 && (training == 0 || training == lines.size()))
     tn::fail(o.corpus, ": expected lines to train on and lines to validate on, found ", training,
              " and ", lines.size() - training);

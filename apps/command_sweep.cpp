@@ -2,6 +2,7 @@
 
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/csv.hpp>
 #include <metatt/apps/results_folder.hpp>
 #include <metatt/apps/run_groups.hpp>
 #include <metatt/apps/search_comparison.hpp>
@@ -45,12 +46,12 @@ class Search {
     for (const SearchTrial& trial : trials_)
       states_.push_back(trial_state(path_ / "trials", trial));
     if (first_seed_decides_) {
-      run_trials(first_seeds());
-      run_trials(seeds_of_best());
+      run_trials(first_seeds(), /*last=*/false);
+      run_trials(seeds_of_best(), /*last=*/true);
     } else {
       std::vector<std::size_t> all(trials_.size());
       std::iota(all.begin(), all.end(), std::size_t{0});
-      run_trials(all);
+      run_trials(all, /*last=*/true);
     }
     say_results();
   }
@@ -79,22 +80,24 @@ class Search {
   std::vector<std::size_t> seeds_of_best() {
     const auto scored = scored_settings(trials_, states_, 1);
     std::vector<std::size_t> chosen;
-    for (const ScoredSetting* best : best_of_sections(trials_, scored))
-      for (std::size_t i = 0; i < trials_.size(); ++i)
-        if (trials_[i].setting == trials_[best->trials.front()].setting) chosen.push_back(i);
+    for (const SectionBest& section : best_of_sections(trials_, scored))
+      for (std::size_t i = 0; section.best && i < trials_.size(); ++i)
+        if (trials_[i].setting == trials_[section.best->trials.front()].setting)
+          chosen.push_back(i);
     for (std::size_t i = 0; i < trials_.size(); ++i)
       if (states_[i].status == "waiting" && std::ranges::find(chosen, i) == chosen.end())
         states_[i].status = "left out";
     return chosen;
   }
 
-  void run_trials(const std::vector<std::size_t>& chosen) {
+  /// `last`: nothing is to be run behind them.
+  void run_trials(const std::vector<std::size_t>& chosen, bool last) {
     for (const std::size_t i : chosen) {
       const bool ran = states_[i].status != "ended";
       if (ran) states_[i] = run_trial(path_ / "trials", trials_[i], watch_);
       if (ran || !first_seed_decides_) say(i);
       tn::write_file_atomically(folder_ / "sweep.csv", table());
-      const bool over = i + 1 == trials_.size() && states_[i].status == "ended";
+      const bool over = last && i == chosen.back() && states_[i].status == "ended";
       if (watch_.signal() != 0 && !over)
         throw Interrupted("stopped by " + watch_.name() + " in trial " + trials_[i].name +
                               "; the same search with --resume goes on from there",
@@ -183,29 +186,40 @@ class Search {
     const auto scored = scored_settings(trials_, states_);
     if (scored.empty())
       tn::fail("sweep: no setting has ended with a metric for every seed; see ", file);
-    const auto best = best_of_sections(trials_, scored);
-    if (has_sections()) {
-      tn::write_file_atomically(folder_ / "comparison.csv",
-                                comparison_table(trials_, states_, best, path_ / "trials"));
-      for (const ScoredSetting* setting : best) say_section(*setting, *best.front());
-      std::cout << "result: " << best.size() << " sections compared in "
-                << (folder_ / "comparison.csv").string() << ", all trials in " << file << std::endl;
-    } else {
-      std::cout << "best: ";
-      say_score(*best.front());
-      std::cout << "; all in " << file << std::endl;
-    }
+    const auto sections = best_of_sections(trials_, scored);
+    if (has_sections()) return say_sections(sections);
+    if (!sections.front().best)
+      tn::fail("sweep: settings of different metrics cannot be compared; all are in ", file);
+    std::cout << "best: ";
+    say_score(*sections.front().best);
+    std::cout << "; all in " << file << std::endl;
   }
 
-  void say_section(const ScoredSetting& setting, const ScoredSetting& first) const {
-    std::cout << "  ";
-    say_score(setting);
-    const auto difference = paired_difference(trials_, setting, first);
-    if (&setting != &first && difference) {
-      std::cout << ", better than " << trials_[first.trials.front()].section << " by "
-                << fixed(difference->mean, 4);
-      if (difference->count > 1) std::cout << " ± " << fixed(difference->half_width, 4);
+  void say_sections(const std::vector<SectionBest>& sections) const {
+    const auto comparison = folder_ / "comparison.csv";
+    tn::write_file_atomically(comparison,
+                              comparison_table(trials_, states_, sections, path_ / "trials"));
+    for (const SectionBest& section : sections) say_section(section, sections.front());
+    std::cout << "result: " << sections.size() << (sections.size() > 1 ? " sections" : " section")
+              << " compared in " << comparison.string() << ", all trials in "
+              << (folder_ / "sweep.csv").string() << std::endl;
+  }
+
+  void say_section(const SectionBest& section, const SectionBest& first) const {
+    if (!section.best) {
+      std::cout << "  " << section.section << ": "
+                << (section.comparable ? "no setting has ended with a metric for every seed"
+                                       : "its settings have different metrics")
+                << "\n";
+      return;
     }
+    std::cout << "  ";
+    say_score(*section.best);
+    if (&section != &first && first.best)
+      if (const auto difference = paired_difference(trials_, *section.best, *first.best)) {
+        std::cout << ", better than " << first.section << " by " << fixed(difference->mean, 4);
+        if (difference->count > 1) std::cout << " ± " << fixed(difference->half_width, 4);
+      }
     std::cout << "\n";
   }
 
@@ -233,12 +247,17 @@ void add_sweep(CLI::App& program) {
   command->add_option("--output_dir", o->output, "Where sweep.csv and the trials go")
       ->check(not_empty("a folder"))
       ->required();
+  CLI::Option* samples =
+      command
+          ->add_option("--samples", o->draws.samples,
+                       "Settings to draw at random in each section, each tried with every seed; "
+                       "0: all combinations")
+          ->transform(whole_number(0));
   command
-      ->add_option("--samples", o->draws.samples,
-                   "Settings to draw at random, each tried with every seed; 0: all combinations")
-      ->transform(whole_number(0));
-  command->add_option("--seed", o->draws.seed, "Of the settings that are drawn")
-      ->transform(seed_number());
+      ->add_option("--seed", o->draws.seed,
+                   "Of the settings that are drawn; seeds of the trials are in the file")
+      ->transform(seed_number())
+      ->needs(samples);
   command
       ->add_flag("--first_seed_decides", o->first_seed_decides,
                  "Try every setting with its first seed, and with the others only the best one (of "

@@ -138,13 +138,6 @@ void add_training_options(CLI::App& command, FinetuneOptions& o) {
                   "Peak learning rate of the head; 0: the same")
       ->check(non_negative_number())
       ->group(training);
-  command
-      .add_option(
-          "--max_seq_length", o.max_seq_length,
-          "Longer texts are cut; 0: 128 (a decoder on texts: 1024), or the model's positions "
-          "if fewer")
-      ->transform(whole_number(0))
-      ->group(training);
   command.add_option("--max_train_samples", o.max_train_samples, "Use only the first rows; 0: all")
       ->transform(whole_number(0))
       ->group(training);
@@ -162,13 +155,22 @@ void add_prediction_options(CLI::App& command, FinetuneOptions& o) {
       ->group(files);
 }
 
-void add_mixture_options(CLI::App& command, FinetuneOptions& o) {
+/// Those that one more task of an adapter does not have.
+void add_whole_options(CLI::App& command, FinetuneOptions& o) {
+  const std::string training = "Training";
+  command
+      .add_option(
+          "--max_seq_length", o.max_seq_length,
+          "Longer texts are cut; 0: 128 (a decoder on texts: 1024), or the model's positions "
+          "if fewer")
+      ->transform(whole_number(0))
+      ->group(training);
   command
       .add_option("--task_temperature", o.training.train.task_temperature,
                   "Of several tasks: 1 gives each steps in proportion to its examples, more makes "
                   "them more equal")
       ->check(number_between(1, 1e6))
-      ->group("Training");
+      ->group(training);
 }
 
 }  // namespace
@@ -180,7 +182,7 @@ void add_options(CLI::App& command, FinetuneOptions& options) {
   add_adapter_options(command, options);
   add_rank_options(command, options);
   add_training_options(command, options);
-  add_mixture_options(command, options);
+  add_whole_options(command, options);
   add_best_options(command, options.training);
 }
 
@@ -207,6 +209,12 @@ void add_added_task_options(CLI::App& command, FinetuneOptions& options) {
 void check_training_used(const CLI::App& command, const FinetuneOptions& options) {
   if (command.count("--save_steps") > 0 && options.training.save_strategy != "steps")
     tn::fail("--save_steps: only for --save_strategy steps");
+  const bool scores =
+      !options.tasks.empty() && std::ranges::all_of(options.tasks, [](const std::string& task) {
+        return find_glue_task(task).regression();
+      });
+  if (scores && options.training.train.label_smoothing > 0)
+    tn::fail("--label_smoothing_factor: the scores of ", options.tasks.front(), " are no classes");
 }
 
 void check_used(const CLI::App& command, const FinetuneOptions& options) {

@@ -32,11 +32,8 @@ GlueExamples read_glue_examples(const std::string& folder, const GlueTask& task,
   return examples;
 }
 
-void center_if_regression(ClassifierModel<float>& model, const TaskData& data,
-                          const TrainSettings& settings, Index place) {
+void center_if_regression(ClassifierModel<float>& model, const TaskData& data, Index place) {
   if (!data.task.regression()) return;
-  if (settings.label_smoothing > 0)
-    tn::fail("--label_smoothing_factor: the scores of ", data.task.name, " are no classes");
   std::vector<double> labels;
   for (const Example& example : data.train) labels.push_back(example.label);
   model.center_regression(labels, place);

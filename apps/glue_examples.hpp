@@ -28,11 +28,9 @@ GlueExamples read_glue_examples(const std::string& folder, const transformer::Gl
                                 const transformer::Tokenizer& tokenizer, tn::Index max_length,
                                 tn::Index limit);
 
-/// Starts the head of a task of scores at their mean. Throws Error if their labels were to be
-/// smoothed, as if they were classes.
+/// Starts the head of a task of scores at their mean.
 void center_if_regression(transformer::ClassifierModel<float>& model,
-                          const transformer::TaskData& data,
-                          const transformer::TrainSettings& settings, tn::Index place);
+                          const transformer::TaskData& data, tn::Index place);
 
 /// Of all token ids and labels.
 transformer::Fingerprint fingerprint_of(std::span<const transformer::TaskData> tasks);

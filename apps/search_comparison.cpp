@@ -1,11 +1,9 @@
 #include <metatt/apps/search_comparison.hpp>
 
+#include <metatt/apps/csv.hpp>
 #include <metatt/apps/run_groups.hpp>
-#include <metatt/tn/error.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/trainer.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,22 +13,15 @@ namespace metatt::apps {
 
 namespace {
 
-/// The mean of a number of the trials of a setting; not a number if one lacks it.
-template <class Of>
-double mean_of(std::span<const TrialState> states, const ScoredSetting& setting, const Of& of) {
-  double sum = 0;
-  for (const std::size_t i : setting.trials) sum += of(states[i]);
-  return sum / static_cast<double>(setting.trials.size());
-}
-
-/// Bytes of what a trial has left to keep: the adapter, or the whole model; 0 if neither is there.
+/// Bytes of what a trial has left to keep: the adapter, or the whole model; not a number if neither
+/// is there.
 double result_bytes(const std::filesystem::path& folder) {
   for (const char* name : {transformer::adapter_file_name, "model.safetensors"}) {
     std::error_code missing;
     const auto bytes = std::filesystem::file_size(folder / name, missing);
     if (!missing) return static_cast<double>(bytes);
   }
-  return 0;
+  return NAN;
 }
 
 }  // namespace
@@ -64,23 +55,22 @@ std::vector<ScoredSetting> scored_settings(std::span<const SearchTrial> trials,
   return all;
 }
 
-std::vector<const ScoredSetting*> best_of_sections(std::span<const SearchTrial> trials,
-                                                   std::span<const ScoredSetting> scored) {
-  std::vector<const ScoredSetting*> best;
-  const auto section = [&](const ScoredSetting& setting) {
-    return trials[setting.trials.front()].section;
-  };
-  for (const ScoredSetting& setting : scored) {
-    if (best.empty() || section(*best.back()) != section(setting)) {
-      best.push_back(&setting);
-      continue;
+std::vector<SectionBest> best_of_sections(std::span<const SearchTrial> trials,
+                                          std::span<const ScoredSetting> scored) {
+  std::vector<SectionBest> sections;
+  for (const SearchTrial& trial : trials)
+    if (sections.empty() || sections.back().section != trial.section)
+      sections.push_back({trial.section});
+  for (const ScoredSetting& setting : scored)
+    for (SectionBest& section : sections) {
+      if (section.section != trials[setting.trials.front()].section) continue;
+      section.comparable = !section.best || section.best->metric == setting.metric;
+      if (!section.comparable) break;
+      if (!section.best || setting.better_than(*section.best)) section.best = &setting;
     }
-    if (setting.metric != best.back()->metric)
-      tn::fail("sweep: settings of the metrics ", best.back()->metric, " and ", setting.metric,
-               " cannot be compared");
-    if (setting.better_than(*best.back())) best.back() = &setting;
-  }
-  return best;
+  for (SectionBest& section : sections)
+    if (!section.comparable) section.best = nullptr;
+  return sections;
 }
 
 std::optional<Estimate> paired_difference(std::span<const SearchTrial> trials,
@@ -106,52 +96,57 @@ std::string setting_name(const SearchTrial& trial) {
   return name;
 }
 
+namespace {
+
+/// The numbers of a section's best setting.
+std::string comparison_numbers(std::span<const SearchTrial> trials,
+                               std::span<const TrialState> states, const ScoredSetting& setting,
+                               const ScoredSetting* first,
+                               const std::filesystem::path& trial_folder) {
+  const Estimate none{NAN, NAN, 0};
+  const auto difference = first ? paired_difference(trials, setting, *first).value_or(none) : none;
+  double parameters = 0, seconds = 0, memory = 0, bytes = 0;
+  for (const std::size_t i : setting.trials) {
+    const RunRecord& run = *states[i].run;
+    parameters += run.parameters ? static_cast<double>(*run.parameters) : NAN;
+    seconds += run.seconds.value_or(NAN);
+    memory += run.peak_memory_mb.value_or(NAN);
+    bytes += result_bytes(trial_folder / trials[i].name);
+  }
+  const auto count = static_cast<double>(setting.trials.size());
+  std::string text;
+  for (const double value :
+       {setting.estimate.mean, setting.estimate.half_width, difference.mean, difference.half_width,
+        parameters / count, seconds / count, memory / count, bytes / count})
+    text.append(",").append(csv_number(value));
+  return text;
+}
+
+}  // namespace
+
 std::string comparison_table(std::span<const SearchTrial> trials,
                              std::span<const TrialState> states,
-                             std::span<const ScoredSetting* const> best,
+                             std::span<const SectionBest> sections,
                              const std::filesystem::path& trial_folder) {
   std::string text =
       "section,best_setting,seeds,metric,mean,half_width,better_than_first,better_half_width,"
       "trained_parameters,seconds,peak_memory_mb,file_bytes\n";
-  for (const ScoredSetting* setting : best) {
-    const SearchTrial& trial = trials[setting->trials.front()];
+  for (const SectionBest& section : sections) {
+    text.append(csv_field(section.section)).append(",");
+    if (!section.best) {
+      text.append(",0,,,,,,,,,\n");
+      continue;
+    }
     std::string varied;
-    for (const auto& [key, value] : trial.varied)
-      varied += (varied.empty() ? "" : " ") + key + "=" + value;
-    const auto difference = paired_difference(trials, *setting, *best.front());
-    const Estimate none{NAN, NAN, 0};
-    double bytes = 0;
-    for (const std::size_t i : setting->trials)
-      bytes += result_bytes(trial_folder / trials[i].name);
-    text += csv_field(trial.section) + "," + csv_field(varied) + "," +
-            std::to_string(setting->trials.size()) + "," + setting->metric;
-    const auto mean = [&](const auto& of) { return mean_of(states, *setting, of); };
-    for (const double value :
-         {setting->estimate.mean, setting->estimate.half_width, difference.value_or(none).mean,
-          difference.value_or(none).half_width, mean([](const TrialState& state) {
-            return static_cast<double>(state.run->parameters.value_or(0));
-          }),
-          mean([](const TrialState& state) { return state.run->seconds.value_or(NAN); }),
-          mean([](const TrialState& state) { return state.run->peak_memory_mb.value_or(NAN); }),
-          bytes / static_cast<double>(setting->trials.size())})
-      text += "," + csv_number(value);
+    for (const auto& [key, value] : trials[section.best->trials.front()].varied)
+      varied.append(varied.empty() ? "" : " ").append(key).append("=").append(value);
+    text.append(csv_field(varied)).append(",");
+    text.append(std::to_string(section.best->trials.size())).append(",");
+    text.append(section.best->metric);
+    text += comparison_numbers(trials, states, *section.best, sections.front().best, trial_folder);
     text += "\n";
   }
   return text;
-}
-
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
-
-std::string csv_number(double value) {
-  if (!std::isfinite(value)) return "";
-  if (value == std::floor(value) && std::abs(value) < 1e15)
-    return std::to_string(static_cast<long long>(value));
-  return nlohmann::json(value).dump();
 }
 
 }  // namespace metatt::apps

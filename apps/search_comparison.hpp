@@ -28,10 +28,16 @@ std::vector<ScoredSetting> scored_settings(std::span<const SearchTrial> trials,
                                            std::span<const TrialState> states,
                                            std::size_t seeds = 0);
 
-/// The best one of each section that has one, in the order of the file. Throws Error if settings
-/// of a section are compared by different metrics.
-std::vector<const ScoredSetting*> best_of_sections(std::span<const SearchTrial> trials,
-                                                   std::span<const ScoredSetting> scored);
+/// What became of a section.
+struct SectionBest {
+  std::string section;
+  const ScoredSetting* best = nullptr;  ///< null if no setting has a metric for every seed
+  bool comparable = true;               ///< or if its settings are compared by different metrics
+};
+
+/// Of all sections, in the order of the file.
+std::vector<SectionBest> best_of_sections(std::span<const SearchTrial> trials,
+                                          std::span<const ScoredSetting> scored);
 
 /// How much better (less, for a cost) a setting is than another, seed by seed; nothing if they have
 /// no seed in common or are compared by different metrics.
@@ -42,15 +48,10 @@ std::optional<Estimate> paired_difference(std::span<const SearchTrial> trials,
 /// What a setting is called where people read it: its section and what varies there.
 std::string setting_name(const SearchTrial& trial);
 
-/// comparison.csv: a line for each section's best setting.
+/// comparison.csv: a line for each section with its best setting, beside that of the first section.
 std::string comparison_table(std::span<const SearchTrial> trials,
                              std::span<const TrialState> states,
-                             std::span<const ScoredSetting* const> best,
+                             std::span<const SectionBest> sections,
                              const std::filesystem::path& trial_folder);
-
-/// A field of a table: between quotes where it needs them.
-std::string csv_field(const std::string& text);
-/// As short as reads back to the same number; empty if it is not finite.
-std::string csv_number(double value);
 
 }  // namespace metatt::apps

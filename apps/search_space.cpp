@@ -66,7 +66,7 @@ bool read_range(const std::string& value, Axis& axis) {
 }
 
 Axis read_axis(const std::string& file, const ConfigSetting& setting) {
-  Axis axis{setting.key,
+  Axis axis{setting.option->get_lnames().front(),
             file + ": line " + std::to_string(setting.line) + ": " + setting.key + ": "};
   for (const char* own : {"output_dir", "overwrite_output_dir", "resume"})
     if (setting.option->check_lname(own))
@@ -132,7 +132,8 @@ void check_trial(const std::string& file, const SearchTrial& trial) {
     check_used(*command, options);
     method_of(options, train_settings(options));
   } catch (const std::exception& error) {  // of CLI11 or our own
-    tn::fail(file, ": trial ", trial.name, ": ", error.what());
+    tn::fail(file, ": ", trial.section.empty() ? "" : "[" + trial.section + "]: ", "trial ",
+             trial.name, ": ", error.what());
   }
 }
 
@@ -151,7 +152,16 @@ std::vector<ConfigSetting> with_common(const std::vector<ConfigSetting>& common,
     if (std::ranges::none_of(section.settings, replaces)) settings.push_back(shared);
   }
   settings.insert(settings.end(), section.settings.begin(), section.settings.end());
-  return settings;
+  // What needs a setting that was replaced goes with it.
+  std::vector<ConfigSetting> complete;
+  for (const ConfigSetting& setting : settings) {
+    const auto is_gone = [&](const CLI::Option* needed) {
+      const auto names = [&](const ConfigSetting& other) { return other.option == needed; };
+      return std::ranges::any_of(common, names) && std::ranges::none_of(settings, names);
+    };
+    if (std::ranges::none_of(setting.option->get_needs(), is_gone)) complete.push_back(setting);
+  }
+  return complete;
 }
 
 /// The settings and seeds of a section.
@@ -180,7 +190,10 @@ void add_trials(const std::string& file, const std::string& section, const Secti
                 const SearchDraws& draws, std::vector<SearchTrial>& trials) {
   const auto& [axes, seeds] = space;
   const std::size_t before = trials.empty() ? 0 : trials.back().setting;
-  const auto settings = draws.samples > 0 ? random_settings(axes, draws) : combinations(axes);
+  auto settings = draws.samples > 0 ? random_settings(axes, draws) : combinations(axes);
+  for (auto setting = settings.begin(); setting != settings.end();)  // drawn twice
+    setting = std::find(settings.begin(), setting, *setting) == setting ? setting + 1
+                                                                        : settings.erase(setting);
   for (std::size_t i = 0; i < settings.size(); ++i)
     for (const std::string& seed : seeds) {
       const std::size_t number = before + i + 1;

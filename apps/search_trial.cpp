@@ -73,7 +73,7 @@ TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& tri
   const std::string output = (trials / (trial.name + ".txt")).string();
   const int status = wait_for(start_process(words, output), watch);
   TrialState state = trial_state(trials, trial);
-  if (state.status == "ended") return state;
+  if (state.status == "ended" && WIFEXITED(status) && WEXITSTATUS(status) == 0) return state;
   state.status = watch.signal() != 0 ? "interrupted" : "failed";
   if (state.status == "failed")
     state.error = WIFSIGNALED(status) ? "ended by signal " + std::to_string(WTERMSIG(status))

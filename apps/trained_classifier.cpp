@@ -1,11 +1,10 @@
+#include <metatt/apps/console.hpp>
 #include <metatt/apps/trained_classifier.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/apps/vocabulary_warning.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 #include <metatt/transformer/class_labels.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
-
-#include <iostream>
 
 namespace metatt::apps {
 
@@ -39,8 +38,8 @@ std::vector<TrainedTask> tasks_of(const ClassifierOptions& o, const AdapterRecor
     if (const GlueTask& own = find_glue_task(record.tasks.front()); task.outputs() != own.outputs())
       tn::fail("--task: ", o.adapter, " was trained for ", own.name, " with ", own.outputs(),
                " outputs, found ", task.name, " with ", task.outputs());
-    std::cerr << "warning: --task " << task.name << ": " << o.adapter << " was trained for "
-              << record.tasks.front() << ", whose classes may mean something else" << std::endl;
+    print_warning("--task " + task.name + ": " + o.adapter + " was trained for " +
+                  record.tasks.front() + ", whose classes may mean something else");
     return {{task, 0}};
   }
   std::vector<TrainedTask> all;

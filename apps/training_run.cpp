@@ -144,12 +144,13 @@ void write_run_results(const tn::OutputFolder& folder, const TrainResult& result
     tn::write_file_atomically(folder / rank_table_name, table);
 }
 
+/// Those files whose names the program gives.
 void remove_predictions(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> earlier;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with(predictions_prefix))
-      earlier.push_back(entry.path());
-  for (const auto& file : earlier) std::filesystem::remove(file);
+  for (const std::string& name : glue_task_names())
+    for (const char* end : {".txt", "_dev.txt", "-mm.txt", "-mm_dev.txt"})
+      if (const auto file = folder / (predictions_prefix + name + end);
+          std::filesystem::is_regular_file(file))
+        std::filesystem::remove(file);
 }
 
 /// What an earlier run left, should this one end early.
@@ -227,7 +228,8 @@ json settings_json(const TrainSettings& settings) {
 
 TrainResult run_training(const Objective<float>& objective, const TrainSettings& train,
                          const TrainingOptions& o, const json& settings,
-                         const std::function<void(const tn::OutputFolder&)>& write_results) {
+                         const std::function<void(const tn::OutputFolder&)>& write_results,
+                         const std::function<void(const tn::OutputFolder&)>& finish) {
   CheckpointSettings checkpoints = checkpoint_settings(o);
   checkpoints.settings = settings.dump();
   checkpoints.derived_settings = {
@@ -259,6 +261,7 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     write_results(folder);
     write_run_results(folder, result, trained_parameters);
     write_model_card(folder, settings, result);
+    if (finish) finish(folder);
     json end{{"event", "end"},
              {"steps", result.state.steps},
              {"seconds", result.state.seconds},

@@ -15,11 +15,12 @@ namespace metatt::apps {
 /// writes. A finished run also leaves trainer_state.json, train_results.json and, if it evaluates,
 /// eval_results.json, and README.md. `settings` is a JSON object of all that decides the result; a
 /// run that goes on must have the same. Throws Interrupted after SIGINT or SIGTERM, when a
-/// checkpoint is written.
+/// checkpoint is written. `finish` is called once, before the log says that the run has ended.
 transformer::TrainResult run_training(
     const transformer::Objective<float>& objective, const transformer::TrainSettings& train,
     const TrainingOptions& options, const nlohmann::json& settings,
-    const std::function<void(const tn::OutputFolder&)>& write_results);
+    const std::function<void(const tn::OutputFolder&)>& write_results,
+    const std::function<void(const tn::OutputFolder&)>& finish = {});
 
 /// How the names of files with predictions begin; an earlier run's are removed.
 constexpr const char* predictions_prefix = "predict_results_";

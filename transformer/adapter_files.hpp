@@ -54,10 +54,6 @@ std::unique_ptr<ClassifierModel<T>> read_adapted_model(const std::filesystem::pa
                                                        const AdapterRecord& record,
                                                        const std::filesystem::path& base);
 
-/// The heads of a model for GLUE's tasks of these names. The name of a single one stands in no
-/// tensor's name.
-std::vector<TaskHead> task_heads(std::span<const std::string> tasks);
-
 /// The same for a decoder that predicts next tokens.
 template <class T>
 std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(const std::filesystem::path& folder,
@@ -69,6 +65,10 @@ std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(const std::filesystem
 template <class T>
 std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& base,
                                                    const std::filesystem::path& adapter);
+
+/// The heads of a model for GLUE's tasks of these names. The name of a single one stands in no
+/// tensor's name.
+std::vector<TaskHead> task_heads(std::span<const std::string> tasks);
 
 /// The place of a task among those of an adapter, from 0; where none is named, of the only one.
 /// Throws Error if the adapter does not have it, or has several and none is named.

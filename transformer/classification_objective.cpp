@@ -93,7 +93,27 @@ double mean_of(const Metrics& metrics) {
   return sum / static_cast<double>(metrics.size());
 }
 
+/// What a metric of one task of so many is called.
+std::string joined_name(const GlueTask& task, std::size_t tasks, const std::string& metric) {
+  return tasks > 1 ? task.name + "_" + metric : metric;
+}
+
 }  // namespace
+
+Evaluation joined_evaluation(std::span<const TaskEvaluation> tasks) {
+  Evaluation all;
+  double average = 0;
+  const double share = 1 / static_cast<double>(tasks.size());
+  for (const auto& [task, one] : tasks) {
+    all.loss += share * one.loss;
+    average += share * mean_of(one.metrics);
+    for (const auto& [name, value] : one.metrics)
+      all.metrics.emplace_back(joined_name(task, tasks.size(), name), value);
+    append(all.predictions, one.predictions);
+  }
+  if (tasks.size() > 1) all.metrics.emplace(all.metrics.begin(), average_metric, average);
+  return all;
+}
 
 template <class T>
 ClassificationObjective<T>::ClassificationObjective(ClassifierModel<T>& model,
@@ -140,37 +160,23 @@ std::string ClassificationObjective<T>::described(std::span<const Index> example
 }
 
 template <class T>
-std::string ClassificationObjective<T>::prefix(const TaskData& data) const {
-  return tasks_.size() > 1 ? data.task.name + "_" : "";
-}
-
-template <class T>
 std::vector<std::string> ClassificationObjective<T>::metrics() const {
   std::vector<std::string> names{"loss"};
   if (tasks_.size() > 1) names.emplace_back(average_metric);
   for (const TaskData& data : tasks_)
     for (const Metric metric : data.task.metrics)
-      names.push_back(prefix(data) + metric_name(metric));
+      names.push_back(joined_name(data.task, tasks_.size(), metric_name(metric)));
   return names;
 }
 
 template <class T>
 std::optional<Evaluation> ClassificationObjective<T>::evaluate() const {
-  Evaluation all;
-  double average = 0;
-  const double share = 1 / static_cast<double>(tasks_.size());
-  for (std::size_t i = 0; i < tasks_.size(); ++i) {
-    const Evaluation one =
-        transformer::evaluate(model_, tasks_[i].task, tasks_[i].development,
-                              this->pass_.eval_batch_size, static_cast<Index>(i));
-    all.loss += share * one.loss;
-    average += share * mean_of(one.metrics);
-    for (const auto& [name, value] : one.metrics)
-      all.metrics.emplace_back(prefix(tasks_[i]) + name, value);
-    append(all.predictions, one.predictions);
-  }
-  if (tasks_.size() > 1) all.metrics.emplace(all.metrics.begin(), average_metric, average);
-  return all;
+  std::vector<TaskEvaluation> evaluations;
+  for (const TaskData& data : tasks_)
+    evaluations.push_back(
+        {data.task, transformer::evaluate(model_, data.task, data.development,
+                                          this->pass_.eval_batch_size, std::ssize(evaluations))});
+  return joined_evaluation(evaluations);
 }
 
 template <class T>

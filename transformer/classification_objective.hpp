@@ -21,14 +21,21 @@ std::vector<double> predict(const ClassifierModel<T>& model, std::span<const Exa
 /// score is taken.
 inline constexpr const char* average_metric = "average";
 
+/// What an evaluation of several tasks is together: the mean of their losses, average_metric, and
+/// their metrics as TASK_METRIC. Of a single task it is its own.
+struct TaskEvaluation {
+  const GlueTask& task;
+  Evaluation evaluation;
+};
+Evaluation joined_evaluation(std::span<const TaskEvaluation> tasks);
+
 /// A task to train on.
 struct TaskData {
   const GlueTask& task;
   std::span<const Example> train, development;
 };
 
-/// A step trains on examples of one task (TaskMixture). Of several tasks the metrics are called
-/// TASK_METRIC, and before them stands average_metric; the loss is the mean over the tasks.
+/// A step trains on examples of one task (TaskMixture). Evaluations are joined_evaluation()s.
 template <class T>
 class ClassificationObjective final : public EpochObjective<T> {
  public:
@@ -45,9 +52,6 @@ class ClassificationObjective final : public EpochObjective<T> {
   double probe_loss() const override;
 
  private:
-  /// What the metrics of a task are called before their own names.
-  std::string prefix(const TaskData& data) const;
-
   const ClassifierModel<T>& model_;
   std::vector<TaskData> tasks_;
 };

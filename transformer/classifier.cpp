@@ -24,17 +24,19 @@ Classifier<T>::Classifier(const Backbone<T>& backbone, Index outputs,
                           const InitialWeight<T>& initial, const std::string& prefix)
     : backbone_(backbone), head_(backbone.config().family().classifier), outputs_(outputs) {
   const Index d = backbone.config().hidden_size;
-  const auto add = [&](const std::string& module, Index out, bool bias) {
+  const auto add = [&](const std::string& module, Index out, bool bias, bool shared = false) {
     const auto weight = [&](const std::string& name, const Shape& shape) {
       Weights<T>& weights = backbone.weights();
-      return weights.contains(name) ? weights.find(name) : weights.add(name, initial(name, shape));
+      if (shared && weights.contains(name)) return weights.find(name);
+      return weights.add(name, initial(name, shape));
     };
     Linear linear;
     linear.weight = weight(module + ".weight", {out, d});
     if (bias) linear.bias = weight(module + ".bias", {out});
     return linear;
   };
-  if (head_.dense) dense_ = add((head_.dense_is_pooler ? "" : prefix) + head_.dense, d, true);
+  const bool pooler = head_.dense_is_pooler;
+  if (head_.dense) dense_ = add((pooler ? "" : prefix) + head_.dense, d, true, pooler);
   output_ = add(prefix + head_.output, outputs, head_.output_bias);
 }
 

@@ -209,13 +209,16 @@ std::vector<int> classes(std::span<const double> values) {
 
 }  // namespace
 
-const GlueTask& find_glue_task(const std::string& name) {
+std::vector<std::string> glue_task_names() {
   std::vector<std::string> names;
-  for (const GlueTask& task : tasks) {
+  for (const GlueTask& task : tasks) names.push_back(task.name);
+  return names;
+}
+
+const GlueTask& find_glue_task(const std::string& name) {
+  for (const GlueTask& task : tasks)
     if (task.name == name) return task;
-    names.push_back(task.name);
-  }
-  tn::fail("task: expected one of ", tn::joined(names), ", found \"", name, "\"");
+  tn::fail("task: expected one of ", tn::joined(glue_task_names()), ", found \"", name, "\"");
 }
 
 namespace {

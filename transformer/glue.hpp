@@ -43,6 +43,8 @@ struct GlueRow {
   double label = 0;  ///< the class (0, 1, …) or the score
 };
 
+/// Of all tasks.
+std::vector<std::string> glue_task_names();
 /// Throws tn::Error listing the names if there is no such task.
 const GlueTask& find_glue_task(const std::string& name);
 

@@ -77,7 +77,7 @@ struct Task {
   RowMaker make;
 };
 
-constexpr std::array tasks = {
+constexpr std::array suite_tasks = {
     Task{"CoLA", "", acceptability_row},
     Task{"MRPC", "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", paraphrase_row},
     Task{"RTE", "index\tsentence1\tsentence2\tlabel", entailment_row},
@@ -162,7 +162,7 @@ std::string make_vocabulary() {
 void write_language_suite(const std::filesystem::path& folder, std::uint64_t seed) {
   RandomSource random(seed);
   std::set<std::string> withheld;
-  for (const auto& task : tasks) {
+  for (const auto& task : suite_tasks) {
     const auto task_folder = folder / task.folder;
     tn::prepare_output_folder(task_folder, true);
     auto train = make_rows(task, Fillers::train, train_rows, random);

@@ -120,6 +120,7 @@ BOOST_AUTO_TEST_CASE(what_compress_cannot_do_is_refused) {
   check_refused(compress + "--task_name colla", "colla");
   check_refused(compress + "--task_name cola --adapter " + small.peft + "2",
                 "the task of each LoRA's head, 2 of them, found 1");
+  check_refused(compress + "--task_name cola,cola --adapter " + small.peft, "each task once");
   check_refused(compress + "--task_name cola --kind lora", "expected metatt4d or metatt4+1d");
   check_refused(compress + "--task_name cola --rank 2 --cutoff 0.1", "excludes");
   check_refused(compress + "--task_name cola --rank 1,2", "expected one for all bonds or 3");

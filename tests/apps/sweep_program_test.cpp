@@ -128,9 +128,42 @@ BOOST_AUTO_TEST_CASE(sections_are_compared_at_their_best_settings_seed_by_seed) 
       metatt::tn::split_lines(metatt::tn::read_file(base.folder / "out/comparison.csv"));
   BOOST_REQUIRE(lines.size() == 3u);
   BOOST_TEST(lines[2].starts_with("\"low, rank\",learning_rate=1e-2,2,matthews_correlation,0.55"));
-  BOOST_TEST(lines[2].ends_with(",7,2,1,0"));
+  BOOST_TEST(lines[2].ends_with(",7,2,1,"));  // the trials have left no file
   const std::string table = metatt::tn::read_file(base.folder / "out/sweep.csv");
   BOOST_TEST(table.find("2-seed-2,\"low, rank\",2,1e-3,2,left out") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_section_without_results_has_its_line_and_is_nobodys_reference) {
+  const Base base;
+  const std::string file = base.search(
+      "[too much]\nadapter = metatt4d\nrank = 4000\n\n[head]\nadapter = none\n\n"
+      "[mixed]\nadapter = none\ntask = [cola | mrpc]\n");
+  const Run search = run(base.command(file));
+  BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
+  BOOST_TEST(search.has("too much: no setting has ended with a metric for every seed"));
+  BOOST_TEST(search.has("mixed: its settings have different metrics"));
+  BOOST_TEST(search.has("3 sections compared"));
+  const auto lines =
+      metatt::tn::split_lines(metatt::tn::read_file(base.folder / "out/comparison.csv"));
+  BOOST_REQUIRE(lines.size() == 4u);
+  BOOST_TEST(lines[1] == "too much,,0,,,,,,,,,");
+  BOOST_TEST(lines[2].starts_with("head,,1,matthews_correlation,"));
+  BOOST_TEST(lines[3] == "mixed,,0,,,,,,,,,");
+}
+
+BOOST_AUTO_TEST_CASE(a_section_replaces_what_it_cannot_have_and_draws_nothing_twice) {
+  const Base base;
+  const std::string texts = base.folder.write("texts.jsonl", "{\"text\": \"a\"}\n").string();
+  // A decoder's file in the place of task and data, which needs a task; a decoder is not there.
+  const Run search = run(
+      base.command(base.search("[texts]\ntrain_file = " + texts + "\n\n[head]\nadapter = none\n"),
+                   "--samples 3"));
+  BOOST_TEST(search.has("expected a family that predicts next tokens"));
+  BOOST_TEST(search.has("trial 2 of 2, 2-seed-42: ended"));
+  std::filesystem::remove_all(base.folder / "out");
+  check_refused(base.command(base.search("rank = 4\n[head]\nadapter = none\n")),
+                "[head]: trial 1-seed-42: --rank");
+  check_refused(base.command(base.search("adapter = none\n"), "--seed 3"), "--seed");
 }
 
 BOOST_AUTO_TEST_CASE(random_settings_lie_in_their_ranges_and_follow_from_the_seed) {

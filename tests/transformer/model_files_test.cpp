@@ -48,7 +48,7 @@ void open_with(const char* name, const std::string& tensor) {
 }
 
 BOOST_AUTO_TEST_CASE(a_tensor_of_a_layer_that_the_model_has_no_use_for_is_refused_by_name) {
-  for (const auto& [family, tensor] : std::initializer_list<std::pair<const char*, const char*>>{
+  for (const auto& one : std::initializer_list<std::pair<const char*, const char*>>{
            {"llama", "model.layers.0.self_attn.q_proj.bias"},
            {"llama", "model.layers.1.mlp.up_proj.bias"},
            {"qwen2", "model.layers.1.self_attn.o_proj.bias"},
@@ -57,8 +57,9 @@ BOOST_AUTO_TEST_CASE(a_tensor_of_a_layer_that_the_model_has_no_use_for_is_refuse
            {"gpt2", "transformer.h.0.crossattention.c_attn.weight"},
            {"roberta", "roberta.encoder.layer.0.crossattention.self.query.weight"},
            {"distilbert", "distilbert.transformer.layer.0.adapter.weight"}})
-    BOOST_TEST_CONTEXT(tensor) {
-      check_error([&] { open_with(family, tensor); }, {"model.safetensors", tensor, family});
+    BOOST_TEST_CONTEXT(one.second) {
+      check_error([&] { open_with(one.first, one.second); },
+                  {"model.safetensors", one.second, one.first});
     }
 }
 

@@ -169,10 +169,14 @@ void write_tokenizer_class(const std::filesystem::path& folder) {
   if (!settings.is_object() || settings.contains("tokenizer_class")) return;
   const bool roberta =
       there("vocab.json") && read_vocabulary(folder / "vocab.json").find("<s>").has_value();
-  settings["tokenizer_class"] = there("tokenizer.json") ? "PreTrainedTokenizerFast"
-                                : there("vocab.txt")    ? "BertTokenizer"
-                                : roberta               ? "RobertaTokenizer"
-                                                        : "GPT2Tokenizer";
+  const bool changed_bert = settings.contains("do_lower_case") ||
+                            settings.contains("tokenize_chinese_chars") ||
+                            settings.contains("strip_accents");
+  settings["tokenizer_class"] = changed_bert              ? "BertTokenizer"
+                                : there("tokenizer.json") ? "PreTrainedTokenizerFast"
+                                : there("vocab.txt")      ? "BertTokenizer"
+                                : roberta                 ? "RobertaTokenizer"
+                                                          : "GPT2Tokenizer";
   write_json(path, settings);
 }
 

@@ -135,9 +135,13 @@ WordPieceOptions changed_options(const std::filesystem::path& path, WordPieceOpt
     if (fields.contains(field) && !fields[field].is_null())
       option = required<bool>(fields, field, source);
   };
-  change("do_lower_case", options.do_lower_case);
-  change("tokenize_chinese_chars", options.tokenize_chinese_chars);
-  change("strip_accents", options.strip_accents);
+  // transformers' general class takes these from tokenizer.json alone.
+  if (optional_or<std::string>(fields, "tokenizer_class", {}, source) !=
+      "PreTrainedTokenizerFast") {
+    change("do_lower_case", options.do_lower_case);
+    change("tokenize_chinese_chars", options.tokenize_chinese_chars);
+    change("strip_accents", options.strip_accents);
+  }
   check_special_token(fields, "unk_token", "[UNK]", source);
   check_special_token(fields, "cls_token", "[CLS]", source);
   check_special_token(fields, "sep_token", "[SEP]", source);
