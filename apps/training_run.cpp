@@ -259,9 +259,9 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     // Sweeps have changed it since the start.
     const tn::Index trained_parameters = objective.weights().trainable_count();
     write_results(folder);
+    if (finish) finish(folder);  // before there is anything by which the run is over
     write_run_results(folder, result, trained_parameters);
     write_model_card(folder, settings, result);
-    if (finish) finish(folder);
     json end{{"event", "end"},
              {"steps", result.state.steps},
              {"seconds", result.state.seconds},
