@@ -3,16 +3,14 @@
 #include <metatt/tn/error.hpp>
 
 #include <array>
-#include <bit>
 #include <chrono>
 #include <string_view>
+
+#include "event.pb.h"
 
 namespace metatt::apps {
 
 namespace {
-
-// Protocol buffers: a field is its number and wire type, then its value.
-enum class WireType { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
 
 template <class Integer>
 void append_little_endian(std::string& out, Integer value) {
@@ -20,31 +18,12 @@ void append_little_endian(std::string& out, Integer value) {
     out += static_cast<char>(value >> (8 * i) & 0xff);
 }
 
-void append_varint(std::string& out, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);
-  out += static_cast<char>(value);
-}
-
-void append_key(std::string& out, int field, WireType type) {
-  append_varint(out, static_cast<std::uint64_t>(field << 3 | static_cast<int>(type)));
-}
-
-void append_bytes(std::string& out, int field, std::string_view bytes) {
-  append_key(out, field, WireType::bytes);
-  append_varint(out, bytes.size());
-  out += bytes;
-}
-
-/// An Event with its time and step; `what` goes behind them.
-std::string event(tn::Index step, int field, std::string_view what) {
+events::Event event(tn::Index step) {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-  std::string out;
-  append_key(out, 1, WireType::fixed64);  // wall_time
-  append_little_endian(out, std::bit_cast<std::uint64_t>(now.count()));
-  append_key(out, 2, WireType::varint);  // step
-  append_varint(out, static_cast<std::uint64_t>(step));
-  append_bytes(out, field, what);
-  return out;
+  events::Event result;
+  result.set_wall_time(now.count());
+  result.set_step(step);
+  return result;
 }
 
 /// CRC-32C (Castagnoli).
@@ -79,11 +58,11 @@ EventFile::EventFile(const std::filesystem::path& folder, tn::Index first_step) 
   file_ = folder / ("events.out.tfevents." + std::to_string(now.count()) + ".metatt");
   stream_.open(file_, std::ios::binary | std::ios::app);
   if (!stream_) tn::fail(file_.string(), ": cannot be written");
-  write_record(event(0, 3, "brain.Event:2"));  // file_version
-  std::string start;
-  append_key(start, 1, WireType::varint);  // SessionLog.status: START
-  append_varint(start, 1);
-  write_record(event(first_step, 7, start));
+  events::Event version = event(0), start = event(first_step);
+  version.set_file_version("brain.Event:2");
+  start.mutable_session_log()->set_status(events::SessionLog::START);
+  write_record(version.SerializeAsString());
+  write_record(start.SerializeAsString());
 }
 
 void remove_event_files(const std::filesystem::path& folder) {
@@ -99,15 +78,13 @@ void remove_event_files(const std::filesystem::path& folder) {
 }
 
 void EventFile::write(tn::Index step, const std::vector<std::pair<std::string, double>>& scalars) {
-  std::string summary;
+  events::Event all = event(step);
   for (const auto& [name, value] : scalars) {
-    std::string scalar;
-    append_bytes(scalar, 1, name);             // tag
-    append_key(scalar, 2, WireType::fixed32);  // simple_value
-    append_little_endian(scalar, std::bit_cast<std::uint32_t>(static_cast<float>(value)));
-    append_bytes(summary, 1, scalar);
+    events::Summary::Value& scalar = *all.mutable_summary()->add_value();
+    scalar.set_tag(name);
+    scalar.set_simple_value(static_cast<float>(value));
   }
-  write_record(event(step, 5, summary));
+  write_record(all.SerializeAsString());
 }
 
 void EventFile::write_record(const std::string& event) {

@@ -67,7 +67,7 @@ struct RandomizedSvdSettings {
 template <class T>
 struct RandomizedSvd : Svd<T> {
   /// ‖matrix − u·diag(singular_values)·vh‖, computed, not estimated; errors below about 1e-8 of
-  /// the norm (3e-4 in single precision) drown in rounding.
+  /// the norm (1e-3 in single precision) drown in rounding.
   double error = 0;
 };
 

@@ -305,12 +305,6 @@ BOOST_AUTO_TEST_CASE(a_llama_tokenizer_has_the_template_of_its_settings) {
       {"tokenizer_config.json", "add_eos_token", "1"});
 }
 
-BOOST_AUTO_TEST_CASE(a_sentencepiece_model_alone_is_refused_with_the_way_out) {
-  Files files;
-  check_error([&] { files.with("tokenizer.model", "x").tokenizer(); },
-              {"expected tokenizer.json", "found tokenizer.model", "save_pretrained"});
-}
-
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

@@ -272,7 +272,7 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_file_is_read_or_refused_by_field) {
   write_file_atomically(folder / "tokenizer.json", "{");
   check_error([&] { read_tokenizer(folder.path()); }, {"tokenizer.json"});
   check_error([&] { read_tokenizer(folder / "absent"); },
-              {"tokenizer.json, vocab.json or vocab.txt"});
+              {"tokenizer.json, vocab.json, vocab.txt or tokenizer.model"});
 }
 
 BOOST_AUTO_TEST_CASE(the_length_at_which_texts_are_cut_is_read) {

@@ -4,6 +4,7 @@
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
 #include <metatt/transformer/tokenizers/byte_level.hpp>
+#include <metatt/transformer/tokenizers/sentence_piece_file.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_json.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_settings.hpp>
 #include <metatt/transformer/tokenizers/wordpiece.hpp>
@@ -88,12 +89,9 @@ std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder) {
   if (there("vocab.json")) return read_older(folder);
   if (there("vocab.txt"))
     return std::unique_ptr<Tokenizer>(new WordPiece(WordPiece::from_folder(folder)));
-  const std::string expected = ": expected tokenizer.json, vocab.json or vocab.txt, found ";
-  if (there("tokenizer.model"))
-    tn::fail(folder.string(), expected,
-             "tokenizer.model alone, which is not read: transformers writes tokenizer.json by "
-             "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)");
-  tn::fail(folder.string(), expected, "none");
+  if (there("tokenizer.model")) return read_sentence_piece_file(folder / "tokenizer.model");
+  tn::fail(folder.string(),
+           ": expected tokenizer.json, vocab.json, vocab.txt or tokenizer.model, found none");
 }
 
 std::optional<std::int64_t> read_model_max_length(const std::filesystem::path& folder) {
@@ -111,7 +109,6 @@ std::optional<std::int64_t> read_model_max_length(const std::filesystem::path& f
 
 namespace {
 
-/// The last one is read by Hugging Face's tokenizers only.
 constexpr std::array tokenizer_file_names{"tokenizer.json",
                                           "vocab.json",
                                           "merges.txt",
@@ -175,6 +172,7 @@ void write_tokenizer_class(const std::filesystem::path& folder) {
   settings["tokenizer_class"] = changed_bert              ? "BertTokenizer"
                                 : there("tokenizer.json") ? "PreTrainedTokenizerFast"
                                 : there("vocab.txt")      ? "BertTokenizer"
+                                : !there("vocab.json")    ? "LlamaTokenizer"
                                 : roberta                 ? "RobertaTokenizer"
                                                           : "GPT2Tokenizer";
   write_json(path, settings);

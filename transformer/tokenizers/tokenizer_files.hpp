@@ -8,12 +8,13 @@
 
 namespace metatt::transformer {
 
-/// Reads tokenizer.json or, where there is none, vocab.json with merges.txt (GPT-2, RoBERTa) or
-/// vocab.txt (BERT), and beside each of them TokenizerSettings. A tokenizer.json may hold WordPiece
-/// with BERT's normaliser, whose settings in a tokenizer_config.json go before those in it, as in
-/// Hugging Face's transformers; byte-level byte-pair encoding with one of the patterns of
-/// SplitPattern, or SentencePiece-like byte-pair encoding. Throws tn::Error naming file and field
-/// on anything else, on a file that is missing or damaged, and on ids that are there twice.
+/// Reads tokenizer.json or, where there is none, vocab.json with merges.txt (GPT-2, RoBERTa),
+/// vocab.txt (BERT) or tokenizer.model (Llama 2), and beside each of them TokenizerSettings. A
+/// tokenizer.json may hold WordPiece with BERT's normaliser, whose settings in a
+/// tokenizer_config.json go before those in it, as in Hugging Face's transformers; byte-level
+/// byte-pair encoding with one of the patterns of SplitPattern, or SentencePiece-like byte-pair
+/// encoding. Throws tn::Error naming file and field on anything else, on a file that is missing or
+/// damaged, and on ids that are there twice.
 std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& folder);
 
 /// The length at which users of the folder's tokenizer cut texts: model_max_length of its
@@ -29,8 +30,8 @@ void write_byte_tokenizer(const std::filesystem::path& folder);
 /// otherwise takes the class that the model's family usually has.
 void write_tokenizer_class(const std::filesystem::path& folder);
 
-/// Copies the files of a folder that read_tokenizer() reads, and those that Hugging Face's
-/// tokenizers read beside them. Files of another tokenizer in `to` are removed.
+/// Copies the files of a folder that read_tokenizer() reads. Files of another tokenizer in `to` are
+/// removed.
 void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace metatt::transformer

@@ -146,8 +146,26 @@ TokenId TokenizerSettings::token(const TokenizerParts& parts, const char* field,
 }
 
 void TokenizerSettings::change_template(TokenizerParts& parts) const {
+  if (is_class("LlamaTokenizer")) llama_template(parts);
+}
+
+SentencePieceOptions TokenizerSettings::llama_options() const {
+  using Prefix = SentencePieceOptions::Prefix;
+  if (settings_.contains("tokenizer_class") && !is_class("LlamaTokenizer"))
+    tn::fail(
+        source_,
+        ": field \"tokenizer_class\": expected LlamaTokenizer beside a tokenizer.model, found ",
+        settings_["tokenizer_class"].dump());
+  const bool prefix = flag("add_prefix_space").value_or(true);
+  SentencePieceOptions options;
+  options.marks_normalised = flag("legacy").value_or(true);
+  options.prepend = prefix && options.marks_normalised;
+  options.prefix = prefix && !options.marks_normalised ? Prefix::first : Prefix::never;
+  return options;
+}
+
+void TokenizerSettings::llama_template(TokenizerParts& parts) const {
   using Source = TokenTemplate::Source;
-  if (!is_class("LlamaTokenizer")) return;
   const auto pieces = [&](Source text, TokenId type) {
     std::vector<TokenTemplate::Piece> result;
     if (flag("add_bos_token").value_or(true))

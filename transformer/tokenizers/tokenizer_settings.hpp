@@ -1,7 +1,7 @@
 #pragma once
 /// The files beside a tokenizer's own, as far as they change ids.
 
-#include <metatt/transformer/tokenizers/tokenizer.hpp>
+#include <metatt/transformer/tokenizers/sentence_piece.hpp>
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
@@ -27,9 +27,13 @@ class TokenizerSettings {
   /// Adds the tokens of "added_tokens_decoder" or, where there is no such field, of
   /// added_tokens.json, but for those that are there already.
   void add_tokens(TokenizerParts& parts) const;
-  /// The template that LlamaTokenizer makes by "add_bos_token" and "add_eos_token", whatever the
-  /// tokenizer's file says; other classes leave that.
+  /// llama_template() for that class, whatever the tokenizer's file says; others leave that.
   void change_template(TokenizerParts& parts) const;
+  /// The template that LlamaTokenizer makes by "add_bos_token" and "add_eos_token".
+  void llama_template(TokenizerParts& parts) const;
+  /// Where LlamaTokenizer puts marks of blanks beside a tokenizer.model, by "legacy" and
+  /// "add_prefix_space". Another class is refused, since it would do other things.
+  SentencePieceOptions llama_options() const;
   /// "add_prefix_space" of a tokenizer in older files.
   bool add_prefix_space() const;
   /// The same where a file says `in_file` and its step is `replaced` by GPT2Tokenizer's and
