@@ -6,7 +6,7 @@
 #include <chrono>
 #include <string_view>
 
-#include "event.pb.h"
+#include <event.pb.h>
 
 namespace metatt::apps {
 

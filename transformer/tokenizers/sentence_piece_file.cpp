@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "sentence_piece_model.pb.h"
+#include <sentence_piece_model.pb.h>
 
 namespace metatt::transformer {
 
