@@ -18,12 +18,11 @@ void append_little_endian(std::string& out, Integer value) {
     out += static_cast<char>(value >> (8 * i) & 0xff);
 }
 
-events::Event event(tn::Index step) {
+events::Event event_now() {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-  events::Event result;
-  result.set_wall_time(now.count());
-  result.set_step(step);
-  return result;
+  events::Event event;
+  event.set_wall_time(now.count());
+  return event;
 }
 
 /// CRC-32C (Castagnoli).
@@ -58,8 +57,9 @@ EventFile::EventFile(const std::filesystem::path& folder, tn::Index first_step) 
   file_ = folder / ("events.out.tfevents." + std::to_string(now.count()) + ".metatt");
   stream_.open(file_, std::ios::binary | std::ios::app);
   if (!stream_) tn::fail(file_.string(), ": cannot be written");
-  events::Event version = event(0), start = event(first_step);
+  events::Event version = event_now(), start = event_now();
   version.set_file_version("brain.Event:2");
+  start.set_step(first_step);
   start.mutable_session_log()->set_status(events::SessionLog::START);
   write_record(version.SerializeAsString());
   write_record(start.SerializeAsString());
@@ -78,7 +78,8 @@ void remove_event_files(const std::filesystem::path& folder) {
 }
 
 void EventFile::write(tn::Index step, const std::vector<std::pair<std::string, double>>& scalars) {
-  events::Event all = event(step);
+  events::Event all = event_now();
+  all.set_step(step);
   for (const auto& [name, value] : scalars) {
     events::Summary::Value& scalar = *all.mutable_summary()->add_value();
     scalar.set_tag(name);
