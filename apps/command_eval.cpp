@@ -106,8 +106,9 @@ void eval_masked(const EvalOptions& o) {
     tn::fail("--max_seq_length: the model has ", longest, " positions, found ", wanted);
   const Index length = wanted > 0 ? wanted : longest;
   const TokenMasker masker(*tokenizer, o.mask_share);
-  const auto lines = read_corpus(o.validation_file, *tokenizer, length);
+  const auto [lines, blank] = read_corpus(o.validation_file, *tokenizer, length);
   print_backend();
+  print_blank(blank);
   print_cut(std::ranges::count_if(lines, [](const CorpusLine& line) { return line.text.cut; }),
             length);
   const Evaluation result = evaluate(model, masker, lines, o.classifier.batch_size);

@@ -6,6 +6,7 @@
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/generation.hpp>
+#include <metatt/transformer/tokenizers/unicode.hpp>
 
 #include <chrono>
 #include <iostream>
@@ -67,6 +68,8 @@ void run_generate(const GenerateOptions& o) {
   const auto decoder = read_trained_decoder(o.decoder);
   const CausalModelFolder<float>& folder = *decoder;
   const std::string prompt = o.prompt_file.empty() ? o.prompt : tn::read_file(o.prompt_file);
+  if (!is_valid_utf8(prompt))
+    print_warning("the prompt is no UTF-8: the model sees U+FFFD where it is broken");
   const auto ids = encode_prompt(folder.tokenizer(), folder.config(), prompt);
   std::vector<TokenId> ends;
   for (const std::int64_t id : folder.config().eos_token_id)

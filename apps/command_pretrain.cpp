@@ -221,7 +221,7 @@ struct ModelPlan {
 void run_masked(const PretrainOptions& o) {
   const ModelPlan made(o);
   const TokenMasker masker(*made.tokenizer, o.mask_share);
-  const auto lines = read_corpus(o.corpus, *made.tokenizer, made.length);
+  const auto [lines, blank] = read_corpus(o.corpus, *made.tokenizer, made.length);
   auto training = o.training_part(lines.size());
   // Pieces of one line stay together.
   while (training > 0 && training < lines.size() &&
@@ -243,6 +243,7 @@ void run_masked(const PretrainOptions& o) {
   print_model("encoder", made.config, weights);
   std::cout << "corpus: " << train_lines.size() << " lines, " << validation.size()
             << " to validate, " << padding_text << std::endl;
+  print_blank(blank);
   print_cut(std::ranges::count_if(lines, [](const CorpusLine& line) { return line.text.cut; }),
             made.length);
   Fingerprint data;  // of ids, which tell of the tokenizer too

@@ -85,6 +85,10 @@ void print_cut(std::int64_t texts, std::int64_t max_length) {
               << std::endl;
 }
 
+void print_blank(std::int64_t lines) {
+  if (lines > 0) std::cerr << lines << " blank lines were left out" << std::endl;
+}
+
 void Progress::update(std::int64_t done, const std::string& text) {
   const auto now = Clock::now();
   const double elapsed = std::chrono::duration<double>(now - start_).count();

@@ -28,6 +28,9 @@ constexpr const char* padding_text = "0 % padding (packed)";
 /// Says on standard error how many texts lost their end, if some did.
 void print_cut(std::int64_t texts, std::int64_t max_length);
 
+/// Says on standard error how many blank lines of a corpus were left out, if there were some.
+void print_blank(std::int64_t lines);
+
 /// A bar with text behind it on standard error: redrawn in place on a terminal, otherwise one line
 /// a tenth of the way.
 class Progress {

@@ -78,14 +78,14 @@ void remove_event_files(const std::filesystem::path& folder) {
 }
 
 void EventFile::write(tn::Index step, const std::vector<std::pair<std::string, double>>& scalars) {
-  events::Event all = event_now();
-  all.set_step(step);
+  events::Event event = event_now();
+  event.set_step(step);
   for (const auto& [name, value] : scalars) {
-    events::Summary::Value& scalar = *all.mutable_summary()->add_value();
+    events::Summary::Value& scalar = *event.mutable_summary()->add_value();
     scalar.set_tag(name);
     scalar.set_simple_value(static_cast<float>(value));
   }
-  write_record(all.SerializeAsString());
+  write_record(event.SerializeAsString());
 }
 
 void EventFile::write_record(const std::string& event) {

@@ -223,10 +223,10 @@ void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config,
 std::string vocabulary_warning(const Tokenizer& tokenizer, const ModelConfig& config,
                                const std::string& config_source) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
-  if (!lacks_many(vocabulary, config)) return "";
+  if (vocabulary.size() == config.vocab_size) return "";
   return vocabulary.source_name() + ": " + std::to_string(vocabulary.size()) + " entries, but " +
          config_source + " says vocab_size " + std::to_string(config.vocab_size) +
-         ": is it the model's tokenizer?";
+         (lacks_many(vocabulary, config) ? ": is it the model's tokenizer?" : "");
 }
 
 template <class T>

@@ -39,8 +39,8 @@ class BackboneReader {
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config,
                       const std::string& config_source);
 
-/// What to tell a user whose tokenizer lacks 128 entries of the model or more; "" if it does not:
-/// up to 127 more rows only make the table's height a round number.
+/// What to tell a user whose tokenizer has fewer entries than the model; "" if it has as many. Up
+/// to 127 more rows may make the table's height a round number, more may be another model's.
 std::string vocabulary_warning(const Tokenizer& tokenizer, const ModelConfig& config,
                                const std::string& config_source);
 

@@ -183,16 +183,6 @@ std::vector<typename Weights<T>::Replacement> read_tensors(const std::filesystem
   return tensors;
 }
 
-/// Keeps the newest `limit` and the best one.
-void remove_older(const CheckpointSettings& settings, const TrainState& state) {
-  if (settings.total_limit <= 0) return;
-  const std::vector<Index> steps = checkpoint_steps(settings.folder);
-  const auto limit = static_cast<std::size_t>(settings.total_limit);
-  for (std::size_t i = 0; i + limit < steps.size(); ++i)
-    if (!state.best_metric || steps[i] != state.best_step)
-      tn::remove_folder(settings.folder / checkpoint_name(steps[i]));
-}
-
 }  // namespace
 
 std::string checkpoint_name(Index step) {
@@ -208,6 +198,15 @@ std::vector<Index> checkpoint_steps(const std::filesystem::path& folder) {
       steps.push_back(*step);
   std::ranges::sort(steps);
   return steps;
+}
+
+void remove_older_checkpoints(const CheckpointSettings& settings, const TrainState& state) {
+  if (settings.total_limit <= 0) return;
+  const std::vector<Index> steps = checkpoint_steps(settings.folder);
+  const auto limit = static_cast<std::size_t>(settings.total_limit);
+  for (std::size_t i = 0; i + limit < steps.size(); ++i)
+    if (!state.best_metric || steps[i] != state.best_step)
+      tn::remove_folder(settings.folder / checkpoint_name(steps[i]));
 }
 
 void remove_checkpoints(const std::filesystem::path& folder) {
@@ -267,7 +266,7 @@ void write_checkpoint(const CheckpointSettings& settings, const Weights<T>& weig
   write_json(folder / trainer_state_name,
              trainer_state_json(state, settings.folder, /*writing=*/true));
   checkpoint.commit();
-  remove_older(settings, state);
+  remove_older_checkpoints(settings, state);
 }
 
 template <class T>

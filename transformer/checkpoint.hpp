@@ -73,6 +73,8 @@ std::vector<Index> checkpoint_steps(const std::filesystem::path& folder);
 /// Removes what is left in a run's folder of checkpoints that were being written or removed when a
 /// run was killed.
 void remove_incomplete_checkpoints(const std::filesystem::path& folder);
+/// Keeps the newest `total_limit` checkpoints and the best one.
+void remove_older_checkpoints(const CheckpointSettings& settings, const TrainState& state);
 /// Removes all checkpoints of a run's folder, also incomplete ones.
 void remove_checkpoints(const std::filesystem::path& folder);
 

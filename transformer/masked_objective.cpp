@@ -33,8 +33,8 @@ void check_line(const CorpusLine& line, const TokenMasker& masker, const ModelCo
 
 }  // namespace
 
-std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tokenizer& tokenizer,
-                                    Index max_seq_length) {
+Corpus read_corpus(const std::filesystem::path& file, const Tokenizer& tokenizer,
+                   Index max_seq_length) {
   const std::string text = read_utf8(file);
   if (const auto place = text.find('\0'); place != std::string::npos)
     tn::fail(file.string(), ": expected text, found a zero at byte ", place);
@@ -47,11 +47,12 @@ std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tok
   for_each_in_parallel(places.size(), [&](std::size_t i) {
     encoded[i] = encode_line(tokenizer, all[places[i]], max_seq_length);
   });
-  std::vector<CorpusLine> lines;
+  Corpus corpus;
+  corpus.blank = static_cast<Index>(all.size() - places.size());
   for (std::size_t i = 0; i < places.size(); ++i)
     for (EncodedText& text : encoded[i])
-      lines.push_back({std::move(text), static_cast<Index>(places[i])});
-  return lines;
+      corpus.lines.push_back({std::move(text), static_cast<Index>(places[i])});
+  return corpus;
 }
 
 Evaluation evaluate(const MaskedLanguageModel<float>& model, const TokenMasker& masker,

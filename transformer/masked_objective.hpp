@@ -13,11 +13,16 @@ struct CorpusLine {
   Index place = 0;  ///< among the lines of its file, from 0
 };
 
+struct Corpus {
+  std::vector<CorpusLine> lines;
+  Index blank = 0;  ///< lines of the file that were left out
+};
+
 /// The lines of a text file that are not blank, one text or two with a tab between them. One of
 /// more than `max_seq_length` tokens becomes several, two are cut. Throws Error naming file and
 /// place: no UTF-8, a zero, no line.
-std::vector<CorpusLine> read_corpus(const std::filesystem::path& file, const Tokenizer& tokenizer,
-                                    Index max_seq_length);
+Corpus read_corpus(const std::filesystem::path& file, const Tokenizer& tokenizer,
+                   Index max_seq_length);
 
 /// The loss on lines, dropout off. The same tokens are hidden every time, by whatever seed and
 /// batch. Throws Error on a line without a token to predict or with a token type that the model

@@ -259,6 +259,7 @@ ModelConfig read_model_config(const std::filesystem::path& path) {
   read.expect("position_embedding_type", std::string("absolute"));
   if (!family.causal) read.expect("is_decoder", false);
   read.expect("add_cross_attention", false);
+  read.expect("is_encoder_decoder", false);
   for (const char* field :
        {"quantization_config", "attn_logit_softcapping", "final_logit_softcapping",
         "attention_multiplier", "query_pre_attn_scalar"})

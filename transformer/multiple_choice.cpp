@@ -2,6 +2,7 @@
 
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
+#include <metatt/transformer/parallel.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 #include <nlohmann/json.hpp>
 
@@ -238,10 +239,13 @@ std::vector<double> answer_log_probabilities(const CausalModelFolder<T>& folder,
 template <class T>
 std::vector<ChoiceScores> score_choices(const CausalModelFolder<T>& folder,
                                         std::span<const ChoiceQuestion> questions) {
-  std::vector<EncodedChoice> encoded;
+  std::vector<std::pair<const ChoiceQuestion*, const Choice*>> choices;
   for (const ChoiceQuestion& question : questions)
-    for (const Choice& choice : question.choices)
-      encoded.push_back(encode_choice(folder, choice, question.source));
+    for (const Choice& choice : question.choices) choices.emplace_back(&question, &choice);
+  std::vector<EncodedChoice> encoded(choices.size());
+  for_each_in_parallel(choices.size(), [&](std::size_t i) {
+    encoded[i] = encode_choice(folder, *choices[i].second, choices[i].first->source);
+  });
   if (encoded.empty()) return std::vector<ChoiceScores>(questions.size());
   const std::vector<double> sums = answer_log_probabilities<T>(folder, encoded);
   std::vector<ChoiceScores> all;

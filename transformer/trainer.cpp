@@ -157,6 +157,7 @@ template <class T>
 void Trainer<T>::resume(const std::filesystem::path& checkpoint) {
   state_ = read_checkpoint(checkpoint, checkpoints_, state_, objective_.weights(), optimiser_,
                            settings_.load_best_model);
+  remove_older_checkpoints(checkpoints_, state_);  // which a kill may have prevented
   if (two_site_) two_site_->set_state(state_.two_site);
   saved_ = state_.steps;
 }

@@ -1,5 +1,7 @@
 /// The program as its users meet it: started as a process, judged by exit code and output.
 
+#include <nlohmann/json.hpp>
+
 #include "program_testing.hpp"
 
 using namespace metatt::testing;
@@ -86,6 +88,17 @@ BOOST_AUTO_TEST_CASE(a_decoder_is_fine_tuned_on_texts_and_goes_on_with_them) {
   for (const char* file : {"metatt_adapter.safetensors", "trainer_state.json", "train_results.json",
                            "eval_results.json", "log.jsonl", "README.md", "runs"})
     BOOST_TEST(std::filesystem::exists(out + "/" + file), file);
+  const auto json_of = [&](const std::string& file) {
+    return nlohmann::json::parse(metatt::tn::read_file(out + "/" + file));
+  };
+  for (const char* field :
+       {"train_loss", "train_runtime", "train_steps", "train_tokens_per_second", "peak_memory_mb"})
+    BOOST_TEST(json_of("train_results.json").value(field, 0.0) > 0, field);
+  BOOST_TEST(json_of("eval_results.json").contains("eval_perplexity"));
+  BOOST_TEST(json_of("trainer_state.json").at("global_step") ==
+             json_of("train_results.json").at("train_steps"));
+  BOOST_TEST(metatt::tn::read_file(out + "/README.md")
+                 .starts_with("---\nlibrary_name: metatt\nbase_model: "));
   BOOST_TEST(run("generate --adapter " + out + " --prompt ab --max_new_tokens 3").exit_code == 0);
   BOOST_TEST(run("eval --adapter " + out + " --validation_file " + texts.string())
                  .has("result: 2 texts, loss "));

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -85,6 +86,28 @@ void kill_and_finish(const std::string& command, const std::string& folder, int 
   }
 }
 
+/// Kills a run at random moments behind its last step, while it evaluates and writes its results;
+/// what stands there is whole every time.
+void kill_at_the_end(const std::string& command, const std::string& folder,
+                     const std::vector<std::string>& results, int kills) {
+  std::map<std::string, std::string> whole;
+  for (const std::string& name : results) whole[name] = metatt::tn::read_file(folder + "/" + name);
+  std::minstd_rand random(7);
+  for (int killed = 0; killed < kills; ++killed) {
+    for (const std::string& name : results) std::filesystem::remove(folder + "/" + name);
+    const Process process(command + " --resume", folder + ".output");
+    std::this_thread::sleep_for(milliseconds(random() % 60));
+    process.send(SIGKILL);
+    for (const std::string& name : results)
+      if (std::filesystem::exists(folder + "/" + name))
+        BOOST_TEST((metatt::tn::read_file(folder + "/" + name) == whole[name]), name);
+  }
+  const Run last = run(command + " --resume");
+  BOOST_REQUIRE_MESSAGE(last.exit_code == 0, last.output);
+  for (const std::string& name : results)
+    BOOST_TEST((metatt::tn::read_file(folder + "/" + name) == whole[name]), name);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(resume)
@@ -107,6 +130,16 @@ BOOST_AUTO_TEST_CASE(a_run_that_is_killed_fifty_times_ends_with_the_same_bits) {
   for (const char* event : {"step", "eval", "sweep", "checkpoint", "end"})
     BOOST_TEST(lines("killed/log.jsonl", event) == lines("whole/log.jsonl", event));
   BOOST_TEST(lines("whole/log.jsonl", "sweep") == 2u);
+  // Times apart, the rows of the sweeps are the same.
+  const auto rows = [&](const std::string& file) {
+    auto table = metatt::tn::split_lines(runs.file(file));
+    for (std::string& row : table) row.erase(row.rfind(','));
+    return table;
+  };
+  BOOST_TEST(rows("killed/rank_sweeps.csv") == rows("whole/rank_sweeps.csv"),
+             boost::test_tools::per_element());
+  kill_at_the_end(runs.finetuning("killed"), (runs.folder / "killed").string(),
+                  {"metatt_adapter.safetensors", "eval_results.json"}, 20);
 }
 
 BOOST_AUTO_TEST_CASE(two_site_steps_that_are_killed_in_the_middle_of_pairs_end_with_the_same_bits) {
@@ -132,6 +165,53 @@ BOOST_AUTO_TEST_CASE(pretraining_that_is_killed_ends_with_the_same_bits) {
   BOOST_REQUIRE_MESSAGE(whole.exit_code == 0, whole.output);
   kill_and_finish(command("killed"), (runs.folder / "killed").string(), 5);
   BOOST_TEST((runs.file("killed/model.safetensors") == runs.file("whole/model.safetensors")));
+}
+
+BOOST_AUTO_TEST_CASE(a_decoder_that_is_killed_ends_with_the_same_bits) {
+  const Runs runs;
+  const auto finish_both = [&](const auto& command, const std::string& result) {
+    const Run whole = run(command("whole-" + result));
+    BOOST_REQUIRE_MESSAGE(whole.exit_code == 0, whole.output);
+    kill_and_finish(command("killed-" + result), (runs.folder / ("killed-" + result)).string(), 5);
+    BOOST_TEST((runs.file("killed-" + result + "/" + result) ==
+                runs.file("whole-" + result + "/" + result)));
+  };
+  finish_both(
+      [&](const std::string& output) {
+        return "pretrain --threads 1 --objective causal --tokenizer bytes --hidden_size 16"
+               " --num_hidden_layers 2 --num_attention_heads 2 --intermediate_size 32 --dropout 0.1"
+               " --max_seq_length 16 --max_steps 300 --save_steps 7 --corpus " +
+               runs.suite + "/corpus.txt --output_dir " + (runs.folder / output).string();
+      },
+      "model.safetensors");
+  std::string texts;
+  for (int i = 0; i < 64; ++i)
+    texts += R"({"prompt": "number )" + std::to_string(i) + R"(", "completion": " is )" +
+             std::to_string(i * i) + "\"}\n";
+  const std::string file = runs.folder.write("texts.jsonl", texts).string();
+  finish_both(
+      [&](const std::string& output) {
+        return "finetune --threads 1 --model " +
+               (runs.folder / "whole-model.safetensors").string() + " --train_file " + file +
+               " --validation_file " + file +
+               " --num_train_epochs 12 --rank_schedule 0:4,2:3,5:2 --per_device_train_batch_size 4"
+               " --max_seq_length 16 --save_strategy steps --save_steps 4 --output_dir " +
+               (runs.folder / output).string();
+      },
+      "metatt_adapter.safetensors");
+}
+
+BOOST_AUTO_TEST_CASE(checkpoints_beyond_a_lower_limit_go_with_the_next_start) {
+  const Runs runs;
+  const auto command = [&](const std::string& limit) {
+    return runs.pretraining("--max_steps 20 --save_steps 4 --save_total_limit " + limit +
+                            " --output_dir " + (runs.folder / "out").string());
+  };
+  BOOST_REQUIRE(run(command("5")).exit_code == 0);
+  BOOST_REQUIRE(run(command("2") + " --resume").exit_code == 0);
+  for (const long step : {4, 8, 12, 16, 20})
+    BOOST_TEST(std::filesystem::exists(runs.folder / ("out/checkpoint-" + std::to_string(step))) ==
+               (step > 12));
 }
 
 BOOST_AUTO_TEST_CASE(a_signal_saves_and_leaves_with_a_line) {

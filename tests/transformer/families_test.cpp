@@ -114,7 +114,8 @@ struct GoldenMasked {
 
 /// Those of the table, so that a new one is tested too.
 const std::vector<std::string> base_families = family_names();
-constexpr std::array methods{"full", "dora", "lora", "lorta", "metatt4d", "metatt5d", "vera"};
+constexpr std::array methods{"full",     "adalora",    "dora",     "lora",       "lorta", "lotr",
+                             "metatt4d", "metatt4+1d", "metatt5d", "metatt5+1d", "vera"};
 
 BOOST_AUTO_TEST_SUITE(all_families)
 
@@ -446,6 +447,7 @@ BOOST_AUTO_TEST_CASE(variants_that_would_give_other_results_are_refused_by_name)
   refuse("gpt2", "scale_attn_weights", false);
   refuse("gpt2", "scale_attn_by_inverse_layer_idx", true);
   refuse("gpt2", "add_cross_attention", true);
+  refuse("bert_tanh", "is_encoder_decoder", true);
   refuse("gpt2", "activation_function", "relu");
   refuse("roberta", "position_embedding_type", "relative_key");
   refuse("roberta", "max_position_embeddings", 2);

@@ -54,9 +54,9 @@ struct ManyTexts {
 struct SmallPretraining {
   SmallPretraining() {
     corpus.write("corpus.txt", "a a a a\nb b b b\n\nc c c c\nd d d\td d d\n");
-    lines = read_corpus(corpus / "corpus.txt", tokenizer, 16);
+    lines = read_corpus(corpus / "corpus.txt", tokenizer, 16).lines;
     corpus.write("validation.txt", "a b c d e\nf\tg h\ni j k l m n o p\n");
-    validation = read_corpus(corpus / "validation.txt", tokenizer, 16);
+    validation = read_corpus(corpus / "validation.txt", tokenizer, 16).lines;
     settings.max_steps = 120;
     settings.batch_size = 4;
     settings.optimiser.learning_rate = 1e-2;
@@ -248,8 +248,8 @@ BOOST_AUTO_TEST_CASE(lines_that_the_model_cannot_learn_from_are_named) {
     small.corpus.write("corpus.txt", text);
     check_error(
         [&] {
-          const auto lines = read_corpus(small.corpus / "corpus.txt", small.tokenizer, 16);
-          MaskedObjective(small.model, small.masker, lines, {}, small.settings);
+          const auto corpus = read_corpus(small.corpus / "corpus.txt", small.tokenizer, 16);
+          MaskedObjective(small.model, small.masker, corpus.lines, {}, small.settings);
         },
         fragments);
   };
@@ -257,7 +257,7 @@ BOOST_AUTO_TEST_CASE(lines_that_the_model_cannot_learn_from_are_named) {
   refuse("a b\n\xE9\n", {"corpus.txt", "expected UTF-8"});
   refuse("a b\n" + std::string(1, '\0'), {"corpus.txt", "a zero at byte 4"});
   refuse(" \n\t\n", {"corpus.txt", "expected lines"});
-  auto lines = read_corpus(small.corpus.write("corpus.txt", "a\tb\n"), small.tokenizer, 16);
+  auto lines = read_corpus(small.corpus.write("corpus.txt", "a\tb\n"), small.tokenizer, 16).lines;
   lines[0].text.type_ids.back() = 2;
   check_error([&] { MaskedObjective(small.model, small.masker, lines, {}, small.settings); },
               {"line 1", "type 2", "type_vocab_size 2"});
@@ -268,8 +268,10 @@ BOOST_AUTO_TEST_CASE(a_long_line_becomes_several_texts_and_loses_nothing) {
   std::string line;
   for (int i = 0; i < 45; ++i) line += std::string(1, static_cast<char>('a' + i % 16)) + " ";
   const std::string pair = line + "\t" + line;
-  const auto lines = read_corpus(
-      small.corpus.write("corpus.txt", "a b\n" + line + "\n" + pair + "\n"), small.tokenizer, 16);
+  const auto [lines, blank] =
+      read_corpus(small.corpus.write("corpus.txt", "a b\n" + line + "\n\n" + pair + "\n \n"),
+                  small.tokenizer, 16);
+  BOOST_TEST(blank == 2);
   // 14 of the tokens have room between [CLS] and [SEP]: 14, 14, 14 and 3.
   BOOST_REQUIRE(lines.size() == 1u + 4 + 1);
   std::vector<TokenId> joined;

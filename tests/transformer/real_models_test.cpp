@@ -12,11 +12,16 @@ using boost::unit_test::precondition;
 
 namespace {
 
-/// A model of the shared folder, in T.
+ModelConfig first_layers(ModelConfig config, Index layers) {
+  if (layers > 0) config.num_hidden_layers = layers;
+  return config;
+}
+
+/// A model of the shared folder, in T, or its first layers.
 template <class T>
 struct RealModel {
-  explicit RealModel(const std::filesystem::path& folder)
-      : config(read_model_config(folder / "config.json")),
+  explicit RealModel(const std::filesystem::path& folder, Index layers = 0)
+      : config(first_layers(read_model_config(folder / "config.json"), layers)),
         reader(folder, config),
         backbone(config, weights, reader) {}
 
@@ -84,7 +89,12 @@ BOOST_AUTO_TEST_CASE(stories260k_has_its_logits_and_tells_its_story) {
                [&](std::int32_t token) { return told.push_back(token), true; });
   BOOST_TEST((end == GenerationEnd::max_new_tokens));
   BOOST_TEST(told == story, boost::test_tools::per_element());
-  BOOST_TEST(read_tokenizer(folder)->decode(told).starts_with(golden["text"].get<std::string>()));
+  const auto tokenizer = read_tokenizer(folder);
+  BOOST_TEST(tokenizer->decode(told).starts_with(golden["text"].get<std::string>()));
+  for (const auto& text : golden["encode"])
+    BOOST_TEST(tokenizer->encode_pair(text["text"].get<std::string>(), {}, 512).ids ==
+                   text["ids"].get<std::vector<std::int32_t>>(),
+               boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(stories260k_has_its_published_loss) {
@@ -116,22 +126,24 @@ BOOST_AUTO_TEST_CASE(stories260k_has_its_published_loss) {
   BOOST_TEST(std::abs(sum / count - golden["mean_nll_per_token_60_stories"].get<double>()) < 1e-5);
 }
 
-BOOST_AUTO_TEST_CASE(the_distilled_encoder_has_its_hidden_states) {
+BOOST_AUTO_TEST_CASE(the_distilled_encoder_has_the_hidden_states_of_every_layer) {
   const auto folder = model_folder("bert-mini-use-distilled");
   const auto golden = parse_json(tn::read_file(folder / "golden.json"), "golden.json");
-  const RealModel<float> model(folder);
-  for (const auto& c : golden["cases"]) {
-    const auto ids = c["input_ids"].get<std::vector<std::int32_t>>();
-    const auto hidden =
-        model.hidden({ids}, c["token_type_ids"].get<std::vector<std::int32_t>>()).to_vector();
-    const auto check = [&](const char* field, std::ptrdiff_t token) {
-      const auto expected = c[field].back().get<std::vector<float>>();  // of the last layer
-      const auto row = hidden.begin() + token * model.config.hidden_size;
-      BOOST_TEST(largest_difference(
-                     expected, {row, row + static_cast<std::ptrdiff_t>(expected.size())}) < 1e-5);
-    };
-    check("hidden_cls_first4", 0);
-    check("hidden_last_first4", static_cast<std::ptrdiff_t>(ids.size()) - 1);
+  for (std::size_t layers = 1; layers <= 4; ++layers) {
+    const RealModel<float> model(folder, static_cast<Index>(layers));
+    for (const auto& c : golden["cases"]) {
+      const auto ids = c["input_ids"].get<std::vector<std::int32_t>>();
+      const auto hidden =
+          model.hidden({ids}, c["token_type_ids"].get<std::vector<std::int32_t>>()).to_vector();
+      const auto check = [&](const char* field, std::ptrdiff_t token) {
+        const auto expected = c[field][layers].get<std::vector<float>>();  // [0]: the embeddings
+        const auto row = hidden.begin() + token * model.config.hidden_size;
+        BOOST_TEST(largest_difference(
+                       expected, {row, row + static_cast<std::ptrdiff_t>(expected.size())}) < 1e-5);
+      };
+      check("hidden_cls_first4", 0);
+      check("hidden_last_first4", static_cast<std::ptrdiff_t>(ids.size()) - 1);
+    }
   }
 }
 

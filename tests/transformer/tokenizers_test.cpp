@@ -1,6 +1,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <metatt/tn/files/file.hpp>
+#include <metatt/transformer/tokenizers/byte_level.hpp>
 #include <metatt/transformer/tokenizers/byte_pair_model.hpp>
 #include <metatt/transformer/tokenizers/split_patterns.hpp>
 #include <metatt/transformer/tokenizers/tokenizer_files.hpp>
@@ -10,6 +11,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -137,6 +139,52 @@ void check_recorded(const std::string& folder, const std::string& name) {
   if (folder != "bert-base-uncased")
     for (const std::string& text : all)
       BOOST_TEST(tokenizer->decode(tokenizer->encode(text)) == valid_utf8(text));
+}
+
+/// Lines of words, some of them odd.
+std::string many_lines(std::size_t bytes) {
+  const char* words[] = {"the",      "Train", "don't", "31415", "!?",      "größer", "張量",
+                         "\xC2\xA0", "x_y",   "",      "\t",    "(\"a\")", "😀"};
+  std::minstd_rand random(3);
+  std::string text;
+  while (text.size() < bytes) {
+    text += words[random() % std::size(words)];
+    text += random() % 5 == 0 ? (random() % 4 == 0 ? " \n\n" : "\n") : " ";
+  }
+  return text;
+}
+
+BOOST_AUTO_TEST_CASE(long_texts_have_the_ids_of_their_words) {
+  const std::string text = many_lines(100'000);
+  const auto bytes = byte_tokenizer();
+  for (const SplitPattern pattern :
+       {SplitPattern::gpt2, SplitPattern::gpt2_digits, SplitPattern::llama3, SplitPattern::qwen2}) {
+    // Every word an entry: ids tell where the text was cut.
+    std::vector<std::string> entries = bytes->vocabulary().entries();
+    const ByteLevelTokenizer plain({bytes->vocabulary(), {}, {}}, {}, {.pattern = pattern});
+    std::vector<MergedEntries> merges;
+    std::set<std::string> known(entries.begin(), entries.end());
+    for (const std::string_view word : split(pattern, text)) {
+      std::string joined;
+      for (const TokenId id : plain.encode(word)) {
+        const std::string& next = bytes->vocabulary().entry(id);
+        if (!joined.empty() && known.insert(joined + next).second) {
+          merges.emplace_back(joined, next);
+          entries.push_back(joined + next);
+        }
+        joined += next;
+      }
+    }
+    const ByteLevelTokenizer tokenizer({Vocabulary(entries, "test"), {}, {}}, merges,
+                                       {.pattern = pattern, .whole_words_first = true});
+    std::vector<TokenId> expected;
+    for (const std::string_view word : split(pattern, text)) {
+      const auto ids = tokenizer.encode(word);
+      BOOST_REQUIRE(ids.size() == 1u);
+      expected.push_back(ids.front());
+    }
+    BOOST_TEST((tokenizer.encode(text) == expected));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(recorded_texts_give_recorded_ids, *precondition(has_shared_data)) {

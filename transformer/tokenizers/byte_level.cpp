@@ -1,6 +1,7 @@
 #include <metatt/transformer/tokenizers/byte_level.hpp>
 
 #include <utf8proc.h>
+#include <metatt/transformer/tokenizers/long_text.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 
 #include <cstdlib>
@@ -45,6 +46,14 @@ std::string composed(std::string_view text) {
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, &std::free);
   if (length < 0) throw std::bad_alloc();
   return {reinterpret_cast<const char*>(result), static_cast<std::size_t>(length)};
+}
+
+/// Whether a line of printable ASCII characters begins at a place, behind another one: no word of
+/// any pattern but `none` reaches from one to the next.
+bool line_begins(std::string_view text, std::size_t place) {
+  const auto printable = [&](char byte) { return byte > ' ' && byte < '\x7F'; };
+  return place >= 2 && printable(text[place - 2]) && text[place - 1] == '\n' &&
+         printable(text[place]);
 }
 
 }  // namespace
@@ -93,7 +102,15 @@ void ByteLevelTokenizer::append_word(std::string_view word, std::vector<TokenId>
 void ByteLevelTokenizer::append(std::string_view text, bool, std::vector<TokenId>& ids) const {
   std::string prefixed;
   if (options_.add_prefix_space && text.front() != ' ') text = prefixed.append(" ").append(text);
-  for (const std::string_view word : split(options_.pattern, text)) append_word(word, ids);
+  append_long_text(
+      text,
+      [&](std::string_view all, std::size_t place) {
+        return options_.pattern != SplitPattern::none && line_begins(all, place);
+      },
+      [&](std::string_view piece, std::vector<TokenId>& found) {
+        for (const std::string_view word : split(options_.pattern, piece)) append_word(word, found);
+      },
+      ids);
 }
 
 std::string ByteLevelTokenizer::text_of(std::span<const TokenId> ids) const {

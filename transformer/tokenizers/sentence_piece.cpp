@@ -1,6 +1,7 @@
 #include <metatt/transformer/tokenizers/sentence_piece.hpp>
 
 #include <metatt/tn/error.hpp>
+#include <metatt/transformer/tokenizers/long_text.hpp>
 #include <metatt/transformer/tokenizers/unicode.hpp>
 
 namespace metatt::transformer {
@@ -88,8 +89,18 @@ void SentencePieceTokenizer::append(std::string_view text, bool begins,
   const bool prefixed =
       options_.prefix == Prefix::always || (options_.prefix == Prefix::first && begins);
   if (prefixed && !marked.starts_with(blank_mark)) marked.insert(0, blank_mark);
+  append_long_text(
+      marked,
+      [&](std::string_view all, std::size_t place) {  // at the first mark behind another character
+        return words_apart_ && all.substr(place).starts_with(blank_mark) &&
+               !all.substr(0, place).ends_with(blank_mark);
+      },
+      [&](std::string_view piece, std::vector<TokenId>& found) { append_words(piece, found); },
+      ids);
+}
+
+void SentencePieceTokenizer::append_words(std::string_view rest, std::vector<TokenId>& ids) const {
   std::vector<TokenId> symbols;
-  std::string_view rest = marked;
   while (!rest.empty()) {
     std::size_t end = rest.size();
     if (words_apart_) {  // up to the first mark behind another character

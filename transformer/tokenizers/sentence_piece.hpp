@@ -36,6 +36,7 @@ class SentencePieceTokenizer : public Tokenizer {
  private:
   void append(std::string_view text, bool begins, std::vector<TokenId>& ids) const override;
   std::string text_of(std::span<const TokenId> ids) const override;
+  void append_words(std::string_view marked, std::vector<TokenId>& ids) const;
   void append_symbols(std::string_view text, std::vector<TokenId>& symbols) const;
 
   SentencePieceOptions options_;

@@ -169,10 +169,12 @@ void write_tokenizer_class(const std::filesystem::path& folder) {
   const bool changed_bert = settings.contains("do_lower_case") ||
                             settings.contains("tokenize_chinese_chars") ||
                             settings.contains("strip_accents");
-  settings["tokenizer_class"] = changed_bert              ? "BertTokenizer"
+  const bool model_alone = there("tokenizer.model") && !there("tokenizer.json") &&
+                           !there("vocab.json") && !there("vocab.txt");
+  settings["tokenizer_class"] = model_alone               ? "LlamaTokenizer"
+                                : changed_bert            ? "BertTokenizer"
                                 : there("tokenizer.json") ? "PreTrainedTokenizerFast"
                                 : there("vocab.txt")      ? "BertTokenizer"
-                                : !there("vocab.json")    ? "LlamaTokenizer"
                                 : roberta                 ? "RobertaTokenizer"
                                                           : "GPT2Tokenizer";
   write_json(path, settings);

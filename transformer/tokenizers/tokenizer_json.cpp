@@ -112,6 +112,7 @@ class TokenizerJson {
     for (const json& token : root_.value("added_tokens", json::array()))
       parts.added.push_back(read_added_token(token, token["id"], true, source_));
     settings_.add_tokens(parts);
+    settings_.add_named_tokens(parts);
     for (const json& one : steps(root_.value("post_processor", json()))) read_template(one, parts);
     settings_.change_template(parts);
     return parts;

@@ -5,6 +5,7 @@
 #include <metatt/transformer/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <system_error>
 
@@ -23,10 +24,15 @@ json object_in(const std::filesystem::path& path) {
   return value;
 }
 
-/// A token may be given as its text or as an object with field "content".
+/// What transformers calls special, in its order.
+constexpr std::array special_fields{
+    "bos_token", "eos_token", "unk_token",  "sep_token",
+    "pad_token", "cls_token", "mask_token", "additional_special_tokens"};
+
+/// A token may be given as its text or as an object with field "content"; "" for anything else.
 std::string content_of(const json& token) {
-  if (token.is_string()) return token;
-  return token.is_object() ? token.value("content", "") : "";
+  const json& content = token.is_object() && token.contains("content") ? token["content"] : token;
+  return content.is_string() ? content.get<std::string>() : "";
 }
 
 /// The new entry of an added token, or the one that it has.
@@ -71,15 +77,18 @@ TokenizerSettings::TokenizerSettings(const std::filesystem::path& folder)
       special_(object_in(folder / "special_tokens_map.json")),
       added_(object_in(added_source_)) {}
 
-bool TokenizerSettings::names_special(const std::string& token) const {
+std::vector<json> TokenizerSettings::named(const char* field) const {
   for (const json* all : {&settings_, &special_})
-    for (const auto& [field, value] : all->items()) {
-      if (field.ends_with("_token") && content_of(value) == token) return true;
-      if (field != "additional_special_tokens" || !value.is_array()) continue;
-      for (const json& one : value)
-        if (content_of(one) == token) return true;
-    }
-  return false;
+    if (const auto place = all->find(field); place != all->end() && !place->is_null())
+      return place->is_array() ? place->get<std::vector<json>>() : std::vector<json>{*place};
+  return {};
+}
+
+bool TokenizerSettings::names_special(const std::string& token) const {
+  return std::ranges::any_of(special_fields, [&](const char* field) {
+    return std::ranges::any_of(named(field),
+                               [&](const json& one) { return content_of(one) == token; });
+  });
 }
 
 std::vector<AddedToken> TokenizerSettings::tokens_to_add() const {
@@ -124,6 +133,15 @@ void TokenizerSettings::add_tokens(TokenizerParts& parts) const {
     parts.vocabulary = Vocabulary(std::move(entries), parts.vocabulary.source_name());
 }
 
+void TokenizerSettings::add_named_tokens(TokenizerParts& parts) const {
+  for (const char* field : special_fields)
+    for (const json& one : named(field))
+      if (const auto id = parts.vocabulary.find(content_of(one)))
+        add_unless_there(parts.added, one.is_object()
+                                          ? read_added_token(one, *id, true, source_)
+                                          : AddedToken{.content = content_of(one), .id = *id});
+}
+
 bool TokenizerSettings::is_class(const std::string& name) const {
   const auto found = optional_or<std::string>(settings_, "tokenizer_class", "", source_);
   return found == name || found == name + "Fast";
@@ -136,8 +154,8 @@ std::optional<bool> TokenizerSettings::flag(const char* field) const {
 
 TokenId TokenizerSettings::token(const TokenizerParts& parts, const char* field,
                                  const char* otherwise) const {
-  const auto content =
-      settings_.contains(field) ? content_of(settings_[field]) : std::string(otherwise);
+  const std::vector<json> given = named(field);
+  const std::string content = given.empty() ? otherwise : content_of(given.front());
   const auto id = parts.vocabulary.find(content);
   if (!id)
     tn::fail(source_, ": field \"", field, "\": expected an entry of ",
@@ -151,11 +169,12 @@ void TokenizerSettings::change_template(TokenizerParts& parts) const {
 
 SentencePieceOptions TokenizerSettings::llama_options() const {
   using Prefix = SentencePieceOptions::Prefix;
-  if (settings_.contains("tokenizer_class") && !is_class("LlamaTokenizer"))
+  if (const json name = settings_.value("tokenizer_class", json());
+      !name.is_null() && !is_class("LlamaTokenizer"))
     tn::fail(
         source_,
         ": field \"tokenizer_class\": expected LlamaTokenizer beside a tokenizer.model, found ",
-        settings_["tokenizer_class"].dump());
+        name.dump(), tokenizer_json_hint);
   const bool prefix = flag("add_prefix_space").value_or(true);
   SentencePieceOptions options;
   options.marks_normalised = flag("legacy").value_or(true);

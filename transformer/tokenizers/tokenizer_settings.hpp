@@ -8,6 +8,11 @@
 
 namespace metatt::transformer {
 
+/// What an error about a tokenizer.model can tell its user to do.
+inline constexpr const char* tokenizer_json_hint =
+    "; transformers may make a tokenizer.json of it: "
+    "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)";
+
 /// The added token that fields of JSON describe, as tokenizer.json and tokenizer_config.json have
 /// them. `special`: whether it is if they do not say so. Throws tn::Error naming `source` and
 /// field.
@@ -27,7 +32,11 @@ class TokenizerSettings {
   /// Adds the tokens of "added_tokens_decoder" or, where there is no such field, of
   /// added_tokens.json, but for those that are there already.
   void add_tokens(TokenizerParts& parts) const;
-  /// llama_template() for that class, whatever the tokenizer's file says; others leave that.
+  /// Adds the entries that fields like "pad_token" and "additional_special_tokens" name, but for
+  /// those that are there already.
+  void add_named_tokens(TokenizerParts& parts) const;
+  /// Replaces the template by llama_template() if the class is LlamaTokenizer, whatever the
+  /// tokenizer's file says.
   void change_template(TokenizerParts& parts) const;
   /// The template that LlamaTokenizer makes by "add_bos_token" and "add_eos_token".
   void llama_template(TokenizerParts& parts) const;
@@ -46,6 +55,8 @@ class TokenizerSettings {
   std::optional<bool> flag(const char* field) const;
   TokenId token(const TokenizerParts& parts, const char* field, const char* otherwise) const;
   std::vector<AddedToken> tokens_to_add() const;
+  /// The tokens that a field names, in tokenizer_config.json or else in special_tokens_map.json.
+  std::vector<nlohmann::json> named(const char* field) const;
   bool names_special(const std::string& token) const;
 
   std::string source_, added_source_;
