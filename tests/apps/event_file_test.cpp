@@ -1,4 +1,4 @@
-/// TensorBoard's event files. The messages are those of TensorBoard 2.x's own protocol buffers, the
+/// TensorBoard's event files. The messages are those of TensorBoard 2.21's event_pb2, the
 /// head of the first record is that of every file TensorFlow writes, and the check sum of
 /// "123456789" that of TensorBoard's RecordWriter.
 
