@@ -23,6 +23,8 @@ from transformers import BertConfig, BertForSequenceClassification
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/transformer/fixtures"))
 from torch_adapters import LoRA, MetaTT4D  # noqa: E402
 
+from bench_decoders import adamw
+
 BATCH, LENGTH = 16, 128
 LAYERS, WIDTH, HEADS, FEED_FORWARD = 6, 384, 12, 1536
 RANK, TARGETS = 8, ["query", "value"]
@@ -77,7 +79,7 @@ def sgemm_seconds(left, right, out):
 
 def measure(variant, dropout, samples):
     model, parameters = make_model(variant, dropout)
-    optimiser = torch.optim.AdamW(parameters, lr=1e-4)
+    optimiser = adamw(parameters)
     ids = torch.randint(1, model.config.vocab_size, (BATCH, LENGTH))
     labels = torch.randint(0, 2, (BATCH,))
     matrices = [torch.randn(SGEMM_SIZE, SGEMM_SIZE) for _ in range(3)]
