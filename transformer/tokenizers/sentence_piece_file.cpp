@@ -19,9 +19,10 @@ namespace {
 using sentence_piece::Model;
 using Piece = Model::Piece;
 
-constexpr std::size_t longest_piece = 1
-                                      << 12;  // bytes; cutting a piece everywhere takes the square
-constexpr int special_pieces = 3;             // unknown, begin and end, whatever their type
+/// In bytes; cutting a piece at every place takes the square of it.
+constexpr std::size_t longest_piece = 1 << 12;
+/// Those for what is unknown, for the begin and for the end, whatever their type.
+constexpr int special_pieces = 3;
 
 [[noreturn]] void refuse(const std::string& source, const std::string& field,
                          const std::string& expected, const std::string& found) {
