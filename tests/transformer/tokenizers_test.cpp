@@ -315,6 +315,7 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_file_is_read_or_refused_by_field) {
   refused("/pre_tokenizer/type", "Whitespace", {"pre_tokenizer", "Whitespace"});
   refused("/normalizer", {{"type", "NFKC"}}, {"normalizer", "NFKC"});
   refused("/post_processor", {{"type", "Other"}}, {"post_processor", "Other"});
+  refused("/decoder", {{"type", "Metaspaces"}}, {"decoder", "Metaspaces"});
   refused("/added_tokens/0/lstrip", 5, {"tokenizer.json"});
   refused("/model/unk_token", "<none>", {"<none>"});
   write_file_atomically(folder / "tokenizer.json", "{");

@@ -9,6 +9,10 @@
 #include <metatt/transformer/tokenizers/wordpiece.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <initializer_list>
+#include <string_view>
+
 namespace metatt::transformer {
 
 namespace {
@@ -66,6 +70,12 @@ class TokenizerJson {
     for (const json& one : steps(value))
       if (one.is_object() && one.value("type", "") == type) return one;
     return {};
+  }
+
+  /// Refuses a step back to text that is none of those with which ids become text here.
+  void check_decoder(std::initializer_list<std::string_view> known) const {
+    for (const json& one : steps(root_.value("decoder", json())))
+      if (std::ranges::find(known, one.value("type", "")) == known.end()) refuse("decoder", one);
   }
 
   std::vector<std::string> entries() const {
@@ -171,6 +181,7 @@ class TokenizerJson {
   }
 
   std::unique_ptr<Tokenizer> word_piece() const {
+    check_decoder({"WordPiece"});
     const json normaliser = root_.value("normalizer", json());
     if (normaliser.is_null() || normaliser.value("type", "") != "BertNormalizer" ||
         !normaliser.value("clean_text", true))
@@ -192,6 +203,7 @@ class TokenizerJson {
   }
 
   std::unique_ptr<Tokenizer> byte_level() const {
+    check_decoder({"ByteLevel"});
     ByteLevelOptions options;
     for (const json& one : steps(root_.value("normalizer", json()))) {
       if (one.value("type", "") != "NFC") refuse("normalizer", one);
@@ -225,6 +237,7 @@ class TokenizerJson {
   }
 
   std::unique_ptr<Tokenizer> sentence_piece() const {
+    check_decoder({"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"});
     using Prefix = SentencePieceOptions::Prefix;
     SentencePieceOptions options;
     options.byte_fallback = model_->value("byte_fallback", false);
