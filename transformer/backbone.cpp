@@ -168,8 +168,15 @@ Variable<T> Backbone<T>::attention(const Pass& pass, Index index, const Variable
                             {MatrixType::query, MatrixType::key, MatrixType::value});
   if (family_.rotary)
     qkv = autodiff::rotary(pass.tape, qkv, pass.batch.positions, rotary_table_, attention_shape());
-  return product(pass, context(pass, index, qkv), layer.attention_output, family_.norm_first, index,
-                 {MatrixType::attention_output});
+  // After attention no token sees another one.
+  return product(pass, needed(pass, index, context(pass, index, qkv)), layer.attention_output,
+                 family_.norm_first, index, {MatrixType::attention_output});
+}
+
+template <class T>
+Variable<T> Backbone<T>::needed(const Pass& pass, Index index, const Variable<T>& x) const {
+  const bool all = pass.rows.empty() || index + 1 < config_.num_hidden_layers;
+  return all ? x : autodiff::gather_rows(pass.tape, x, pass.rows);
 }
 
 template <class T>
@@ -216,16 +223,17 @@ Variable<T> Backbone<T>::block(const Pass& pass, Index index, const Variable<T>&
   const Layer& layer = layers_[static_cast<std::size_t>(index)];
   Tape<T>& tape = pass.tape;
   if (family_.norm_first) {
-    const Variable<T> attended = autodiff::residual_add(
-        tape, attention(pass, index, norm(tape, layer.attention_norm, x)), x, pass.dropout.hidden);
+    const Variable<T> attended =
+        autodiff::residual_add(tape, attention(pass, index, norm(tape, layer.attention_norm, x)),
+                               needed(pass, index, x), pass.dropout.hidden);
     return autodiff::residual_add(
         tape, feed_forward(pass, index, norm(tape, layer.feed_forward_norm, attended)), attended,
         pass.dropout.hidden);
   }
   // The biases of both outputs are added inside the norms that follow.
   const Variable<T> attended = autodiff::residual_layer_norm(
-      tape, attention(pass, index, x), use(tape, layer.attention_output.bias), x,
-      parameters(tape, layer.attention_norm),
+      tape, attention(pass, index, x), use(tape, layer.attention_output.bias),
+      needed(pass, index, x), parameters(tape, layer.attention_norm),
       family_.attention_output_dropout ? pass.dropout.hidden : 0.0);
   return autodiff::residual_layer_norm(
       tape, feed_forward(pass, index, attended), use(tape, layer.down.bias), attended,
@@ -234,10 +242,10 @@ Variable<T> Backbone<T>::block(const Pass& pass, Index index, const Variable<T>&
 
 template <class T>
 Variable<T> Backbone<T>::forward(Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
-                                 const DropoutRates& dropout) const {
+                                 const DropoutRates& dropout, const autodiff::Indices& rows) const {
   UpdateTable<T> updates = adapter ? adapter->updates(tape, batch.task) : UpdateTable<T>();
   if (adapter && !tape.recording()) updates.set_input_covariance(adapter->noted_inputs());
-  return run({tape, batch, updates, dropout});
+  return run({tape, batch, updates, dropout, rows});
 }
 
 template <class T>
@@ -255,10 +263,10 @@ Variable<T> Backbone<T>::recomputed_block(const Pass& pass, Index index,
   pass.updates.append_factors(index, inputs);
   // Outlives this call, so it has copies; those of tensors share their numbers.
   return pass.tape.recompute(
-      inputs, [this, index, batch = pass.batch, updates = pass.updates, dropout = pass.dropout](
-                  Tape<T>& tape, std::span<const Variable<T>> in) {
+      inputs, [this, index, batch = pass.batch, updates = pass.updates, dropout = pass.dropout,
+               rows = pass.rows](Tape<T>& tape, std::span<const Variable<T>> in) {
         const UpdateTable<T> own = updates.with_factors(index, in.subspan(1));
-        return block({tape, batch, own, dropout}, index, in[0]);
+        return block({tape, batch, own, dropout, rows}, index, in[0]);
       });
 }
 
@@ -292,7 +300,8 @@ Variable<T> Backbone<T>::forward_next(std::span<const std::int32_t> ids, KeyValu
   Tape<T> tape;
   const UpdateTable<T> updates = adapter ? adapter->updates(tape, 0) : UpdateTable<T>();
   const DropoutRates none_dropped;
-  const Variable<T> hidden = run({tape, batch, updates, none_dropped, &cache});
+  const autodiff::Indices all;
+  const Variable<T> hidden = run({tape, batch, updates, none_dropped, all, &cache});
   cache.length += count;
   return hidden;
 }

@@ -1,6 +1,7 @@
 #pragma once
 /// The backbone of every family: embeddings and blocks of attention and feed-forward.
 
+#include <metatt/autodiff/ops_embedding.hpp>
 #include <metatt/autodiff/ops_normalisation.hpp>
 #include <metatt/transformer/adapters/adapter.hpp>
 #include <metatt/transformer/batch.hpp>
@@ -68,10 +69,11 @@ class Backbone {
   /// All weights of the backbone.
   std::vector<Id> ids() const;
 
-  /// Hidden states of the last layer, tokens × width. `adapter` may be null. Throws Error on a
-  /// token, type or position that the tables do not have.
+  /// Hidden states of the last layer, tokens × width, or of the tokens `rows` alone (count × width;
+  /// none twice), which spares the last layer all of the others but their keys and values.
+  /// `adapter` may be null. Throws Error on a token, type or position that the tables do not have.
   Variable<T> forward(autodiff::Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
-                      const DropoutRates& dropout) const;
+                      const DropoutRates& dropout, const autodiff::Indices& rows = {}) const;
 
   /// An empty cache for so many tokens. Throws Error if tokens see others behind them, or if the
   /// model has fewer positions.
@@ -88,6 +90,7 @@ class Backbone {
     const Batch& batch;
     const UpdateTable<T>& updates;
     const DropoutRates& dropout;
+    const autodiff::Indices& rows;  ///< of the last layer's output; empty: all
     KeyValueCache<T>* cache = nullptr;
   };
   Variable<T> embed(autodiff::Tape<T>& tape, const Batch& batch, const DropoutRates& dropout) const;
@@ -95,6 +98,8 @@ class Backbone {
   Variable<T> run(const Pass& pass) const;
   Variable<T> block(const Pass& pass, Index index, const Variable<T>& x) const;
   Variable<T> recomputed_block(const Pass& pass, Index index, const Variable<T>& x) const;
+  /// The rows of x, a row for each token, that the second half of a block is computed for.
+  Variable<T> needed(const Pass& pass, Index index, const Variable<T>& x) const;
   /// The first half of a block without its output's bias, and the second one.
   Variable<T> attention(const Pass& pass, Index index, const Variable<T>& x) const;
   Variable<T> context(const Pass& pass, Index index, const Variable<T>& qkv) const;

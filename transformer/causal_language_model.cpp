@@ -34,9 +34,8 @@ Variable<T> CausalLanguageModel<T>::loss(autodiff::Tape<T>& tape, const Batch& b
                                          const autodiff::Indices& rows,
                                          const autodiff::Indices& labels, const Adapter<T>* adapter,
                                          const DropoutRates& dropout, double smoothing) const {
-  const Variable<T> hidden = backbone_.forward(tape, batch, adapter, dropout);
-  const Variable<T> picked = rows.empty() ? hidden : autodiff::gather_rows(tape, hidden, rows);
-  return autodiff::linear_cross_entropy<T>(tape, picked, backbone_.weights().use(tape, head_), {},
+  const Variable<T> hidden = backbone_.forward(tape, batch, adapter, dropout, rows);
+  return autodiff::linear_cross_entropy<T>(tape, hidden, backbone_.weights().use(tape, head_), {},
                                            labels, smoothing);
 }
 
@@ -46,9 +45,8 @@ Tensor<T> CausalLanguageModel<T>::log_probabilities(const Batch& batch,
                                                     const autodiff::Indices& labels,
                                                     const Adapter<T>* adapter) const {
   autodiff::Tape<T> tape;
-  const Variable<T> picked =
-      autodiff::gather_rows(tape, backbone_.forward(tape, batch, adapter, {}), rows);
-  return autodiff::linear_log_probabilities(picked.value, backbone_.weights().value(head_), labels);
+  const Variable<T> hidden = backbone_.forward(tape, batch, adapter, {}, rows);
+  return autodiff::linear_log_probabilities(hidden.value, backbone_.weights().value(head_), labels);
 }
 
 template class CausalLanguageModel<float>;

@@ -64,10 +64,10 @@ Variable<T> Classifier<T>::product(autodiff::Tape<T>& tape, const Variable<T>& x
 template <class T>
 Variable<T> Classifier<T>::logits(autodiff::Tape<T>& tape, const Batch& batch,
                                   const Adapter<T>* adapter, const DropoutRates& dropout) const {
-  const Variable<T> hidden = backbone_.forward(tape, batch, adapter, dropout);
   const bool last = backbone_.config().family().causal;
-  Variable<T> x = autodiff::gather_rows(
-      tape, hidden, last ? batch.sequences.last_rows() : batch.sequences.first_rows());
+  Variable<T> x =
+      backbone_.forward(tape, batch, adapter, dropout,
+                        last ? batch.sequences.last_rows() : batch.sequences.first_rows());
   if (head_.dense) {
     if (head_.dropout_before_dense) x = autodiff::dropout(tape, x, dropout.classifier);
     x = product(tape, x, dense_);

@@ -71,10 +71,9 @@ Variable<T> MaskedLanguageModel<T>::loss(Tape<T>& tape, const Batch& batch,
   const ModelConfig& config = backbone_.config();
   const char* own = config.family().masked.activation;
   const auto use = [&](Id id) { return backbone_.weights().use(tape, id); };
-  const Variable<T> hidden = backbone_.forward(tape, batch, nullptr, dropout);
-  const Variable<T> picked = autodiff::gather_rows(tape, hidden, rows);
+  const Variable<T> hidden = backbone_.forward(tape, batch, nullptr, dropout, rows);
   const Variable<T> dense =
-      autodiff::bias_gelu(tape, autodiff::linear<T>(tape, picked, use(dense_weight_), {}),
+      autodiff::bias_gelu(tape, autodiff::linear<T>(tape, hidden, use(dense_weight_), {}),
                           use(dense_bias_), gelu_of(own ? own : config.hidden_act));
   const Variable<T> transformed = autodiff::residual_layer_norm(
       tape, dense, {}, {}, {use(norm_gamma_), use(norm_beta_), config.layer_norm_eps}, 0.0);

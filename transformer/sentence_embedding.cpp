@@ -197,11 +197,11 @@ Tensor<T> SentenceEncoder<T>::embed(std::span<const EncodedText* const> texts) c
       tn::fail("SentenceEncoder: expected texts with tokens, found an empty one");
   autodiff::Tape<T> tape;
   const Batch batch = Batch::pack(texts);
-  const Variable<T> hidden = backbone_->forward(tape, batch, nullptr, {});
+  const bool mean = settings_.pooling == Pooling::mean;
+  const Variable<T> hidden = backbone_->forward(
+      tape, batch, nullptr, {}, mean ? autodiff::Indices() : batch.sequences.first_rows());
   const Tensor<T> pooled =
-      settings_.pooling == Pooling::mean
-          ? tn::matrix_product(averages<T>(texts), hidden.value)
-          : autodiff::gather_rows(tape, hidden, batch.sequences.first_rows()).value;
+      mean ? tn::matrix_product(averages<T>(texts), hidden.value) : hidden.value;
   return settings_.normalise ? normalised(pooled) : pooled;
 }
 

@@ -58,17 +58,17 @@ Counts count_step(const std::string& method, const DropoutRates& rates = {}) {
 // Products with the base weights.
 constexpr Index qkv = 2 * n * d * 3 * d;
 constexpr Index others = 2 * n * d * d + 2 * (2 * n * d * f);  // attention output, up, down
-constexpr Index layer = qkv + others;                          // 24·n·d²
+constexpr Index lasts = others / n * S;  // in the last layer, of the first tokens alone
 constexpr Index pooler = 2 * S * d * d;
 constexpr Index head = 2 * S * d * c;
-constexpr Index forward = L * layer + pooler + head;
+constexpr Index forward = L * qkv + (L - 1) * others + lasts + pooler + head;
 // Backward with a frozen base: only ∂/∂x of every product, but neither that of the first layer's
 // queries, keys and values, whose input needs no gradient, nor any ∂/∂W but that of the head.
-constexpr Index backward_frozen = L * others + (L - 1) * qkv + pooler + 2 * head;
+constexpr Index backward_frozen = (L - 1) * (qkv + others) + lasts + pooler + 2 * head;
 
-// Per layer: queries, keys, values (3d) and log Σ exp (h) for attention, its input (d), two
+// Per layer: queries, keys, values (3d) and log Σ exp (h) for attention, its input (d); two
 // normalised rows (2d) and deviations (2), the feed-forward pre-activation (4d).
-constexpr Index saved_layer = n * (10 * d + h + 2);
+constexpr Index saved_layers = L * n * (4 * d + h) + ((L - 1) * n + S) * (6 * d + 2);
 // tanh's result, which is also the head's input, and the gradient of the logits.
 constexpr Index saved_head = S * d + S * c;
 
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(a_step_with_metatt4d_costs_what_paper_says) {
       L * (M * (narrow + wide + wide + 2 * narrow) + wide) + (L - 1) * wide;
   BOOST_TEST(counts.low_rank == adapter_forward + adapter_backward);
   BOOST_TEST(counts.attention == L * (4 + 10) * d * squares);
-  BOOST_TEST(counts.saved_floats == L * (saved_layer + n * r) + saved_head);
+  BOOST_TEST(counts.saved_floats == saved_layers + L * n * r + saved_head);
 }
 
 BOOST_AUTO_TEST_CASE(a_step_with_lora_costs_what_paper_says) {
@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(a_step_with_lora_costs_what_paper_says) {
   constexpr Index wide = 2 * n * d * r;
   BOOST_TEST(counts.low_rank == L * M * (2 + 3) * wide + (L - 1) * M * wide);
   BOOST_TEST(counts.attention == L * (4 + 10) * d * squares);
-  BOOST_TEST(counts.saved_floats == L * (saved_layer + M * n * r) + saved_head);
+  BOOST_TEST(counts.saved_floats == saved_layers + L * M * n * r + saved_head);
 }
 
 BOOST_AUTO_TEST_CASE(a_step_of_full_fine_tuning_costs_three_forward_passes) {
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(a_step_of_full_fine_tuning_costs_three_forward_passes) {
   // Beside the above the inputs of attention output (d), up (d) and down (4d), the layer norm of
   // the embeddings, and the pooler's input.
   BOOST_TEST(counts.saved_floats ==
-             L * (saved_layer + n * 6 * d) + n * (d + 1) + S * d + saved_head);
+             saved_layers + ((L - 1) * n + S) * 6 * d + n * (d + 1) + S * d + saved_head);
 }
 
 BOOST_AUTO_TEST_CASE(a_step_that_trains_only_the_head_differentiates_nothing_else) {
