@@ -79,10 +79,12 @@ SweepReport<T> rounding_sweep(std::vector<BlockTensor<T>>& cores,
 enum class Weight { left, right };
 
 /// Splits the product of two neighbouring cores anew, M = left · right = U · S · Vᴴ truncated, and
-/// says which reduce and expand turn the old cores into the new ones.
+/// says which reduce and expand turn the old cores into the new ones. The spectrum is that of M,
+/// or, with `rest`, of left · rest.
 template <class T>
 BondReport<T> split_bond(BlockTensor<T>& left, BlockTensor<T>& right,
-                         const TruncationPolicy& policy, Weight weight) {
+                         const TruncationPolicy& policy, Weight weight,
+                         const BlockTensor<T>* rest = nullptr) {
   const BlockQr<T> outer_left = qr(left, 2);
   const BlockLq<T> outer_right = lq(right, 1);
   TruncatedBlockSvd<T> cut =
@@ -100,7 +102,8 @@ BondReport<T> split_bond(BlockTensor<T>& left, BlockTensor<T>& right,
   }
   left = contract("lsa,an->lsn", outer_left.q, cut.u);
   right = contract("nb,bsr->nsr", cut.vh, outer_right.q);
-  bond.spectrum = std::move(cut.spectrum);
+  bond.spectrum = rest ? truncated_svd(contract("ab,bc->ac", outer_left.r, *rest), 1, {}).spectrum
+                       : std::move(cut.spectrum);
   return bond;
 }
 
@@ -111,7 +114,10 @@ SweepReport<T> paper_sweep(std::vector<BlockTensor<T>>& cores,
   const std::size_t bonds = policies.size();
   SweepReport<T> report;
   for (std::size_t k = 0; k < bonds; ++k) {
-    report.bonds.push_back(split_bond(cores[k], cores[k + 1], policies[k], Weight::right));
+    // Left of the bond the cores are orthonormal by now, and factors[k] is all that is right of it
+    // but for orthonormal ones: its singular values are those of the train, unlike the pair's.
+    report.bonds.push_back(
+        split_bond(cores[k], cores[k + 1], policies[k], Weight::right, &factors[k]));
     const double rest = k + 1 < bonds ? spectral_norm(factors[k + 1]) : 1;
     report.error_bound += report.bonds[k].truncation.discarded_norm * rest;
   }

@@ -146,8 +146,9 @@ struct BondReport : BondSpectrum {
 
 template <class T>
 struct SweepReport {
-  /// One for each inner bond. Spectra and truncations are those of the pass that truncates; for
-  /// `paper` the first one.
+  /// One for each inner bond. Spectra are the singular values of the train when the pass that
+  /// truncates (of `paper` the first one) reaches the bond; truncations are what it does there, of
+  /// `paper` by the values of the merged pair alone, which are others.
   std::vector<BondReport<T>> bonds;
   /// Bound on ‖old − new‖. rounding: √Σ discarded_norm², which is the error itself up to rounding.
   /// paper: Σ discarded_norm over the cuts of both passes, those of the first pass times the

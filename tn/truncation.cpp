@@ -104,10 +104,7 @@ class Spending {
   }
 
   /// The relative weight of the smallest value at inner bond k that is still there.
-  double weight(std::size_t k) const {
-    return totals_[k] > 0 ? share(spectra_[k], static_cast<std::size_t>(ranks_[k] - 1)) / totals_[k]
-                          : 0;
-  }
+  double weight(std::size_t k) const { return weight_of(k, ranks_[k] - 1); }
 
   /// The inner bond whose last value costs least for each parameter that goes with it, among those
   /// whose value weighs at most `most`.
@@ -116,8 +113,7 @@ class Spending {
     double best_price = 0;
     for (std::size_t k = 0; k < ranks_.size(); ++k) {
       if (ranks_[k] == 1 || weight(k) > most) continue;
-      const Index freed = rank(k) * modes_[k] + modes_[k + 1] * rank(k + 2);
-      const double price = weight(k) / static_cast<double>(freed);
+      const double price = weight(k) / static_cast<double>(size(k));
       if (best && price >= best_price) continue;
       best = k;
       best_price = price;
@@ -125,7 +121,25 @@ class Spending {
     return best;
   }
 
+  /// The inner bond whose first dropped value brings most for each parameter that it takes, among
+  /// those that need at most so many and can hold it beside their neighbours.
+  std::optional<std::size_t> best_within(Index parameters) const {
+    std::optional<std::size_t> best;
+    double best_price = 0;
+    for (std::size_t k = 0; k < ranks_.size(); ++k) {
+      const Index held = std::min(rank(k) * modes_[k], modes_[k + 1] * rank(k + 2));
+      if (ranks_[k] == std::ssize(spectra_[k]) || ranks_[k] == held || size(k) > parameters)
+        continue;
+      const double price = weight_of(k, ranks_[k]) / static_cast<double>(size(k));
+      if (price <= best_price) continue;
+      best = k;
+      best_price = price;
+    }
+    return best;
+  }
+
   void drop(std::size_t k) { --ranks_[k]; }
+  void take_back(std::size_t k) { ++ranks_[k]; }
   std::vector<Index> ranks() { return std::move(ranks_); }
 
  private:
@@ -134,6 +148,11 @@ class Spending {
     const double value = spectrum[0] > 0 ? spectrum[i] / spectrum[0] : 0;
     return value * value;
   }
+  double weight_of(std::size_t k, Index value) const {
+    return totals_[k] > 0 ? share(spectra_[k], static_cast<std::size_t>(value)) / totals_[k] : 0;
+  }
+  /// Parameters of one value at inner bond k.
+  Index size(std::size_t k) const { return rank(k) * modes_[k] + modes_[k + 1] * rank(k + 2); }
   /// Of the bond left of core k; the outer bonds have one.
   Index rank(std::size_t k) const { return k == 0 || k > ranks_.size() ? 1 : ranks_[k - 1]; }
 
@@ -160,6 +179,12 @@ std::vector<Index> ranks_within(std::span<const std::vector<double>> spectra,
     if (!bond) break;
     left -= spending.weight(*bond);
     spending.drop(*bond);
+  }
+  // The last value that had to go was perhaps larger than what was still too much.
+  while (const auto bond =
+             spending.best_within(budget.maximum_parameters - spending.parameters())) {
+    spending.take_back(*bond);
+    left += spending.weight(*bond);
   }
   while (const auto bond = spending.cheapest(std::max(left, 0.0))) {
     left -= spending.weight(*bond);

@@ -53,7 +53,8 @@ struct TrainBudget {
 
 /// The rank of each inner bond within a budget, from their spectra (descending, as a sweep of a
 /// train in canonical form finds them) and the modes of the train: starting from all values, the
-/// one that costs the least weight for each parameter that it frees is dropped, again and again.
+/// one that costs the least weight for each parameter that it frees is dropped, again and again,
+/// until the budget holds; then the dropped ones that still fit come back, the best first.
 /// The squared relative error of the rounded train is at most the sum of the weights dropped. Every
 /// bond keeps a rank of at least one, whatever the budget. Throws Error unless there is a spectrum
 /// for each pair of neighbouring modes, and as truncate().

@@ -214,6 +214,16 @@ BOOST_AUTO_TEST_CASE(tensors_that_contradict_themselves_are_refused) {
   refused([](Parts& p) { p.elements.push_back(6); }, {"x: has 6 elements, more than"});
 }
 
+BOOST_AUTO_TEST_CASE(an_output_folder_is_one_runs_at_a_time) {
+  const TemporaryFolder folder;
+  {
+    const OutputFolder held = prepare_output_folder(folder / "out", false);
+    const OutputFolder copy = held;
+    check_error([&] { prepare_output_folder(folder / "out", true); }, {"out", "another run"});
+  }
+  prepare_output_folder(folder / "out", true);
+}
+
 BOOST_AUTO_TEST_CASE(a_file_on_a_full_disk_leaves_the_old_one) {
   const TemporaryFolder folder;
   const auto path = saved_state(folder);

@@ -93,6 +93,22 @@ BOOST_AUTO_TEST_CASE(the_second_pass_of_a_paper_sweep_cuts_what_the_first_could_
     BOOST_TEST(relative_distance(carried_core(old, report, k), train.dense_core(k)) < 1e-12);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(spectra_are_the_singular_values_of_the_train_in_any_gauge, T, Types) {
+  const auto dense = random_train<T>(3).to_dense();
+  for (const SweepMode mode : sweep_modes) {
+    auto train = random_train<T>(3);
+    const auto report = sweep(train, TruncationPolicy{}, mode);
+    Index rows = 1;
+    for (std::size_t k = 0; k + 1 < modes.size(); ++k) {
+      rows *= modes[k];
+      const auto values = svd(dense.reshaped({rows, dense.size() / rows})).singular_values;
+      BOOST_TEST(report.bonds[k].spectrum.size() == static_cast<std::size_t>(ranks[k]));
+      for (std::size_t i = 0; i < report.bonds[k].spectrum.size(); ++i)
+        BOOST_TEST(std::abs(report.bonds[k].spectrum[i] - values[i]) < tolerance<T>() * values[0]);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_second_sweep_changes_nothing, T, Types) {
   for (SweepMode mode : sweep_modes) {
     auto train = random_train<T>(3);

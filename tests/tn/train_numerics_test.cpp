@@ -43,6 +43,19 @@ struct Sampled {
   }
 };
 
+/// No bond can have one rank more that it can hold within the limit.
+void check_nothing_more_fits(const TensorTrain<double>& train, const std::vector<Index>& most,
+                             Index limit) {
+  const auto modes = train.modes();
+  const auto ranks = train.ranks();
+  for (std::size_t k = 0; k < ranks.size(); ++k) {
+    const Index left = (k > 0 ? ranks[k - 1] : 1) * modes[k];
+    const Index right = modes[k + 1] * (k + 1 < ranks.size() ? ranks[k + 1] : 1);
+    if (ranks[k] == std::min({left, right, most[k]})) continue;
+    BOOST_TEST(train.parameter_count() + left + right > limit);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE(train_numerics)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(the_hadamard_product_is_that_of_the_elements, T, Types) {
@@ -163,6 +176,7 @@ BOOST_AUTO_TEST_CASE(a_budget_of_parameters_is_kept_and_spent_where_it_counts) {
       BOOST_TEST(rounded.parameter_count() <= limit);
       BOOST_TEST(rounded.parameter_count() > limit / 2);
       BOOST_TEST(distance(rounded.to_dense(), train.to_dense()) <= 1.0001 * report.error_bound);
+      if (mode == SweepMode::rounding) check_nothing_more_fits(rounded, train.ranks(), limit);
     }
   // One bond carries all of the weight: the other one pays.
   const std::vector<std::vector<double>> two{{1, 0.9}, {1, 1e-3}};

@@ -1,6 +1,7 @@
 #include <metatt/tn/files/file.hpp>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,6 +136,25 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   file.commit();
 }
 
+namespace {
+
+/// A file descriptor with an exclusive lock, which ends with it, however the process ends. A file
+/// system that knows no locks gives none.
+std::shared_ptr<const void> lock_folder(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0)
+    fail(path.string(), ": cannot open the output folder: ", system_message(errno));
+  std::shared_ptr<const int> lock(new int(descriptor), [](const int* held) {
+    ::close(*held);
+    delete held;
+  });
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    fail(path.string(), ": another run is writing to this folder");
+  return lock;
+}
+
+}  // namespace
+
 OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overwrite) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
@@ -152,7 +172,7 @@ OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overw
     fail(path.string(), ": expected an empty or new output folder, found files in it",
          " (choose another one or allow overwriting)");
   }
-  return OutputFolder{path};
+  return OutputFolder{path, lock_folder(path)};
 }
 
 AtomicFolder::AtomicFolder(std::filesystem::path path)

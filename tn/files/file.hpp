@@ -3,6 +3,7 @@
 /// complete.
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,14 +47,17 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 /// A folder that exists and can be written to; prepare_output_folder makes it.
 struct OutputFolder {
   std::filesystem::path path;
+  /// While a copy of this lives, the folder is nobody else's.
+  std::shared_ptr<const void> lock = {};
 
   /// Path of a file in the folder.
   std::filesystem::path operator/(const std::filesystem::path& name) const { return path / name; }
 };
 
 /// Creates `path` (and its parents) if it is not there. Throws Error if it is something other
-/// than a folder, cannot be created or written to, or holds files while `overwrite` is false; with
-/// `overwrite` files are replaced one by one as they are written again, none is removed.
+/// than a folder, cannot be created or written to, is somebody else's (of another process, or of
+/// this one: see the lock), or holds files while `overwrite` is false; with `overwrite` files are
+/// replaced one by one as they are written again, none is removed.
 OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overwrite);
 
 /// A folder that is filled beside its final name (path + ".partial") and takes that name on
