@@ -253,6 +253,9 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
   refuse_unless(trains, {"--sweep"});
   refuse_unless(triplets, {"--orthogonality"});
   refuse_unless(train, {"--two_site_steps", "--activation_weighted"});
+  for (const char* name : {"--sweep", "--optimizer_state"})
+    if (options.rank_schedule.empty() && command.count(name) > 0)
+      tn::fail(name, ": is for the changes of a --rank_schedule, found none");
   if (!train && options.ranks.size() > 1)
     tn::fail("--rank: --adapter ", options.method, " has one rank, found ", options.ranks.size());
 }

@@ -67,6 +67,7 @@ void TrainingLog::sweep(tn::Index step, const transformer::SweepReport& report) 
                      {"rank_before", bond.rank_before},
                      {"rank_after", bond.rank_after},
                      {"spectrum", bond.spectrum},
+                     {"spectrum_after", bond.spectrum_after},
                      {"entropy", bond.entropy},
                      {"discarded_weight", bond.discarded_weight},
                      {"discarded_norm", bond.discarded_norm}});

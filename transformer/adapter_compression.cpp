@@ -209,19 +209,31 @@ void set_head(AdaptedModel<T>& model, const PeftLora& adapter, Index task) {
              "\" is neither a factor of LoRA nor a part of the head");
 }
 
+/// What an adapter has of a pooler.
+std::vector<NamedTensor<double>> pooler_of(const PeftLora& adapter) {
+  std::vector<NamedTensor<double>> pooler;
+  for (const auto& saved : adapter.saved)
+    if (saved.name.find("pooler.dense.") != std::string::npos) pooler.push_back(saved);
+  return pooler;
+}
+
+bool equal(const std::vector<NamedTensor<double>>& a, const std::vector<NamedTensor<double>>& b) {
+  return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
+    return x.name == y.name && x.tensor.shape() == y.tensor.shape() &&
+           x.tensor.to_vector() == y.tensor.to_vector();
+  });
+}
+
 /// Whether the pooler was trained: it was if it was saved; else it is that of the base, if it has
 /// one.
 std::optional<bool> saved_pooler(std::span<const PeftLora> adapters) {
-  for (const PeftLora& adapter : adapters)
-    for (const auto& saved : adapter.saved)
-      if (saved.name.ends_with("pooler.dense.weight")) {
-        if (adapters.size() > 1)
-          tn::fail(adapter.tensors.string(), ": \"base_model.model.", saved.name,
-                   "\" is a pooler of its own, of which an adapter for several tasks has one for ",
-                   "all");
-        return true;
-      }
-  return std::nullopt;
+  const auto first = pooler_of(adapters.front());
+  for (const PeftLora& adapter : adapters.subspan(1))
+    if (!equal(pooler_of(adapter), first))
+      tn::fail(adapter.tensors.string(), ": its pooler is not that of ",
+               adapters.front().tensors.string(), ", but an adapter for several tasks has one for ",
+               "all; compress them one by one, or train them with a pooler that stays as it is");
+  return first.empty() ? std::nullopt : std::optional(true);
 }
 
 template <class T>

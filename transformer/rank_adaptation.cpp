@@ -127,17 +127,17 @@ TrainedTrain without_moments(std::vector<Tensor<double>> cores) {
 }  // namespace
 
 std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Index>& modes,
-                                const std::vector<Index>& present) {
+                                const std::vector<Index>& present, const char* setting) {
   if (target.ranks.empty()) return present;
   if (target.ranks.size() != 1 && target.ranks.size() != present.size())
-    tn::fail("rank_schedule: expected a rank for all bonds or ", present.size(),
+    tn::fail(setting, ": expected a rank for all bonds or ", present.size(),
              ", one for each, found ", target.ranks.size());
   const auto possible = tn::maximal_ranks(modes);
   std::vector<Index> ranks;
   for (std::size_t k = 0; k < present.size(); ++k) {
     ranks.push_back(target.rank(k));
     if (ranks.back() > possible[k])
-      tn::fail("rank_schedule: bond ", k + 1, " can hold at most rank ", possible[k], ", found ",
+      tn::fail(setting, ": bond ", k + 1, " can hold at most rank ", possible[k], ", found ",
                ranks.back());
   }
   // What stands on either side of a bond cannot carry more either.
@@ -145,7 +145,7 @@ std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Inde
     const Index left = (k > 0 ? ranks[k - 1] : 1) * modes[k];
     const Index right = modes[k + 1] * (k + 1 < ranks.size() ? ranks[k + 1] : 1);
     if (ranks[k] > std::min(left, right))
-      tn::fail("rank_schedule: bond ", k + 1, " can hold at most rank ", std::min(left, right),
+      tn::fail(setting, ": bond ", k + 1, " can hold at most rank ", std::min(left, right),
                " beside the ranks of its neighbours, found ", ranks[k]);
   }
   return ranks;
@@ -230,6 +230,8 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   }
   const auto report = target.ranks.empty() ? tn::sweep_within(trained.train, target.budget, mode_)
                                            : tn::sweep(trained.train, policies, mode_);
+  auto spectra_after = tn::entanglement_spectra(trained.train);  // of norm one
+  const double norm_after = trained.train.norm();
   if (!roots.inverse.empty()) multiply_first_mode(trained.train, roots.inverse);
   if (state_ == OptimizerState::project)
     project_moments(trained, report);
@@ -238,9 +240,10 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   const auto after = trained.train.ranks();
   for (std::size_t k = 0; k < before.size(); ++k) {
     const auto& bond = report.bonds[k];
+    for (double& value : spectra_after[k]) value *= norm_after;
     result.bonds.push_back({static_cast<Index>(k), before[k], after[k], bond.spectrum,
-                            tn::entropy(bond.spectrum), bond.truncation.discarded_weight,
-                            bond.truncation.discarded_norm});
+                            std::move(spectra_after[k]), tn::entropy(bond.spectrum),
+                            bond.truncation.discarded_weight, bond.truncation.discarded_norm});
   }
   result.error_bound = report.error_bound;
   return result;
@@ -276,8 +279,9 @@ BondChange RankAdaptation::grow(TrainedTrain& trained, Index bond, Index extra,
   const Tensor<double> right = right_matrix(trained.train.dense_core(bond + 1));
   trained = enlarged(trained, bond, columns, Tensor<double>::zeros({added, right.extent(1)}));
   if (state_ == OptimizerState::reset) clear_moments(trained);
-  return {bond, rank, rank + added, directions.singular_values,
-          tn::entropy(directions.singular_values)};
+  BondChange change{bond, rank, rank + added, directions.singular_values};
+  change.entropy = tn::entropy(change.spectrum);
+  return change;
 }
 
 Index RankAdaptation::merge(TrainedTrain& trained, Index bond) const {
@@ -307,7 +311,13 @@ BondChange RankAdaptation::split(TrainedTrain& trained, Index bond,
        &right = cores[static_cast<std::size_t>(bond) + 1];
   auto svd = tn::truncated_svd(tn::matrix_product(left_matrix(left), right_matrix(right)), policy);
   const auto& [kept, discarded, weight, norm] = svd.truncation;
-  BondChange change{bond, left.extent(2), kept, svd.spectrum, tn::entropy(svd.spectrum), weight,
+  BondChange change{bond,
+                    left.extent(2),
+                    kept,
+                    svd.spectrum,
+                    svd.singular_values,
+                    tn::entropy(svd.spectrum),
+                    weight,
                     norm};
   tn::backend::scale_rows(tn::backend::queue(), kept, svd.vh.extent(1), svd.singular_values.data(),
                           svd.vh.mutable_data());

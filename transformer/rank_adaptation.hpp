@@ -33,6 +33,8 @@ struct BondChange {
   /// All singular values, descending: of the train where it was truncated; where the bond grew,
   /// those of the gradient in the directions that it lacked.
   std::vector<double> spectrum;
+  /// Those of the train behind the whole sweep; none where the bond grew or was pruned.
+  std::vector<double> spectrum_after = {};
   double entropy = 0;           ///< −Σ p ln p of p = σ²/Σσ² of the spectrum
   double discarded_weight = 0;  ///< Σ discarded σ² / Σ σ²
   double discarded_norm = 0;    ///< √Σ discarded σ²
@@ -109,9 +111,10 @@ class RankAdaptation {
 };
 
 /// The ranks that a target asks for at each bond of a train that has ranks already: the present
-/// ones if it is a budget. Throws Error if the bonds cannot hold them.
+/// ones if it is a budget. Throws Error, naming the `setting`, if the bonds cannot hold them.
 std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Index>& modes,
-                                const std::vector<Index>& present);
+                                const std::vector<Index>& present,
+                                const char* setting = "rank_schedule");
 
 /// Which core of the pair at a bond is the one that merge() makes the merged one, before and after
 /// it: the left one unless that needs a wider bond.

@@ -271,9 +271,10 @@ void Trainer<T>::tell_sweep(const std::function<RankSweep()>& sweep, bool pair) 
     observer_.sweep({state_.steps, epoch(), std::move(done), before, after, seconds, pair});
 }
 
-/// Of the examples whose loss is measured before and after a sweep.
+/// Of the batches of the last steps, dropout off.
 template <class T>
 Tensor<double> Trainer<T>::input_covariance() const {
+  constexpr Index recent_steps = 8;
   const Adapter<T>& adapter = *objective_.adapter();
   const auto train = adapter.trains().front();
   InputCovariance<T> inputs(objective_.weights().shape(train.front()).front());
@@ -282,9 +283,16 @@ Tensor<double> Trainer<T>::input_covariance() const {
     Noting(const Adapter<T>& a, InputCovariance<T>* to) : adapter(a) { a.note_inputs(to); }
     ~Noting() { adapter.note_inputs(nullptr); }
   };
-  {
-    const Noting noting(adapter, &inputs);
-    objective_.probe_loss();
+  const Noting noting(adapter, &inputs);
+  const auto part = static_cast<std::size_t>(settings_.batch_size);
+  for (Index step = std::max<Index>(0, state_.steps - recent_steps); step < state_.steps; ++step) {
+    const std::vector<Index> examples = objective_.batch(step);
+    for (std::size_t begin = 0; begin < examples.size(); begin += part) {
+      Tape<T> tape;
+      objective_.loss(tape,
+                      std::span(examples).subspan(begin, std::min(part, examples.size() - begin)),
+                      static_cast<std::uint64_t>(step));
+    }
   }
   return inputs.mean();
 }

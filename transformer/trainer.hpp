@@ -37,7 +37,7 @@ struct TrainSettings {
   std::vector<RankStep> rank_schedule;  ///< empty: the ranks stay
   tn::SweepMode sweep = tn::SweepMode::rounding;
   OptimizerState optimizer_state = OptimizerState::reset;
-  /// Whether a sweep's error is that of the outputs for the examples that its loss is measured on.
+  /// Whether a sweep's error is that of the outputs for the inputs of the last eight steps.
   bool activation_weighted = false;
   /// Of adalora: the weight of the distance of its factors from orthonormal ones, beside the loss.
   double orthogonality = 0;

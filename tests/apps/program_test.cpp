@@ -119,6 +119,9 @@ BOOST_AUTO_TEST_CASE(the_command_line_drops_what_it_excludes_from_the_config_fil
   const Run swept = run(base + "--rank_schedule 0:3,1:2 --config " + rank.string() +
                         " --output_dir " + (small.folder / "swept").string());
   BOOST_CHECK_MESSAGE(swept.exit_code == 0 && swept.has("3→2"), swept.output);
+  const Run weighted = run(base + "--rank_schedule 0:3,1:2 --activation_weighted --output_dir " +
+                           (small.folder / "weighted").string());
+  BOOST_CHECK_MESSAGE(weighted.exit_code == 0 && weighted.has("3→2"), weighted.output);
   const Run constant = run(base + "--rank=3 --config " + schedule.string() + " --output_dir " +
                            (small.folder / "constant").string());
   BOOST_CHECK_MESSAGE(constant.exit_code == 0 && !constant.has("sweep"), constant.output);
@@ -347,6 +350,7 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_before_anything_is_written) {
   for (const auto& [arguments, fragment] :
        std::initializer_list<std::pair<std::string, std::string>>{
            {base + "--rank_schedule 0:4", "excludes"},
+           {base + "--sweep paper", "--sweep: is for the changes of a --rank_schedule, found none"},
            {base + "--alpha nan", "alpha"},
            {base + "--learning_rate nan", "learning_rate"},
            {base + "--per_device_train_batch_size 9223372036854775807", "batch_size"},

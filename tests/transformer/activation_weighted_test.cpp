@@ -100,6 +100,23 @@ BOOST_AUTO_TEST_CASE(inputs_without_some_directions_leave_the_train_finite) {
               {"covariance of 5 inputs", "6×6"});
 }
 
+BOOST_AUTO_TEST_CASE(inputs_in_single_precision_have_a_covariance_to_the_precision_of_double) {
+  // The sums of a product in single precision would not be symmetric enough for an eigensolver.
+  InputCovariance<float> inputs(64);
+  for (std::uint64_t stream = 0; stream < 4; ++stream)
+    inputs.add(tn::random_normal<float>({300, 64}, 8, stream));
+  const auto mean = inputs.mean().to_vector();
+  for (std::size_t i = 0; i < 64; ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      BOOST_TEST(std::abs(mean[64 * i + j] - mean[64 * j + i]) < 1e-14);
+  const Train train =
+      Train::random(std::vector<Index>{64, 3, 2, 5}, std::vector<Index>{6, 6, 5}, 4);
+  TrainedTrain weighted = without_moments(train);
+  adaptation.truncate(weighted, {{3}}, inputs.mean());
+  BOOST_TEST(weighted.train.ranks() == (std::vector<Index>{3, 3, 3}),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_model_notes_the_inputs_of_its_adapted_matrices) {
   // With gains of one and no biases the rows behind a layer norm have the squared norm of their
   // width; so have the inputs of the query of the first layer, the only ones here.

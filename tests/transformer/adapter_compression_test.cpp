@@ -284,6 +284,30 @@ BOOST_AUTO_TEST_CASE(a_pooler_that_was_trained_comes_with_the_head) {
              boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(adapters_of_several_tasks_have_one_pooler) {
+  const TemporaryFolder folder;
+  write_small_model(folder / "base");
+  const auto compressed_with = [&](bool same) {
+    PeftFolder first, second;
+    for (PeftFolder* peft : {&first, &second}) {
+      add_classifier(*peft);
+      if (peft == &second && !same) peft->add("classifier.other", {1});
+      peft->add("bert.pooler.dense.weight", {8, 8});
+      peft->add("bert.pooler.dense.bias", {8});
+    }
+    const std::vector<PeftLora> adapters{first.read(small_config()), second.read(small_config())};
+    const std::vector<LoraUpdates> tasks{adapters[0].updates, adapters[1].updates};
+    AdapterRecord record = record_of("mrpc", 0);
+    record.tasks.push_back("cola");
+    compressed_model<float>(folder / "base",
+                            compress_updates(tasks, "metatt4+1d", small_config(), within(0)),
+                            adapters, record);
+    return record.pooler_trained;
+  };
+  BOOST_TEST(compressed_with(true));
+  check_error([&] { compressed_with(false); }, {"its pooler is not that of", "one by one"});
+}
+
 /// Two LoRA of a decoder as the tasks of one adapter, written to a folder.
 struct TwoTasks {
   explicit TwoTasks(const std::string& family) : config(byte_decoder_config(family)) {

@@ -117,6 +117,11 @@ BOOST_AUTO_TEST_CASE(settings_that_no_adapter_has_are_refused_by_name) {
                "\"lola\""});
   check_error([] { make_changed([](auto& s) { s.rank = 0; }); }, {"rank", "1 … 8", "found 0"});
   check_error([] { make_changed([](auto& s) { s.rank = 9; }); }, {"rank", "1 … 8", "found 9"});
+  for (const char* kind : {"vera", "lorta"}) {  // all matrices share their factors
+    make_changed([&](auto& s) { s.kind = kind, s.rank = 9; });
+    check_error([&] { make_changed([&](auto& s) { s.kind = kind, s.rank = 65537; }); },
+                {"rank", "1 … 65536", "found 65537"});
+  }
   check_error([] { make_changed([](auto& s) { s.targets.clear(); }); },
               {"target_modules", "at least one"});
   check_error(

@@ -139,6 +139,27 @@ MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type) {
   return {f, d};
 }
 
+namespace {
+
+void check_rank(const AdapterSettings& settings, const ModelConfig& config) {
+  if (settings.kind.starts_with("metatt")) return;  // the bonds have limits of their own
+  const MatrixExtents largest = largest_extents(settings, config);
+  const bool trains = has_trains(settings.kind), triplets = has_triplets(settings.kind);
+  if (trains || triplets) {
+    const Index limit = trains ? std::max(largest.d_in, largest.d_out) : config.hidden_size;
+    if (settings.rank < 1 || settings.rank > limit)
+      tn::fail("rank: expected 1 … ", limit, " (the width of the model or its matrices), found ",
+               settings.rank);
+    return;
+  }
+  // What all matrices share may well be larger than each (VeRA's factors are random).
+  constexpr Index most = 65536;
+  if (settings.rank < 1 || settings.rank > most)
+    tn::fail("rank: expected 1 … ", most, ", found ", settings.rank);
+}
+
+}  // namespace
+
 void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& config) {
   if (settings.targets.empty()) tn::fail("target_modules: an adapter needs at least one matrix");
   if (std::adjacent_find(settings.targets.begin(), settings.targets.end(),
@@ -150,13 +171,7 @@ void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& 
     tn::fail("target_modules: feed_forward_gate: the family \"", config.model_type,
              "\" has no gate");
   if (settings.tasks < 1) tn::fail("tasks: expected at least 1, found ", settings.tasks);
-  const MatrixExtents largest = largest_extents(settings, config);
-  const Index limit =
-      has_trains(settings.kind) ? std::max(largest.d_in, largest.d_out) : config.hidden_size;
-  // The bonds of a MetaTT have limits of their own.
-  if (!settings.kind.starts_with("metatt") && (settings.rank < 1 || settings.rank > limit))
-    tn::fail("rank: expected 1 … ", limit, " (the width of the model or its matrices), found ",
-             settings.rank);
+  check_rank(settings, config);
   if (!(settings.alpha > 0) || settings.alpha > 1e6)
     tn::fail("alpha: expected a positive factor up to 1e6, found ", settings.alpha);
 }

@@ -12,7 +12,8 @@ template <class T>
 void InputCovariance<T>::add(const Tensor<T>& x) {
   const Index width = sum_.extent(0), d = x.extent(1);
   if (d > width) tn::fail("InputCovariance: expected at most ", width, " inputs, found ", d);
-  const auto product = tn::converted<double>(tn::matrix_product(tn::adjoint(x), x));
+  const auto rows = tn::converted<double>(x);
+  const auto product = tn::matrix_product(tn::adjoint(rows), rows);
   auto& queue = tn::backend::queue();
   for (Index row = 0; row < d; ++row)
     tn::backend::add_scaled(queue, d, 1.0, product.data() + row * d,
