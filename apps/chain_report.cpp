@@ -10,7 +10,6 @@
 #include <cmath>
 #include <complex>
 #include <numeric>
-#include <sstream>
 
 namespace metatt::apps {
 
@@ -68,24 +67,21 @@ class ChainReport {
   }
 
   std::string table() const {
-    std::ostringstream out;
-    out << "<div "
-           "class=\"table\"><table><tr><th>state</th><th>energy</th><th>sweeps</th><th>largest "
-           "bond</th>"
-           "<th>last change</th><th>discarded weight</th><th>seconds</th></tr>\n";
+    HtmlTable table(
+        {"state", "energy", "sweeps", "largest bond", "last change", "discarded weight", "seconds"},
+        0);
     for (Index k = 0; k < states_; ++k) {
       const auto seconds = column(k, "seconds");
       const auto bonds = file_.read<Index>(state(k) + "/table/maximum_bond").values;
       const auto change = column(k, "energy_change"), weight = column(k, "discarded_weight");
       if (seconds.empty() || bonds.empty() || change.empty() || weight.empty())
         tn::fail(file_.path().string(), ": ", state(k), ": expected at least one sweep");
-      out << "<tr><td>" << k << "</td><td>"
-          << fixed(file_.read_number<double>(state(k) + "/energy"), 10) << "</td><td>"
-          << seconds.size() << "</td><td>" << bonds.back() << "</td><td>"
-          << scientific(change.back()) << "</td><td>" << scientific(weight.back()) << "</td><td>"
-          << fixed(std::accumulate(seconds.begin(), seconds.end(), 0.0), 1) << "</td></tr>\n";
+      table.row({std::to_string(k), fixed(file_.read_number<double>(state(k) + "/energy"), 10),
+                 std::to_string(seconds.size()), std::to_string(bonds.back()),
+                 scientific(change.back()), scientific(weight.back()),
+                 fixed(std::accumulate(seconds.begin(), seconds.end(), 0.0), 1)});
     }
-    return out.str() + "</table></div>\n";
+    return table.html();
   }
 
   std::string convergence() const {

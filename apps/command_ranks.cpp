@@ -11,7 +11,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iomanip>
 #include <iostream>
 
@@ -53,8 +55,8 @@ void add_problem_options(CLI::App& command, RanksOptions& o) {
       ->group(group);
   command
       .add_option("--spectrum", p.spectrum,
-                  "Weights of the directions of every planted bond, such as 1,0.5,0.25 "
-                  "(default: all the same)")
+                  "Weights of the directions of every planted bond, such as 1,0.5,0.25, or of all "
+                  "bonds one behind the other (default: all the same)")
       ->delimiter(',')
       ->check(positive_number())
       ->group(group);
@@ -88,6 +90,11 @@ void add_strategy_options(CLI::App& command, RanksOptions& o) {
   command.add_option("--changes", s.changes, "Of the ranks on their way down or up")
       ->transform(whole_number(1, 1000))
       ->group(group);
+  command
+      .add_option("--cutoff", s.cutoff,
+                  "Of shrink_cutoff: what a sweep may discard of the squared norm")
+      ->check(number_between(0, 1))
+      ->group(group);
   command.add_option("--two_site_steps", s.two_site_steps, "For each pair of two_site")
       ->transform(whole_number(1))
       ->group(group);
@@ -95,7 +102,8 @@ void add_strategy_options(CLI::App& command, RanksOptions& o) {
       ->check(one_of({"paper", "rounding"}))
       ->group(group);
   command
-      .add_option("--optimizer_state", o.optimizer_state, "Moments at a sweep: reset or project")
+      .add_option("--optimizer_state", o.optimizer_state,
+                  "Moments at a sweep: reset or project (prune keeps those of what stays)")
       ->check(one_of({"reset", "project"}))
       ->group(group);
 }
@@ -131,21 +139,35 @@ void add_run_options(CLI::App& command, RanksOptions& o) {
       ->group(group);
 }
 
+template <class Value>
+void refuse_repeated(const char* flag, const std::vector<Value>& values) {
+  for (const Value& value : values)
+    if (std::ranges::count(values, value) > 1)
+      tn::fail(flag, ": expected each value once, found ", value, " twice or more");
+}
+
 /// All runs of a study, one after the other.
 class RankStudy {
  public:
   explicit RankStudy(const RanksOptions& options) : o_(options) {
+    // A wrong setting shall end the study before its first run; and copies of a run are no seeds.
+    refuse_repeated("--strategies", o_.strategies);
+    refuse_repeated("--oversampling", o_.oversampling);
+    refuse_repeated("--learning_rate", o_.learning_rates);
+    for (const std::string& strategy : o_.strategies) plan_strategy(strategy, o_.study);
+    make_rank_problem(o_.study.problem, o_.study.ranks, o_.seed);
     const auto modes = problem_modes(o_.study.problem);
     true_ranks_ = planted_train(o_.study.problem, o_.seed).ranks();
     degrees_ = degrees_of_freedom(modes, true_ranks_);
-    // A wrong setting shall end the study before its first run.
-    for (const std::string& strategy : o_.strategies) plan_strategy(strategy, o_.study);
-    make_rank_problem(o_.study.problem, o_.study.ranks, o_.seed);
   }
   const std::vector<Index>& true_ranks() const { return true_ranks_; }
   Index degrees() const { return degrees_; }
 
-  std::vector<RankTrial> run() {
+  const std::vector<RankTrial>& trials() const { return trials_; }
+
+  /// `write` is called whenever all seeds of a setting are done, and before an interruption.
+  void run(const std::function<void()>& write) {
+    write_ = write;
     const std::size_t passes = o_.equal_time ? 2 : 1;
     Progress progress(static_cast<std::int64_t>(passes * o_.strategies.size() *
                                                 o_.oversampling.size() * o_.learning_rates.size()) *
@@ -157,7 +179,6 @@ class RankStudy {
               {"steps", strategy, oversampling, samples(oversampling), rate, 0, o_.study.steps},
               progress);
     if (o_.equal_time) repeat_in_equal_time(progress);
-    return std::move(trials_);
   }
 
  private:
@@ -177,7 +198,10 @@ class RankStudy {
     for (Index i = 0; i < o_.seeds; ++i) {
       if (watch_.signal() != 0) {
         progress.clear();
-        throw Interrupted("interrupted by " + watch_.name() + "; nothing was written",
+        write_();
+        throw Interrupted("interrupted by " + watch_.name() + "; the tables in " + o_.output +
+                              " have the " + std::to_string(trials_.size()) +
+                              " runs that were done",
                           watch_.signal());
       }
       trial.seed = o_.seed + static_cast<std::uint64_t>(i);
@@ -185,12 +209,13 @@ class RankStudy {
       trial.run = {};
       try {
         trial.run = run_strategy(trial.strategy, settings, trial.seed);
-      } catch (const Diverged& error) {
+      } catch (const tn::Error& error) {  // numbers that are not finite, here or there
         trial.failure = error.what();
       }
       trials_.push_back(trial);
       progress.update(static_cast<std::int64_t>(trials_.size()), trial.strategy);
     }
+    write_();
   }
 
   double mean_seconds(const std::string& strategy, double oversampling) const {
@@ -224,12 +249,13 @@ class RankStudy {
   std::vector<Index> true_ranks_;
   Index degrees_ = 0;
   std::vector<RankTrial> trials_;
+  std::function<void()> write_;
   InterruptWatch watch_;
 };
 
 nlohmann::json settings_json(const RanksOptions& o, const RankStudy& study) {
-  const auto& [problem, ranks, start_rank, steps, rate, changes, two_site_steps, sweep, state,
-               tolerance, points] = o.study;
+  const auto& [problem, ranks, start_rank, steps, rate, changes, two_site_steps, cutoff, sweep,
+               state, tolerance, points] = o.study;
   return {{"problem", problem.kind},
           {"modes", problem_modes(problem)},
           {"true_ranks", study.true_ranks()},
@@ -242,6 +268,7 @@ nlohmann::json settings_json(const RanksOptions& o, const RankStudy& study) {
           {"start_rank", start_rank},
           {"changes", changes},
           {"two_site_steps", two_site_steps},
+          {"cutoff", cutoff},
           {"sweep", o.sweep},
           {"optimizer_state", o.optimizer_state},
           {"max_steps", steps},
@@ -263,8 +290,8 @@ void print_summaries(const std::vector<RankSummary>& summaries) {
     if (now != heading) std::cout << now << "\n";
     heading = now;
     std::cout << "  " << std::left << std::setw(21) << s.strategy << " recovered "
-              << fixed(100 * s.recovered, 0) << " %, log10 error "
-              << interval(s.log_error, s.log_error_half) << ", to the first "
+              << fixed(100 * s.recovered, 0) << " %, ranks found " << fixed(100 * s.ranks_found, 0)
+              << " %, log10 error " << interval(s.log_error, s.log_error_half) << ", to the first "
               << interval(s.difference, s.difference_half) << ", " << fixed(s.parameters, 0)
               << " parameters, " << fixed(s.seconds, 2) << " s, learning rate " << s.learning_rate
               << (s.failures > 0 ? ", " + std::to_string(s.failures) + " failed" : "") << "\n";
@@ -278,15 +305,17 @@ void run_study(RanksOptions& o) {
   check_results_folder(o.output, Results::rank_study, {});
   RankStudy study(o);
   const auto folder = open_results_folder(o.output, o.overwrite);
-  const auto trials = study.run();
-  const auto summaries = summarise(trials);
   tn::write_file_atomically(folder / "settings.json", settings_json(o, study).dump(2) + "\n");
-  tn::write_file_atomically(folder / "runs.csv", runs_table(trials, study.true_ranks()));
-  tn::write_file_atomically(folder / "curves.csv", curves_table(trials));
-  tn::write_file_atomically(folder / "rank_sweeps.csv", sweeps_table(trials));
-  tn::write_file_atomically(folder / "summary.csv", summary_table(summaries));
-  print_summaries(summaries);
-  std::cout << "result: " << trials.size() << " runs, tables in " << folder.path.string()
+  study.run([&] {
+    const auto& trials = study.trials();
+    tn::write_file_atomically(folder / "runs.csv", runs_table(trials, study.true_ranks()));
+    tn::write_file_atomically(folder / "curves.csv", curves_table(trials));
+    tn::write_file_atomically(folder / "rank_sweeps.csv", sweeps_table(trials));
+    tn::write_file_atomically(folder / "summary.csv",
+                              summary_table(summarise(trials, study.true_ranks())));
+  });
+  print_summaries(summarise(study.trials(), study.true_ranks()));
+  std::cout << "result: " << study.trials().size() << " runs, tables in " << folder.path.string()
             << std::endl;
 }
 

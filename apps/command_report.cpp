@@ -2,6 +2,8 @@
 
 #include <metatt/apps/chain_report.hpp>
 #include <metatt/apps/commands.hpp>
+#include <metatt/apps/search_trial.hpp>
+#include <metatt/apps/study_report.hpp>
 #include <metatt/apps/training_report.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/error.hpp>
@@ -13,24 +15,51 @@ namespace metatt::apps {
 
 namespace {
 
-/// Whether the folder holds a run of dmrg. Throws Error naming it if it holds no run at all.
-bool is_chain(const std::string& folder) {
+using Page = ReportPage (*)(const std::filesystem::path& folder);
+
+/// How a folder that is drawn alone is drawn; null of a training run. Throws Error naming it if it
+/// holds neither.
+Page page_of(const std::filesystem::path& folder) {
   std::error_code ignored;
-  if (std::filesystem::exists(std::filesystem::path(folder) / chain_file_name, ignored))
-    return true;
-  if (!std::filesystem::exists(std::filesystem::path(folder) / run_log_name, ignored))
-    tn::fail(folder, ": expected a run of metatt dmrg (", chain_file_name,
-             ") or of metatt finetune or pretrain (", run_log_name, "), found neither");
-  return false;
+  const auto has = [&](const char* name) {
+    return std::filesystem::exists(folder / name, ignored);
+  };
+  if (has(chain_file_name)) return chain_report;
+  if (has(study_summary_name)) return study_report;
+  if (!has(run_log_name))
+    tn::fail(folder.string(), ": expected a run of metatt finetune or pretrain (", run_log_name,
+             "), sweep (", search_table_name, "), dmrg (", chain_file_name, ") or ranks (",
+             study_summary_name, "), found none of them");
+  return nullptr;
 }
 
-ReportPage report(const std::vector<std::string>& folders) {
-  const auto chains = std::ranges::count_if(folders, is_chain);
-  if (chains == 0) return training_report(read_runs(folders));
-  if (folders.size() > 1)
-    tn::fail("report: expected one run of metatt dmrg alone, or runs of training, found ",
-             folders.size(), " folders, ", chains, " of them of dmrg");
-  return chain_report(folders.front());
+/// The folders with those of a search's trials in the place of its own.
+std::vector<std::string> with_trials(const std::vector<std::string>& folders) {
+  std::vector<std::string> all;
+  std::error_code ignored;
+  for (const std::filesystem::path folder : folders) {
+    const std::size_t before = all.size();
+    if (std::filesystem::exists(folder / search_table_name, ignored))
+      for (const auto& trial : std::filesystem::directory_iterator(folder / "trials"))
+        if (std::filesystem::exists(trial.path() / run_log_name, ignored))
+          all.push_back(trial.path().string());
+    std::ranges::sort(all.begin() + static_cast<std::ptrdiff_t>(before), all.end());
+    if (all.size() == before) all.push_back(folder.string());
+  }
+  return all;
+}
+
+ReportPage report(const std::vector<std::string>& given) {
+  const auto folders = with_trials(given);
+  for (const std::string& folder : folders) {
+    const Page page = page_of(folder);
+    if (!page) continue;
+    if (folders.size() > 1)
+      tn::fail("report: expected runs of training, or one of metatt dmrg or ranks alone, found ",
+               folders.size(), " folders, ", folder, " not one of training");
+    return page(folder);
+  }
+  return training_report(read_runs(folders));
 }
 
 }  // namespace
@@ -41,19 +70,20 @@ void add_report(CLI::App& program) {
     std::string output;
   };
   auto o = std::make_shared<Options>();
-  CLI::App* command =
-      add_command(program, "report",
-                  "Draw training runs, or one of dmrg: a page with pictures (needs gnuplot)");
+  CLI::App* command = add_command(
+      program, "report",
+      "Draw training runs, or one of dmrg or ranks: a page with pictures (needs gnuplot)");
   command
       ->add_option("runs", o->runs,
-                   "Output folders of metatt finetune and pretrain, or one of metatt dmrg")
+                   "Output folders of metatt finetune, pretrain and sweep, or one of dmrg or ranks")
       ->check(not_empty("a folder"))
       ->required();
   command
       ->add_option("--output", o->output,
                    "The page (default: report.html in the first folder); its pictures go into a "
                    "folder beside it, report_files")
-      ->check(not_empty("a file"));
+      ->check(not_empty("a file"))
+      ->check(in_a_folder());
   command->callback([o] {
     const std::filesystem::path page = o->output.empty()
                                            ? std::filesystem::path(o->runs.front()) / "report.html"

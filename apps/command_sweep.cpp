@@ -96,7 +96,7 @@ class Search {
       const bool ran = states_[i].status != "ended";
       if (ran) states_[i] = run_trial(path_ / "trials", trials_[i], watch_);
       if (ran || !first_seed_decides_) say(i);
-      tn::write_file_atomically(folder_ / "sweep.csv", table());
+      tn::write_file_atomically(folder_ / search_table_name, table());
       const bool over = last && i == chosen.back() && states_[i].status == "ended";
       if (watch_.signal() != 0 && !over)
         throw Interrupted("stopped by " + watch_.name() + " in trial " + trials_[i].name +
@@ -180,7 +180,7 @@ class Search {
 
   /// The best setting, or that of each section beside the first one's.
   void say_results() const {
-    const std::string file = (folder_ / "sweep.csv").string();
+    const std::string file = (folder_ / search_table_name).string();
     const auto failed = std::ranges::count(states_, "failed", &TrialState::status);
     if (failed > 0) std::cout << failed << " of " << trials_.size() << " trials failed\n";
     const auto scored = scored_settings(trials_, states_);
@@ -202,7 +202,7 @@ class Search {
     for (const SectionBest& section : sections) say_section(section, sections.front());
     std::cout << "result: " << sections.size() << (sections.size() > 1 ? " sections" : " section")
               << " compared in " << comparison.string() << ", all trials in "
-              << (folder_ / "sweep.csv").string() << std::endl;
+              << (folder_ / search_table_name).string() << std::endl;
   }
 
   void say_section(const SectionBest& section, const SectionBest& first) const {

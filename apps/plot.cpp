@@ -163,6 +163,26 @@ class CurveScript {
   std::string look_, title_, commands_;
 };
 
+/// A logarithmic axis with room on either side of the points.
+std::string logarithmic_axis(const LinePlot& plot, char axis) {
+  double least = std::numeric_limits<double>::infinity(), most = 0;
+  for (const Curve& curve : plot.curves)
+    for (std::size_t i = 0; i < curve.x.size(); ++i) {
+      if (!drawable(plot, curve, i)) continue;
+      const double value = axis == 'x' ? curve.x[i] : curve.y[i];
+      const bool bar =
+          axis == 'y' && i < curve.half_widths.size() && std::isfinite(curve.half_widths[i]);
+      const double half = bar ? curve.half_widths[i] : 0;
+      least = std::min(least, value - half > 0 ? value - half : value);
+      most = std::max(most, value + half);
+    }
+  const double room = std::max(std::pow(most / least, 0.05), 1.1);
+  std::ostringstream script;
+  script << "set logscale " << axis << "\nset format " << axis << " '%g'\nset " << axis << "range ["
+         << least / room << ":" << most * room << "]\n";
+  return script.str();
+}
+
 }  // namespace
 
 std::size_t points_left_out(const LinePlot& plot) {
@@ -187,12 +207,12 @@ std::string svg(const LinePlot& plot) {
   std::string script = head(plot.title, plot.x_label, plot.y_label, legend + 1) +
                        // The empty title keeps the legend off the label of the axis.
                        "set key below left Left reverse maxcols 1 title ' '\nset grid\n";
-  if (plot.logarithmic)
-    script += "set logscale y\nset format y '%g'\n";
-  else  // no point on the frame
-    script += std::string("set offsets ") + (plot.lines ? "0, 0" : "graph 0.05, graph 0.05") +
-              ", graph 0.05, graph 0.05\n";
-  if (plot.logarithmic_x) script += "set logscale x\nset format x '%g'\n";
+  // No point on the frame; gnuplot knows offsets on linear axes alone.
+  const bool points = !plot.lines || std::ranges::any_of(plot.curves, &Curve::points);
+  script += std::string("set offsets ") + (points ? "graph 0.03, graph 0.03" : "0, 0") +
+            ", graph 0.05, graph 0.05\n";
+  if (plot.logarithmic) script += logarithmic_axis(plot, 'y');
+  if (plot.logarithmic_x) script += logarithmic_axis(plot, 'x');
   return drawn(folder, script + commands + "\n");
 }
 

@@ -1,12 +1,12 @@
 #include <metatt/apps/rank_study_tables.hpp>
 
+#include <metatt/apps/csv.hpp>
 #include <metatt/apps/statistics.hpp>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <concepts>
+#include <functional>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -17,8 +17,7 @@ namespace {
 
 using tn::Index;
 
-/// Lines of values with commas between them; a number has as many digits as it needs to be read
-/// again.
+/// Lines of values with commas between them.
 class Table {
  public:
   explicit Table(const std::string& columns) : text_(columns + "\n") {}
@@ -30,11 +29,7 @@ class Table {
   std::string text() const { return text_; }
 
   void add(const std::string& value) { text_ += value + ","; }
-  void add(double value) {
-    std::array<char, 32> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-    text_.append(digits.data(), end) += ',';
-  }
+  void add(double value) { text_ += csv_number(value) + ","; }
   template <std::integral Number>
   void add(Number value) {
     text_ += std::to_string(value) + ",";
@@ -69,12 +64,12 @@ double log_of(double error) {
 std::string runs_table(const std::vector<RankTrial>& trials, const std::vector<Index>& true_ranks) {
   Table table(key_columns +
               "status,steps,seconds,parameters,ranks,significant_ranks,ranks_found,loss,"
-              "tensor_error,test_error,recovered,steps_to_recovery");
+              "tensor_error,test_error,recovered,steps_to_recovery,error");
   const std::string none;
   for (const RankTrial& t : trials) {
     if (!t.failure.empty()) {
       table.line(t, std::string("failed"), t.steps, none, none, none, none, none, none, none, none,
-                 none, none);
+                 none, none, csv_field(t.failure));
       continue;
     }
     const auto& [run, end] = std::tie(t.run, t.run.curve.back());
@@ -82,7 +77,7 @@ std::string runs_table(const std::vector<RankTrial>& trials, const std::vector<I
                joined_ranks(run.ranks), joined_ranks(run.significant_ranks),
                int{run.significant_ranks == true_ranks}, end.loss, end.tensor_error, end.test_error,
                int{run.recovered},
-               run.steps_to_recovery ? std::to_string(*run.steps_to_recovery) : none);
+               run.steps_to_recovery ? std::to_string(*run.steps_to_recovery) : none, none);
   }
   return table.text();
 }
@@ -127,7 +122,21 @@ double log_test(const RankTrial& t) {
   return log_of(t.run.curve.back().test_error);
 }
 
-RankSummary summary_of(const Trials& trials) {
+double share(const Trials& trials, const std::function<bool(const RankTrial&)>& holds) {
+  const auto count = std::ranges::count_if(
+      trials, [&](const RankTrial* t) { return t->failure.empty() && holds(*t); });
+  return static_cast<double>(count) / static_cast<double>(trials.size());
+}
+
+Estimate steps_to_recovery(const Trials& trials) {
+  std::vector<double> steps;
+  for (const RankTrial* t : trials)
+    if (t->run.steps_to_recovery) steps.push_back(static_cast<double>(*t->run.steps_to_recovery));
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  return steps.empty() ? Estimate{none, none} : estimate(steps);
+}
+
+RankSummary summary_of(const Trials& trials, const std::vector<Index>& true_ranks) {
   const RankTrial& first = *trials.front();
   RankSummary s{first.comparison, first.strategy, first.oversampling, first.learning_rate};
   s.seeds = trials.size();
@@ -143,8 +152,12 @@ RankSummary summary_of(const Trials& trials) {
   s.log_error_half = error.half_width;
   s.log_test = test.mean;
   s.log_test_half = test.half_width;
-  s.recovered = mean([](const RankTrial& t) { return t.run.recovered ? 1.0 : 0.0; }) *
-                static_cast<double>(errors.size()) / static_cast<double>(s.seeds);
+  s.recovered = share(trials, [](const RankTrial& t) { return t.run.recovered; });
+  s.ranks_found =
+      share(trials, [&](const RankTrial& t) { return t.run.significant_ranks == true_ranks; });
+  const Estimate found = steps_to_recovery(trials);
+  s.steps_to_recovery = found.mean;
+  s.steps_to_recovery_half = found.half_width;
   s.parameters =
       mean([](const RankTrial& t) { return static_cast<double>(t.run.curve.back().parameters); });
   s.seconds = mean([](const RankTrial& t) { return t.seconds(); });
@@ -167,7 +180,8 @@ void compare(RankSummary& summary, const Trials& trials, const Trials& reference
 
 }  // namespace
 
-std::vector<RankSummary> summarise(const std::vector<RankTrial>& trials) {
+std::vector<RankSummary> summarise(const std::vector<RankTrial>& trials,
+                                   const std::vector<Index>& true_ranks) {
   // In the order in which they first come.
   using Group = std::tuple<std::string, double, std::string>;
   std::vector<Group> groups;
@@ -181,9 +195,11 @@ std::vector<RankSummary> summarise(const std::vector<RankTrial>& trials) {
   std::map<std::pair<std::string, double>, Trials> references;
   for (const Group& group : groups) {
     const auto& rates = by_rate[group];
-    const auto best = std::ranges::min_element(
-        rates, {}, [](const auto& entry) { return summary_of(entry.second).log_test; });
-    summaries.push_back(summary_of(best->second));
+    const auto best = std::ranges::min_element(rates, {}, [&](const auto& entry) {
+      const RankSummary summary = summary_of(entry.second, true_ranks);
+      return std::pair(summary.failures, summary.log_test);
+    });
+    summaries.push_back(summary_of(best->second, true_ranks));
     const auto [reference, added] =
         references.try_emplace({std::get<0>(group), std::get<1>(group)}, best->second);
     compare(summaries.back(), best->second, reference->second);
@@ -193,14 +209,16 @@ std::vector<RankSummary> summarise(const std::vector<RankTrial>& trials) {
 
 std::string summary_table(const std::vector<RankSummary>& summaries) {
   Table table(
-      "comparison,strategy,oversampling,best_learning_rate,seeds,failures,recovered,"
+      "comparison,strategy,oversampling,best_learning_rate,seeds,failures,recovered,ranks_found,"
+      "steps_to_recovery,steps_to_recovery_half_width,"
       "log10_tensor_error,log10_tensor_error_half_width,log10_test_error,"
       "log10_test_error_half_width,difference_to_first,difference_half_width,parameters,steps,"
       "seconds");
   for (const RankSummary& s : summaries)
     table.line(s.comparison, s.strategy, s.oversampling, s.learning_rate, s.seeds, s.failures,
-               s.recovered, s.log_error, s.log_error_half, s.log_test, s.log_test_half,
-               s.difference, s.difference_half, s.parameters, s.steps, s.seconds);
+               s.recovered, s.ranks_found, s.steps_to_recovery, s.steps_to_recovery_half,
+               s.log_error, s.log_error_half, s.log_test, s.log_test_half, s.difference,
+               s.difference_half, s.parameters, s.steps, s.seconds);
   return table.text();
 }
 

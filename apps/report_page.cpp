@@ -10,9 +10,9 @@ namespace {
 constexpr const char* page_style = R"(
 body { font-family: sans-serif; max-width: 1340px; margin: 2em auto; padding: 0 1em; color: #222; }
 .table { overflow-x: auto; } table { border-collapse: collapse; }
-td, th { padding: 0.2em 0.9em; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
+td, th { padding: 0.2em 0.5em; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
 td { white-space: nowrap; }
-td.text, th.text { text-align: left; white-space: normal; min-width: 11em; max-width: 30em; overflow-wrap: anywhere; }
+td.text, th.text { text-align: left; white-space: normal; min-width: 8em; max-width: 34em; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: 0.8em; overflow-x: auto; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-start; }
 figure { margin: 0; width: 640px; max-width: 100%; } figcaption { font-size: 85%; color: #555; }
@@ -71,6 +71,14 @@ std::string html_escaped(const std::string& text) {
         result += c;
     }
   return result;
+}
+
+void HtmlTable::row(const std::vector<std::string>& cells, const char* element) {
+  html_ += "<tr>";
+  for (std::size_t i = 0; i < cells.size(); ++i)
+    html_ += "<" + std::string(element) + (i < texts_ ? " class=\"text\">" : ">") +
+             html_escaped(cells[i]) + "</" + element + ">";
+  html_ += "</tr>\n";
 }
 
 void ReportPage::add(const std::string& html) {

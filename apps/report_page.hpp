@@ -11,6 +11,20 @@ namespace metatt::apps {
 /// The text as the content of an element or between double quotes of an attribute.
 std::string html_escaped(const std::string& text);
 
+/// A table with its head; the first columns hold text, which stands at the left.
+class HtmlTable {
+ public:
+  HtmlTable(const std::vector<std::string>& head, std::size_t texts) : texts_(texts) {
+    row(head, "th");
+  }
+  void row(const std::vector<std::string>& cells, const char* element = "td");
+  std::string html() const { return "<div class=\"table\"><table>\n" + html_ + "</table></div>\n"; }
+
+ private:
+  std::size_t texts_;
+  std::string html_;
+};
+
 /// A page that needs no other file, and its pictures once more as files.
 class ReportPage {
  public:

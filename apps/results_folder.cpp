@@ -1,4 +1,7 @@
 #include <metatt/apps/results_folder.hpp>
+
+#include <metatt/apps/search_trial.hpp>
+#include <metatt/apps/study_report.hpp>
 #include <metatt/tn/error.hpp>
 #include <metatt/transformer/adapter_files.hpp>
 
@@ -20,8 +23,8 @@ constexpr Kind kinds[] = {
     {Results::peft_adapter, "adapter_model.safetensors", "a PEFT adapter"},
     {Results::language_suite, "corpus.txt", "a language suite"},
     {Results::dmrg, "dmrg.h5", "states of a chain"},
-    {Results::rank_study, "summary.csv", "a study of rank adaptation"},
-    {Results::search, "sweep.csv", "a search over settings"},
+    {Results::rank_study, study_summary_name, "a study of rank adaptation"},
+    {Results::search, search_table_name, "a search over settings"},
 };
 
 }  // namespace

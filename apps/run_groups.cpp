@@ -42,6 +42,7 @@ bool in_label(const RunRecord& run, const std::string& name) {
     return false;
   if (name == "rank")
     return method != "none" && method != "full" && run.setting("rank_schedule").empty();
+  if (name == "orthogonality" || name == "two_site_steps") return value != "0.0" && value != "0";
   return name != "head_learning_rate" || value != run.setting("learning_rate");
 }
 
@@ -136,6 +137,16 @@ std::optional<Estimate> metric_of_group(const std::vector<RunRecord>& runs, cons
     if (const auto& result = runs[i].result)
       if (const double value = metric_value(*result, metric); std::isfinite(value))
         values.push_back(value);
+  if (values.empty()) return std::nullopt;
+  return estimate(values);
+}
+
+std::optional<Estimate> estimate_of_group(const std::vector<RunRecord>& runs, const RunGroup& group,
+                                          std::optional<double> RunRecord::*value) {
+  std::vector<double> values;
+  for (const std::size_t i : group.counted)
+    if (const auto& found = runs[i].*value; found && std::isfinite(*found))
+      values.push_back(*found);
   if (values.empty()) return std::nullopt;
   return estimate(values);
 }

@@ -37,6 +37,10 @@ std::set<std::string> metric_names(const std::vector<RunRecord>& runs);
 std::optional<Estimate> metric_of_group(const std::vector<RunRecord>& runs, const RunGroup& group,
                                         const std::string& metric);
 
+/// Mean and interval of what the group's runs needed, of those that say it; nothing if none does.
+std::optional<Estimate> estimate_of_group(const std::vector<RunRecord>& runs, const RunGroup& group,
+                                          std::optional<double> RunRecord::*value);
+
 /// The mean number of trained parameters at the end; nothing if a counted run does not say it.
 /// Where a sweep cuts to a budget, seeds may end with different numbers.
 std::optional<double> parameters_of_group(const std::vector<RunRecord>& runs,

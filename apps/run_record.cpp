@@ -1,5 +1,7 @@
 #include <metatt/apps/run_record.hpp>
 
+#include <metatt/apps/console.hpp>
+
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
@@ -51,17 +53,26 @@ EvaluationRecord evaluation_record(const json& object, Index step, const std::st
   return record;
 }
 
+std::vector<double> numbers(const json& list, const std::string& field, const std::string& place) {
+  std::vector<double> values;
+  for (const json& value : list) {
+    if (!value.is_number() && !value.is_null())
+      tn::fail(place, ": field \"", field, "\": expected numbers, found ", value.dump());
+    values.push_back(value.is_null() ? not_a_number : value.get<double>());
+  }
+  return values;
+}
+
 BondRecord bond_record(const json& bond, const std::string& place) {
   BondRecord record;
   record.bond = required<std::int64_t>(bond, "bond", place);
   record.left_core = required<std::string>(bond, "left_core", place);
   record.rank_before = required<std::int64_t>(bond, "rank_before", place);
   record.rank_after = required<std::int64_t>(bond, "rank_after", place);
-  for (const json& value : required_list(bond, "spectrum", place)) {
-    if (!value.is_number() && !value.is_null())
-      tn::fail(place, ": field \"spectrum\": expected numbers, found ", value.dump());
-    record.spectrum.push_back(value.is_null() ? not_a_number : value.get<double>());
-  }
+  record.spectrum = numbers(required_list(bond, "spectrum", place), "spectrum", place);
+  const std::string after = "spectrum_after";  // which logs of earlier versions lack
+  if (bond.contains(after))
+    record.spectrum_after = numbers(required_list(bond, after, place), after, place);
   record.entropy = number_or_nan(bond, "entropy", place);
   record.discarded_weight = number_or_nan(bond, "discarded_weight", place);
   return record;
@@ -165,11 +176,11 @@ std::vector<RunRecord> read_runs(const std::vector<std::string>& folders) {
     const auto path = std::filesystem::canonical(folder);
     if (const auto [other, is_new] = typed.try_emplace(path.string(), folder); !is_new)
       tn::fail(folder, ": expected each run once, found the folder of ", other->second);
-    run.name = path.filename().string();
+    run.name = printable(path.filename().string());
     ++same_name[run.name];
   }
   for (RunRecord& run : runs)
-    if (same_name[run.name] > 1) run.name = run.folder.string();
+    if (same_name[run.name] > 1) run.name = printable(run.folder.string());
   return runs;
 }
 

@@ -28,7 +28,8 @@ struct BondRecord {
   tn::Index bond = 0;  ///< counted from 1 over all trains
   std::string left_core;
   tn::Index rank_before = 0, rank_after = 0;
-  std::vector<double> spectrum;  ///< descending; of a bond that grew, of the gradient
+  std::vector<double> spectrum;        ///< descending; of a bond that grew, of the gradient
+  std::vector<double> spectrum_after;  ///< none of a bond that grew
   double entropy = 0, discarded_weight = 0;
 
   bool grew() const { return rank_after > rank_before; }

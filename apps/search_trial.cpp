@@ -59,9 +59,13 @@ TrialState trial_state(const std::filesystem::path& trials, const SearchTrial& t
   if (!std::filesystem::exists(trials / trial.name / run_log_name, ignored)) return {};
   // A kill may have come before the log had its first line.
   if (std::filesystem::file_size(trials / trial.name / run_log_name, ignored) == 0) return {};
-  TrialState state{"waiting", {}, read_run(trials / trial.name)};
-  if (state.run->end == RunEnd::ended) state.status = "ended";
-  return state;
+  try {
+    TrialState state{"waiting", {}, read_run(trials / trial.name)};
+    if (state.run->end == RunEnd::ended) state.status = "ended";
+    return state;
+  } catch (const tn::Error& error) {  // the others can be run all the same
+    return {"failed", error.what()};
+  }
 }
 
 TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& trial,
@@ -75,7 +79,7 @@ TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& tri
   TrialState state = trial_state(trials, trial);
   if (state.status == "ended" && WIFEXITED(status) && WEXITSTATUS(status) == 0) return state;
   state.status = watch.signal() != 0 ? "interrupted" : "failed";
-  if (state.status == "failed")
+  if (state.status == "failed" && state.error.empty())
     state.error = WIFSIGNALED(status) ? "ended by signal " + std::to_string(WTERMSIG(status))
                                       : last_line(output);
   return state;

@@ -7,6 +7,9 @@
 
 namespace metatt::apps {
 
+/// The table of a search's trials, by which its folder is known; they are in "trials" beside it.
+constexpr const char* search_table_name = "sweep.csv";
+
 /// Where a trial stands, from what it has left.
 struct TrialState {
   std::string status = "waiting";  ///< waiting, ended, failed or interrupted
@@ -14,8 +17,8 @@ struct TrialState {
   std::optional<RunRecord> run = {};
 };
 
-/// The state of a trial in `trials`; one that has not ended is waiting. Throws Error if its log
-/// cannot be read.
+/// The state of a trial in `trials`; one that has not ended is waiting, one whose log cannot be
+/// read failed.
 TrialState trial_state(const std::filesystem::path& trials, const SearchTrial& trial);
 
 /// Runs finetune of this same program in `trials`/NAME, from its newest checkpoint if there is one,

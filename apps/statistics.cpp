@@ -16,12 +16,13 @@ constexpr std::array student{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2
                              2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
                              2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
 
-/// Beyond the table the first term of the expansion about the normal distribution's z (Abramowitz
-/// and Stegun 26.7.5), exact to three decimals there.
+/// Beyond the table two terms of the expansion about the normal distribution's z (Abramowitz and
+/// Stegun 26.7.5), exact to three decimals there.
 double quantile(std::size_t degrees) {
   if (degrees <= student.size()) return student[degrees - 1];
-  constexpr double z = 1.959964;
-  return z + (z * z * z + z) / (4 * static_cast<double>(degrees));
+  constexpr double z = 1.959964, z3 = z * z * z, z5 = z3 * z * z;
+  const auto n = static_cast<double>(degrees);
+  return z + (z3 + z) / (4 * n) + (5 * z5 + 16 * z3 + 3 * z) / (96 * n * n);
 }
 
 }  // namespace

@@ -48,6 +48,19 @@ PointsOf steps(double StepRecord::*value) {
   };
 }
 
+/// What a picture shows, and of which run: of a long name (a path) the end, as much of it as a
+/// title can hold.
+std::string title_of(const std::string& subject, const RunRecord& run) {
+  constexpr std::size_t longest_name = 24;
+  std::string name = run.name;
+  if (name.size() > longest_name) {
+    std::size_t begin = name.size() - longest_name;
+    while ((static_cast<unsigned char>(name[begin]) & 0xc0) == 0x80) ++begin;  // in UTF-8
+    name = "…" + name.substr(begin);
+  }
+  return subject + ": " + name;
+}
+
 constexpr tn::Index bonds_drawn = 12;  // more curves cannot be told apart
 
 /// The number of bonds over all trains, and how each is called.
@@ -90,7 +103,7 @@ std::vector<Curve> bond_curves(
 }
 
 Picture rank_picture(const RunRecord& run, const Bonds& bonds) {
-  LinePlot plot{run.name + ": rank of each bond", "step", "rank", {}};
+  LinePlot plot{title_of("Rank of each bond", run), "step", "rank", {}};
   plot.curves =
       bond_curves(run, bonds, [](const SweepRecord& sweep, const BondRecord& bond, Curve& curve) {
         const auto at = static_cast<double>(sweep.step);
@@ -112,11 +125,11 @@ Picture rank_picture(const RunRecord& run, const Bonds& bonds) {
     shift += 0.008 * largest;
   }
   const char* about = plot.curves.size() > 1 ? " Lines of equal rank are drawn side by side." : "";
-  return {run.name + " ranks", std::move(plot), bonds.caption() + about};
+  return {"ranks", std::move(plot), bonds.caption() + about};
 }
 
 Picture entropy_picture(const RunRecord& run, const Bonds& bonds) {
-  LinePlot plot{run.name + ": entanglement entropy at each sweep", "step", "−Σ p ln p", {}};
+  LinePlot plot{title_of("Entanglement entropy at each sweep", run), "step", "−Σ p ln p", {}};
   bool grew = false;
   plot.curves =
       bond_curves(run, bonds, [&](const SweepRecord& sweep, const BondRecord& bond, Curve& curve) {
@@ -126,18 +139,30 @@ Picture entropy_picture(const RunRecord& run, const Bonds& bonds) {
       });
   std::string caption = bonds.caption();
   if (grew) caption += " Without the changes in which a bond grew.";
-  return {run.name + " entropy", std::move(plot), std::move(caption)};
+  return {"entropy", std::move(plot), std::move(caption)};
 }
 
 Picture weight_picture(const RunRecord& run, const Bonds& bonds) {
   LinePlot plot{
-      run.name + ": discarded weight at each sweep", "step", "Σ discarded σ² / Σ σ²", {}, true};
+      title_of("Discarded weight at each sweep", run), "step", "Σ discarded σ² / Σ σ²", {}, true};
   plot.curves =
       bond_curves(run, bonds, [](const SweepRecord& sweep, const BondRecord& bond, Curve& curve) {
         curve.x.push_back(static_cast<double>(sweep.step));
         curve.y.push_back(bond.discarded_weight);
       });
-  return {run.name + " discarded weight", std::move(plot), bonds.caption()};
+  return {"discarded weight", std::move(plot), bonds.caption()};
+}
+
+Curve spectrum_curve(const BondRecord& bond, const std::vector<double>& spectrum) {
+  Curve curve;
+  curve.title = "bond " + std::to_string(bond.bond) + ", rank " + std::to_string(bond.rank_before) +
+                " → " + std::to_string(bond.rank_after);
+  for (std::size_t i = 0; i < spectrum.size(); ++i) {
+    curve.x.push_back(static_cast<double>(i + 1));
+    curve.y.push_back(spectrum[i]);
+  }
+  curve.colour = static_cast<std::size_t>(bond.bond - 1);
+  return curve;
 }
 
 /// The singular values of some bonds; those that a bond keeps are discs.
@@ -145,14 +170,7 @@ LinePlot spectra(const std::string& title, const std::vector<BondRecord>& list) 
   LinePlot plot{title, "number", "singular value", {}, true};
   for (const BondRecord& bond : list) {
     if (bond.bond > bonds_drawn) continue;
-    Curve curve;
-    curve.title = "bond " + std::to_string(bond.bond) + ", rank " +
-                  std::to_string(bond.rank_before) + " → " + std::to_string(bond.rank_after);
-    for (std::size_t i = 0; i < bond.spectrum.size(); ++i) {
-      curve.x.push_back(static_cast<double>(i + 1));
-      curve.y.push_back(bond.spectrum[i]);
-    }
-    curve.colour = static_cast<std::size_t>(bond.bond - 1);
+    Curve curve = spectrum_curve(bond, bond.spectrum);
     const tn::Index kept = bond.grew() ? bond.rank_after - bond.rank_before : bond.rank_after;
     curve.filled = static_cast<std::size_t>(std::max<tn::Index>(kept, 0));
     if (bond.grew()) curve.title += ": of the gradient";
@@ -161,28 +179,37 @@ LinePlot spectra(const std::string& title, const std::vector<BondRecord>& list) 
   return plot;
 }
 
-/// One for each sweep; of two-site steps, of which there are hundreds, the last one of each bond.
+/// Those that bonds have behind a sweep.
+LinePlot spectra_after(const std::string& title, const std::vector<BondRecord>& list) {
+  LinePlot plot{title, "number", "singular value", {}, true};
+  for (const BondRecord& bond : list)
+    if (bond.bond <= bonds_drawn && !bond.spectrum_after.empty())
+      plot.curves.push_back(spectrum_curve(bond, bond.spectrum_after));
+  return plot;
+}
+
+/// Two for each sweep; of two-site steps, of which there are hundreds, the last one of each bond.
 std::vector<Picture> spectrum_pictures(const RunRecord& run, const Bonds& bonds) {
   const std::string about = "Discs: kept; circles: cut. " + bonds.caption();
   std::vector<Picture> pictures;
   std::map<tn::Index, BondRecord> splits;
   for (const SweepRecord& sweep : run.sweeps) {
-    const std::string step = std::to_string(sweep.step);
-    if (sweep.pair)
+    const std::string step = "the sweep at step " + std::to_string(sweep.step);
+    if (sweep.pair) {
       for (const BondRecord& bond : sweep.bonds) splits[bond.bond] = bond;
-    else
-      pictures.push_back(
-          {run.name + " spectra " + step,
-           spectra(run.name + ": singular values before and after the sweep at step " + step,
-                   sweep.bonds),
-           about});
+      continue;
+    }
+    pictures.push_back(
+        {"spectra before " + step, spectra(title_of("σ before " + step, run), sweep.bonds), about});
+    pictures.push_back({"spectra after " + step,
+                        spectra_after(title_of("σ after " + step, run), sweep.bonds),
+                        bonds.caption()});
   }
   std::vector<BondRecord> last;
   for (const auto& [number, bond] : splits) last.push_back(bond);
   if (!last.empty())
-    pictures.push_back(
-        {run.name + " spectra of splits",
-         spectra(run.name + ": singular values at the last split of each bond", last), about});
+    pictures.push_back({"spectra of splits",
+                        spectra(title_of("σ at the last split of each bond", run), last), about});
   return pictures;
 }
 
@@ -206,6 +233,31 @@ void set_apart(Picture& picture) {
   if (moved) picture.caption += " Groups of equal numbers are drawn side by side.";
 }
 
+/// What the main metric of a group is drawn against.
+struct Cost {
+  const char *name, *axis;
+  std::optional<double> (*of)(const std::vector<RunRecord>&, const RunGroup&);
+};
+
+template <std::optional<double> RunRecord::*value>
+std::optional<double> mean_of(const std::vector<RunRecord>& runs, const RunGroup& group) {
+  const auto estimate = estimate_of_group(runs, group, value);
+  return estimate ? std::optional(estimate->mean) : std::nullopt;
+}
+
+constexpr Cost costs[] = {
+    {"trained parameters", "trained parameters (adapter and head)", parameters_of_group},
+    {"time", "seconds of training", mean_of<&RunRecord::seconds>},
+    {"memory", "peak memory, MB", mean_of<&RunRecord::peak_memory_mb>},
+};
+
+/// "1 (3 seeds): lora".
+std::string title_with_seeds(const RunGroup& group, std::size_t seeds) {
+  std::string title = group.label;
+  title.insert(title.find(':'), " (" + std::to_string(seeds) + (seeds == 1 ? " seed)" : " seeds)"));
+  return title;
+}
+
 }  // namespace
 
 std::vector<Picture> curve_pictures(const std::vector<RunRecord>& runs,
@@ -223,34 +275,34 @@ std::vector<Picture> curve_pictures(const std::vector<RunRecord>& runs,
   return pictures;
 }
 
-std::vector<Picture> parameter_pictures(const std::vector<RunRecord>& runs,
-                                        const std::vector<RunGroup>& groups) {
+std::vector<Picture> metric_pictures(const std::vector<RunRecord>& runs,
+                                     const std::vector<RunGroup>& groups) {
   std::vector<Picture> pictures;
   std::map<std::pair<std::string, std::string>, std::size_t> places;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    if (groups[g].counted.empty()) continue;
-    const RunRecord& first = runs[groups[g].counted.front()];
-    const std::string metric = main_metric(first), task = purpose(first);
-    const auto value = metric_of_group(runs, groups[g], metric);
-    const auto parameters = parameters_of_group(runs, groups[g]);
-    if (!value || !parameters) continue;
-    const auto [place, is_new] = places.try_emplace({task, metric}, pictures.size());
-    if (is_new) {
-      LinePlot plot{task + ": " + metric + " and trained parameters",
-                    "trained parameters (adapter and head)",
-                    metric,
-                    {}};
-      plot.lines = false;
-      pictures.push_back({task + " " + metric + " parameters", std::move(plot),
-                          "Mean over seeds; bars: 95 % intervals after Student, where there are "
-                          "two seeds or more."});
+  for (const Cost& cost : costs) {
+    if (&cost != costs && groups.size() == 1) break;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      if (groups[g].counted.empty()) continue;
+      const RunRecord& first = runs[groups[g].counted.front()];
+      const std::string metric = main_metric(first), task = purpose(first);
+      const auto value = metric_of_group(runs, groups[g], metric);
+      const auto at = cost.of(runs, groups[g]);
+      if (!value || !at) continue;
+      const std::string title = task + ": " + metric + " and " + cost.name;
+      const auto [place, is_new] =
+          places.try_emplace({task + " " + metric, cost.name}, pictures.size());
+      if (is_new) {
+        LinePlot plot{title, cost.axis, metric, {}};
+        plot.lines = false;
+        pictures.push_back({title, std::move(plot),
+                            "Means over seeds; bars: 95 % intervals after Student, where there are "
+                            "two seeds or more."});
+      }
+      Curve curve{
+          title_with_seeds(groups[g], value->count), {*at}, {value->mean}, {value->half_width}};
+      curve.colour = g;
+      pictures[place->second].plot.curves.push_back(std::move(curve));
     }
-    std::string title = groups[g].label;
-    title.insert(title.find(':'),
-                 " (" + std::to_string(value->count) + (value->count == 1 ? " seed)" : " seeds)"));
-    Curve curve{title, {*parameters}, {value->mean}, {value->half_width}};
-    curve.colour = g;
-    pictures[place->second].plot.curves.push_back(std::move(curve));
   }
   for (Picture& picture : pictures) set_apart(picture);
   return pictures;

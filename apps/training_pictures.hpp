@@ -16,10 +16,10 @@ struct Picture {
 std::vector<Picture> curve_pictures(const std::vector<RunRecord>& runs,
                                     const std::vector<RunGroup>& groups);
 
-/// For each purpose the main metric of each group at its number of trained parameters, with the
-/// interval over seeds.
-std::vector<Picture> parameter_pictures(const std::vector<RunRecord>& runs,
-                                        const std::vector<RunGroup>& groups);
+/// For each purpose the main metric of each group, with the interval over seeds, at its number of
+/// trained parameters, and of several groups at what they took of time and memory.
+std::vector<Picture> metric_pictures(const std::vector<RunRecord>& runs,
+                                     const std::vector<RunGroup>& groups);
 
 /// Ranks, entropies, discarded weights and spectra of a run whose ranks were adapted; none of
 /// another.

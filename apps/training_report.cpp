@@ -12,26 +12,6 @@ namespace {
 
 constexpr const char* unknown = "–";
 
-/// A table with its head; the first columns hold text, which stands at the left.
-class Table {
- public:
-  Table(const std::vector<std::string>& head, std::size_t texts) : texts_(texts) {
-    row(head, "th");
-  }
-  void row(const std::vector<std::string>& cells, const char* element = "td") {
-    html_ += "<tr>";
-    for (std::size_t i = 0; i < cells.size(); ++i)
-      html_ += "<" + std::string(element) + (i < texts_ ? " class=\"text\">" : ">") +
-               html_escaped(cells[i]) + "</" + element + ">";
-    html_ += "</tr>\n";
-  }
-  std::string html() const { return "<div class=\"table\"><table>\n" + html_ + "</table></div>\n"; }
-
- private:
-  std::size_t texts_;
-  std::string html_;
-};
-
 std::string number(const std::optional<double>& value, int digits) {
   return value && std::isfinite(*value) ? fixed(*value, digits) : unknown;
 }
@@ -44,20 +24,10 @@ std::string mean_text(const std::optional<Estimate>& estimate, int digits) {
   return text;
 }
 
-std::optional<Estimate> estimate_of(const std::vector<RunRecord>& runs, const RunGroup& group,
-                                    std::optional<double> RunRecord::*value) {
-  std::vector<double> values;
-  for (const std::size_t i : group.counted)
-    if (const auto& found = runs[i].*value; found && std::isfinite(*found))
-      values.push_back(*found);
-  if (values.empty()) return std::nullopt;
-  return estimate(values);
-}
-
 std::string group_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
-  Table table({"group", "task", "metric", "seeds", "trained parameters", "mean of the metric",
-               "mean of the dev loss", "seconds", "peak memory, MB"},
-              1);
+  HtmlTable table({"group", "task", "metric", "seeds", "trained parameters", "mean of the metric",
+                   "mean of the dev loss", "seconds", "peak memory, MB"},
+                  1);
   for (const RunGroup& group : groups) {
     const RunRecord& first = runs[group.runs.front()];
     const std::string metric = main_metric(first);
@@ -65,20 +35,18 @@ std::string group_table(const std::vector<RunRecord>& runs, const std::vector<Ru
                number(parameters_of_group(runs, group), 0),
                mean_text(metric_of_group(runs, group, metric), 4),
                mean_text(metric_of_group(runs, group, "loss"), 4),
-               mean_text(estimate_of(runs, group, &RunRecord::seconds), 1),
-               mean_text(estimate_of(runs, group, &RunRecord::peak_memory_mb), 0)});
+               mean_text(estimate_of_group(runs, group, &RunRecord::seconds), 1),
+               mean_text(estimate_of_group(runs, group, &RunRecord::peak_memory_mb), 0)});
   }
   return table.html();
 }
 
 std::string run_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
-  std::vector<std::string> head{"run",     "status",         "group",
-                                "seed",    "steps",          "trained parameters",
-                                "metric",  "dev loss",       "last training loss",
-                                "seconds", "peak memory, MB"};
   const auto differing = differing_settings(runs);
-  head.insert(head.end(), differing.begin(), differing.end());
-  Table table(head, 2);
+  HtmlTable table(
+      {"run", "status", "settings that differ", "group", "seed", "steps", "trained parameters",
+       "metric", "dev loss", "last training loss", "seconds", "peak memory, MB"},
+      3);
   for (std::size_t g = 0; g < groups.size(); ++g)
     for (const std::size_t i : groups[g].runs) {
       const RunRecord& run = runs[i];
@@ -86,19 +54,15 @@ std::string run_table(const std::vector<RunRecord>& runs, const std::vector<RunG
       if (run.result) metric = metric_value(*run.result, main_metric(run));
       if (run.result) loss = run.result->loss;
       if (!run.steps.empty()) training = run.steps.back().loss;
-      std::vector<std::string> cells{run.name,
-                                     run.status(),
-                                     std::to_string(g + 1),
-                                     run.setting("seed"),
-                                     std::to_string(run.last_step()),
-                                     run.parameters ? std::to_string(*run.parameters) : unknown,
-                                     number(metric, 4),
-                                     number(loss, 4),
-                                     number(training, 4),
-                                     number(run.seconds, 1),
-                                     number(run.peak_memory_mb, 0)};
-      for (const std::string& name : differing) cells.push_back(run.setting(name));
-      table.row(cells);
+      std::string settings;
+      for (const std::string& name : differing)
+        if (const std::string value = run.setting(name); !value.empty())
+          settings += (settings.empty() ? "" : ", ") + name + " = " + value;
+      table.row({run.name, run.status(), settings, std::to_string(g + 1), run.setting("seed"),
+                 std::to_string(run.last_step()),
+                 run.parameters ? std::to_string(*run.parameters) : unknown, number(metric, 4),
+                 number(loss, 4), number(training, 4), number(run.seconds, 1),
+                 number(run.peak_memory_mb, 0)});
     }
   return table.html();
 }
@@ -154,7 +118,7 @@ ReportPage training_report(const std::vector<RunRecord>& runs) {
       "<p>A group is all runs whose settings differ in nothing but the seed. Means are over the "
       "seeds that ended; behind ± half the 95 % interval after Student, from two seeds on.</p>\n");
   page.add(group_table(runs, groups));
-  add_pictures(page, parameter_pictures(runs, groups));
+  add_pictures(page, metric_pictures(runs, groups));
   page.add_heading("Runs");
   page.add(remarks(runs, groups) + run_table(runs, groups));
   page.add_heading("Over the steps");

@@ -3,6 +3,7 @@
 #include "program_testing.hpp"
 
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <sstream>
 
@@ -107,17 +108,52 @@ BOOST_AUTO_TEST_CASE(every_strategy_runs_on_a_teacher_and_the_same_study_has_the
     errors.push_back(all);
   }
   BOOST_TEST(errors[0] == errors[1]);
-  BOOST_TEST(std::ranges::count(errors[0], ' ') == 7);
+  BOOST_TEST(std::ranges::count(errors[0], ' ') == 9);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_whose_numbers_overflow_is_one_failed_run_of_the_study) {
+  const TemporaryFolder folder;
+  const Run study =
+      run(small + "--strategies fixed,shrink --learning_rate 0.01,1e200 --output_dir " +
+          (folder / "out").string());
+  BOOST_REQUIRE_MESSAGE(study.exit_code == 0, study.output);
+  for (const auto& row : read_table(folder / "out/runs.csv")) {
+    BOOST_TEST((row.at("status") == "failed") == (row.at("learning_rate") != "0.01"));
+    BOOST_TEST(row.at("error").empty() == (row.at("status") == "done"));
+  }
+  for (const auto& row : read_table(folder / "out/summary.csv")) {
+    BOOST_TEST(row.at("best_learning_rate") == "0.01");
+    BOOST_TEST(row.at("failures") == "0");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_study_becomes_a_page) {
+  if (std::system("gnuplot --version > /dev/null 2>&1") != 0) return;
+  const TemporaryFolder folder;
+  const std::string out = (folder / "out").string();
+  BOOST_REQUIRE(
+      run(small + "--strategies fixed,grow --learning_rate 0.01 --output_dir " + out).exit_code ==
+      0);
+  const Run report = run("report " + out);
+  BOOST_REQUIRE_MESSAGE(report.exit_code == 0, report.output);
+  const std::string page = metatt::tn::read_file(folder / "out/report.html");
+  for (const char* text : {"At equal steps", "How often the train is found", "How well it is found",
+                           "Error, 4 targets", "<td class=\"text\">grow</td>", "42"})
+    BOOST_CHECK_MESSAGE(page.find(text) != std::string::npos, text);
+  metatt::tn::write_file_atomically(folder / "out/curves.csv", "step,loss\n1\n");
+  check_refused("report " + out, "curves.csv: row 1: expected 2 fields, found 1");
 }
 
 BOOST_AUTO_TEST_CASE(a_wrong_study_ends_before_its_first_run) {
   const TemporaryFolder folder;
   const std::string out = "--output_dir " + (folder / "out").string();
   check_refused(small + out + " --strategies fixed,guess", "expected fixed, shrink");
-  check_refused(small + out + " --rank 2,2", "rank: expected one for all bonds or 3");
+  check_refused(small + out + " --rank 2,2", "rank: expected a rank for all bonds or 3");
   check_refused(small + out + " --rank 5", "start_rank: expected at least the final ranks");
   check_refused(small + out + " --problem teacher", "modes: expected D,L,2,D");
   check_refused(small + out + " --oversampling 0", "--oversampling");
+  check_refused(small + out + " --strategies fixed,shrink,fixed",
+                "--strategies: expected each value once, found fixed");
   metatt::tn::write_file_atomically(folder / "study.conf", "strategy = fixed\n");
   check_refused(small + out + " --config " + (folder / "study.conf").string(), "strategies");
   BOOST_TEST(!std::filesystem::exists(folder / "out"));

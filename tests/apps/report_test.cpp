@@ -115,12 +115,13 @@ BOOST_AUTO_TEST_CASE(real_runs_become_a_page_that_needs_no_other_file_and_pictur
   const Run result = run("report " + folders.path("run") + " " + encoder);
   BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
   const std::string page = metatt::tn::read_file(folders.folder / "run/report.html");
-  // Metric and parameters; loss, rate, dev loss, metric; ranks, entropy, weight and two spectra.
-  BOOST_TEST(pictures_in(page) == 10u);
+  // Metric against parameters, time and memory; loss, rate, dev loss, metric; ranks, entropy,
+  // weight and two spectra before and after.
+  BOOST_TEST(pictures_in(page) == 14u);
   for (const char* text :
-       {"Training loss", "Learning rate", "Development loss", "run: rank of each",
-        "run: entanglement entropy", "run: discarded weight",
-        "singular values before and after the sweep at step 4", "bond 3, rank 3"})
+       {"Training loss", "Learning rate", "Development loss", "Rank of each bond: run",
+        "Entanglement entropy at each sweep: run", "Discarded weight at each sweep: run",
+        "σ before the sweep at step 4: run", "σ after the sweep at step 4: run", "bond 3, rank 3"})
     check_has(page, text);
   for (const char* text : {"<script", "src=", "url(", "@import"}) check_has(page, text, false);
   std::size_t files = 0;
@@ -129,7 +130,7 @@ BOOST_AUTO_TEST_CASE(real_runs_become_a_page_that_needs_no_other_file_and_pictur
     ++files;
     check_has(page, metatt::tn::read_file(entry.path()));
   }
-  BOOST_TEST(files == 10u);
+  BOOST_TEST(files == 14u);
   // Cores 16×2, 2×2×2, 2×2×2, 2×16; and a head of 16×16 + 16 (pooler) and 16×2 + 2.
   check_has(page, "<td>" + std::to_string(32 + 8 + 8 + 32 + 272 + 34) + "</td>");
 }
@@ -156,7 +157,7 @@ BOOST_AUTO_TEST_CASE(names_are_shown_as_they_are) {
   const std::string shown = "a&amp;b&lt;c&gt;_&quot;d&quot;`e`@f^g%h\\";
   check_has(page, "<td class=\"text\">" + shown + "</td>");
   check_has(page, "<h2>Ranks of " + shown + "</h2>");
-  check_has(page, "`e`@f^g%h\\: rank of each bond");
+  check_has(page, "Rank of each bond: a&amp;b&lt;c");
   check_has(page, "a&b", false);
   check_has(page, "<c>", false);
 }
@@ -196,9 +197,9 @@ BOOST_AUTO_TEST_CASE(folders_without_a_run_and_foreign_files_are_refused) {
   folders.folder.write("none/notes.txt", "x");
   folders.folder.write("chain/dmrg.h5", "x");
   check_refused("report " + good + " " + folders.path("none"),
-                "none: expected a run of metatt dmrg");
+                "none: expected a run of metatt finetune or pretrain");
   check_refused("report " + good + " " + folders.path("chain"),
-                "found 2 folders, 1 of them of dmrg");
+                "found 2 folders, " + folders.path("chain") + " not one of training");
   check_refused("report " + good + " " + good + "/.", "expected each run once");
   folders.folder.write("good/report_files/mine.txt", "x");
   check_refused("report " + good, "report_files: expected nothing but pictures");

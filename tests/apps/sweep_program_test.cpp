@@ -201,6 +201,21 @@ BOOST_AUTO_TEST_CASE(a_trial_that_fails_is_recorded_and_the_others_go_on) {
   BOOST_CHECK_MESSAGE(table.find("metatt: ") != std::string::npos, table);
 }
 
+BOOST_AUTO_TEST_CASE(a_damaged_trial_is_recorded_and_a_folder_in_use_is_left_alone) {
+  const Base base;
+  const std::string command = base.command(base.search("adapter = [none | lora]\n"));
+  BOOST_REQUIRE(run(command).exit_code == 0);
+  {
+    const auto folder = metatt::tn::prepare_output_folder(base.folder / "out", true);
+    check_refused(command + "--resume", "out: another run is writing to this folder");
+  }
+  metatt::tn::write_file_atomically(base.folder / "out/trials/1-seed-42/log.jsonl", "{\"event\"\n");
+  const Run resumed = run(command + "--resume");
+  BOOST_CHECK_MESSAGE(resumed.has("1 of 2 trials failed") && resumed.has("log.jsonl: line 1"),
+                      resumed.output);
+  BOOST_TEST(run("report " + (base.folder / "out/trials/2-seed-42").string()).has("report in"));
+}
+
 BOOST_AUTO_TEST_CASE(a_search_that_was_interrupted_goes_on_and_runs_nothing_twice) {
   const Base base;
   const std::string file =

@@ -1,11 +1,14 @@
 #include <metatt/transformer/rank_study/rank_problem.hpp>
 
+#include <metatt/tn/contract.hpp>
 #include <metatt/tn/decompositions.hpp>
 #include <metatt/transformer/rank_study/recovery_problem.hpp>
 #include <metatt/transformer/rank_study/teacher_problem.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 namespace metatt::transformer {
 
@@ -30,12 +33,45 @@ const Kind& find_kind(const std::string& name) {
   tn::fail("problem: expected one of ", tn::joined(rank_problems()), ", found \"", name, "\"");
 }
 
-/// Multiplies the columns of a core's right bond.
-Tensor<double> with_weights(const Tensor<double>& core, const std::vector<double>& weights) {
-  auto values = core.to_vector();
-  const auto rank = static_cast<std::size_t>(core.shape().back());
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] *= weights[i % rank];
-  return Tensor<double>::from(core.shape(), std::span<const double>(values));
+/// The weights of every bond, descending, as parts of a vector of length one.
+std::vector<std::vector<double>> bond_spectra(const std::vector<double>& given,
+                                              const std::vector<Index>& ranks) {
+  const auto largest = static_cast<std::size_t>(std::ranges::max(ranks));
+  const auto all = static_cast<std::size_t>(std::reduce(ranks.begin(), ranks.end()));
+  if (!given.empty() && given.size() < largest)
+    tn::fail("spectrum: expected at least ", largest,
+             " values, one for each direction of a bond, or ", all,
+             " for those of all bonds, found ", given.size());
+  auto next = given.begin();
+  std::vector<std::vector<double>> spectra;
+  for (const Index rank : ranks) {
+    std::vector<double>& weights = spectra.emplace_back(static_cast<std::size_t>(rank), 1.0);
+    if (!given.empty()) std::copy_n(next, rank, weights.begin());
+    if (given.size() == all) next += rank;
+    std::ranges::sort(weights, std::greater{});
+    const double length =
+        std::sqrt(std::inner_product(weights.begin(), weights.end(), weights.begin(), 0.0));
+    for (double& weight : weights) weight /= length;
+  }
+  return spectra;
+}
+
+/// Gives a bond these singular values; returns the largest change of one (before, those of the
+/// bond make a vector of length one too).
+double set_spectrum(tn::TensorTrain<double>& train, Index bond,
+                    const std::vector<double>& weights) {
+  train.orthogonalise(bond);
+  const Tensor<double> core = train.dense_core(bond);
+  auto svd = tn::svd(core.reshaped({core.extent(0) * core.extent(1), core.extent(2)}));
+  double change = 0;
+  const double norm = train.norm();
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    change = std::max(change, std::abs(svd.singular_values[i] / norm - weights[i]));
+  tn::backend::scale_rows(tn::backend::queue(), svd.vh.extent(0), svd.vh.extent(1), weights.data(),
+                          svd.vh.mutable_data());
+  train.set_core(bond,
+                 tn::BlockTensor<double>(tn::matrix_product(svd.u, svd.vh).reshaped(core.shape())));
+  return change;
 }
 
 }  // namespace
@@ -47,39 +83,35 @@ double RankProblem::tensor_error() {
 }
 
 tn::TensorTrain<double> planted_train(const RankProblemSettings& settings, std::uint64_t seed) {
+  constexpr int most_rounds = 1000;
+  constexpr double exact = 1e-9, close = 1e-3;
   const auto modes = problem_modes(settings);
-  auto train = tn::TensorTrain<double>::random(
-      modes, capped_ranks("true_ranks", modes, settings.true_ranks), seed);
-  train.orthogonalise(0);
-  std::vector<Tensor<double>> cores;
-  for (Index k = 0; k < train.length(); ++k) {
-    Tensor<double> core = train.dense_core(k);
-    const Index rank = core.shape().back();
-    if (k == 0) core = tn::qr(core.reshaped({core.extent(1), rank})).q.reshaped(core.shape());
-    std::vector<double> weights(static_cast<std::size_t>(rank), 1.0);
-    if (k + 1 < train.length() && !settings.spectrum.empty()) {
-      if (settings.spectrum.size() < weights.size())
-        tn::fail("spectrum: expected at least ", weights.size(),
-                 " values, one for each direction, found ", settings.spectrum.size());
-      std::copy_n(settings.spectrum.begin(), weights.size(), weights.begin());
-    }
-    cores.push_back(with_weights(core, weights));
+  const auto ranks = capped_ranks("true_ranks", modes, settings.true_ranks);
+  const auto spectra = bond_spectra(settings.spectrum, ranks);
+  auto train = tn::TensorTrain<double>::random(modes, ranks, seed);
+  // What sets one bond moves the others, ever less.
+  double change = 1;
+  for (int round = 0; round < most_rounds && change > exact; ++round) {
+    change = 0;
+    for (std::size_t bond = 0; bond < spectra.size(); ++bond)
+      change = std::max(change, set_spectrum(train, static_cast<Index>(bond), spectra[bond]));
   }
-  tn::TensorTrain<double> planted(std::move(cores));
+  if (change > close)
+    tn::fail("spectrum: there is no train whose bonds carry all of these weights");
   double elements = 1;
   for (const Index mode : modes) elements *= static_cast<double>(mode);
-  planted.scale(std::sqrt(elements) / planted.norm());
-  return planted;
+  train.scale(std::sqrt(elements) / train.norm());
+  return train;
 }
 
 std::vector<Index> capped_ranks(const char* setting, const std::vector<Index>& modes,
                                 const std::vector<Index>& ranks) {
   auto capped = tn::maximal_ranks(modes);
-  if (ranks.size() != 1 && ranks.size() != capped.size())
-    tn::fail(setting, ": expected one for all bonds or ", capped.size(), ", one for each, found ",
-             ranks.size());
-  for (std::size_t k = 0; k < capped.size(); ++k)
-    capped[k] = std::min(capped[k], ranks.size() == 1 ? ranks.front() : ranks[k]);
+  if (ranks.size() != 1) return wanted_ranks({ranks}, modes, capped, setting);
+  if (ranks.front() > std::ranges::max(capped))
+    tn::fail(setting, ": expected at most ", std::ranges::max(capped),
+             ", which no bond can exceed, found ", ranks.front());
+  for (Index& rank : capped) rank = std::min(rank, ranks.front());
   return capped;
 }
 

@@ -16,7 +16,9 @@ struct RankProblemSettings {
   std::string kind = "recovery";        ///< a name in rank_problems()
   std::vector<Index> modes = {};        ///< of the train; empty: the kind's
   std::vector<Index> true_ranks = {2};  ///< one for all bonds, or one for each
-  /// Weights of the directions of every bond of the planted train; empty: all the same.
+  /// Weights of the directions of every bond of the planted train, its singular values up to a
+  /// factor: the leading ones of one list, or those of all bonds one behind the other; empty: all
+  /// the same.
   std::vector<double> spectrum = {};
   Index samples = 128;
   double noise = 0;  ///< deviation of what is added to each target, whose own is about 1
@@ -47,13 +49,13 @@ class RankProblem {
   tn::TensorTrain<double> truth_;
 };
 
-/// A train of the given modes and ranks with orthonormal random cores whose bonds carry the
-/// spectrum (the leading values, or ones), scaled so that its elements have variance one. Ranks
-/// above what a bond can hold are cut to that.
+/// A random train of the given modes and ranks whose bonds have the spectrum, scaled so that its
+/// elements have variance one. Throws Error if no train can have it.
 tn::TensorTrain<double> planted_train(const RankProblemSettings& settings, std::uint64_t seed);
 
-/// The ranks (one for all bonds, or one for each), or less where a bond cannot hold as much. Throws
-/// Error naming the `setting` on another number of ranks.
+/// One rank for all bonds, or less where a bond cannot hold as much; or one for each. Throws Error
+/// naming the `setting` on another number of ranks, on one that no bond can hold, and on one of
+/// several that its own cannot.
 std::vector<Index> capped_ranks(const char* setting, const std::vector<Index>& modes,
                                 const std::vector<Index>& ranks);
 

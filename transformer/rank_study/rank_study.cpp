@@ -36,6 +36,24 @@ std::vector<RankStep> evenly(const std::vector<Index>& from, const std::vector<I
   return schedule;
 }
 
+/// The same moments of a fall, with a target that is none of ranks.
+std::vector<RankStep> evenly(const RankTarget& target, const RankStudySettings& settings) {
+  std::vector<RankStep> schedule;
+  for (Index i = 1; i <= settings.changes; ++i)
+    schedule.push_back({static_cast<Index>(way * static_cast<double>(i * settings.steps) /
+                                           static_cast<double>(settings.changes)),
+                        true, target});
+  return schedule;
+}
+
+/// Of a train of such ranks.
+Index parameters(const std::vector<Index>& modes, const std::vector<Index>& ranks) {
+  Index count = 0;
+  for (std::size_t k = 0; k < modes.size(); ++k)
+    count += (k > 0 ? ranks[k - 1] : 1) * modes[k] * (k < ranks.size() ? ranks[k] : 1);
+  return count;
+}
+
 /// The budget of AdaLoRA (equation 12): it falls fast, then ever slower.
 std::vector<RankStep> cubic(const std::vector<Index>& from, const std::vector<Index>& to,
                             Index steps) {
@@ -73,6 +91,15 @@ constexpr Strategy strategies[] = {
     {"shrink",
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
        return StrategyPlan{large, evenly(large, final, s.changes, 0, way, s.steps)};
+     }},
+    {"shrink_budget",
+     [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
+       const Index budget = parameters(problem_modes(s.problem), final);
+       return StrategyPlan{large, evenly({.budget = {.maximum_parameters = budget}}, s)};
+     }},
+    {"shrink_cutoff",
+     [](const Ranks&, const Ranks& large, const Ranks&, const Settings& s) {
+       return StrategyPlan{large, evenly({.budget = {.cutoff = s.cutoff}}, s)};
      }},
     {"grow",
      [](const Ranks& one, const Ranks&, const Ranks& final, const Settings& s) {
@@ -140,7 +167,7 @@ class StrategyRun {
   void train_step(Index step) {
     const double start = processor_seconds();
     if (pairs_ && !pairs_->merged()) pairs_->merge(optimiser_);
-    const double loss = problem_->loss_and_gradients();
+    const double loss = this->loss();
     if (!std::isfinite(loss))
       throw Diverged("the loss is " + std::to_string(loss) + " at step " + std::to_string(step));
     if (plan_.prunes) importance_.observe(problem_->train(), gradients());
@@ -193,15 +220,14 @@ class StrategyRun {
     });
   }
 
+  /// The gradients are those of this loss alone.
   double loss() {
     problem_->weights().arena().clear_gradients();
-    const double value = problem_->loss_and_gradients();
-    return value;
+    return problem_->loss_and_gradients();
   }
 
   void measure(Index step) {
     const double loss = this->loss();
-    problem_->weights().arena().clear_gradients();
     run_.curve.push_back({step, run_seconds_, loss, problem_->tensor_error(),
                           problem_->test_error(), problem_->train().parameter_count()});
   }
@@ -248,8 +274,13 @@ StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& set
     if (large[k] < final[k])
       tn::fail("start_rank: expected at least the final ranks, here ", final[k], ", found ",
                settings.start_rank);
-  for (const Strategy& strategy : strategies)
-    if (name == strategy.name) return strategy.plan(Ranks(final.size(), 1), large, final, settings);
+  for (const Strategy& strategy : strategies) {
+    if (name != strategy.name) continue;
+    auto plan = strategy.plan(Ranks(final.size(), 1), large, final, settings);
+    for (const RankStep& change : plan.changes)
+      wanted_ranks(change.target, modes, plan.start_ranks, "rank");
+    return plan;
+  }
   tn::fail("strategy: expected one of ", tn::joined(rank_strategies()), ", found \"", name, "\"");
 }
 

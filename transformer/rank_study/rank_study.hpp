@@ -19,6 +19,7 @@ struct RankStudySettings {
   double learning_rate = 1e-2;  ///< of AdamW, falling to zero along a line
   Index changes = 4;            ///< of the ranks on their way, in the first 60 % of the steps
   Index two_site_steps = 50;    ///< for each pair
+  double cutoff = 1e-4;         ///< weight that a sweep of shrink_cutoff may discard
   tn::SweepMode sweep = tn::SweepMode::rounding;
   OptimizerState optimizer_state = OptimizerState::reset;
   double tolerance = 1e-3;  ///< on the error of the tensor, below which the truth counts as found
@@ -34,13 +35,16 @@ struct StrategyPlan {
   std::optional<RankTarget> final_cut = {};  ///< behind the last step
 };
 
-/// "fixed": the final ranks from the start. "shrink": sweeps from start_rank. "grow": from rank
-/// one, by subspace expansion. "grow_then_shrink": from rank one to start_rank and then to the
-/// final ranks. "two_site": the final ranks from the start, in pairs of cores. "prune": from
-/// start_rank in many small changes by importance, as AdaLoRA with its cubic schedule.
-/// "train_large_then_cut": start_rank to the end, then one cut.
+/// "fixed": the final ranks from the start. "shrink": sweeps from start_rank. "shrink_budget": the
+/// same to the number of parameters that the final ranks have, spread over the bonds by their
+/// spectra. "shrink_cutoff": the same to whatever ranks a cutoff leaves, the final ranks unknown.
+/// "grow": from rank one, by subspace expansion. "grow_then_shrink": from rank one to start_rank
+/// and then to the final ranks. "two_site": the final ranks from the start, in pairs of cores.
+/// "prune": from start_rank by importance, as AdaLoRA with its cubic schedule; moments go with what
+/// stays. "train_large_then_cut": start_rank to the end, then one cut.
 std::vector<std::string> rank_strategies();
-/// Throws Error on an unknown name, or a start_rank below the final ranks.
+/// Throws Error on an unknown name, a start_rank below the final ranks, or ranks on the way that
+/// the bonds cannot hold.
 StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings);
 
 /// A moment of a run.
@@ -69,8 +73,8 @@ struct StudyRun {
 };
 
 /// Trains a fresh train on the problem of this seed. Deterministic but for the seconds, which are
-/// processor time of training and sweeps, without the measurement of errors. Throws Diverged on a
-/// loss that is not finite.
+/// processor time of training and sweeps, without the measurement of errors. Throws Error if
+/// numbers stop being finite.
 StudyRun run_strategy(const std::string& strategy, const RankStudySettings& settings,
                       std::uint64_t seed);
 

@@ -1,0 +1,200 @@
+#include <metatt/apps/study_report.hpp>
+
+#include <metatt/apps/console.hpp>
+#include <metatt/apps/csv.hpp>
+#include <metatt/apps/plot.hpp>
+#include <metatt/tn/error.hpp>
+#include <metatt/tn/files/file.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+
+namespace metatt::apps {
+
+namespace {
+
+using Row = std::map<std::string, std::string>;
+
+constexpr const char* what_the_table_shows =
+    "<p>Each strategy at its best learning rate, chosen by the same seeds. Recovered: the share of "
+    "seeds that end with the planted train; ranks found: the share whose significant ranks are its "
+    "ranks, which only shrink_cutoff is not told. Behind ± half the 95 % interval after Student; "
+    "differences are seed by seed. Seconds "
+    "are processor time.</p>\n";
+
+class StudyReport {
+ public:
+  explicit StudyReport(const std::filesystem::path& folder)
+      : folder_(folder),
+        summary_(read_csv(folder / study_summary_name)),
+        curves_(read_csv(folder / "curves.csv")) {
+    if (summary_.empty()) tn::fail(file_of(summary_), ": expected a strategy, found none");
+    for (const Row& row : summary_) {
+      add_once(comparisons_, field(summary_, row, "comparison"));
+      add_once(strategies_, field(summary_, row, "strategy"));
+      add_once(oversamplings_, field(summary_, row, "oversampling"));
+      best_rates_[key(summary_, row)] = field(summary_, row, "best_learning_rate");
+    }
+    for (const Row& row : curves_) {
+      const auto best = best_rates_.find(key(curves_, row));
+      if (best != best_rates_.end() && best->second == field(curves_, row, "learning_rate"))
+        moments_[best->first].push_back(&row);
+    }
+  }
+
+  ReportPage page() const {
+    ReportPage page("Rank adaptation in isolation");
+    for (const std::string& comparison : comparisons_) {
+      page.add_heading("At equal " + comparison);
+      page.add(what_the_table_shows + table(comparison));
+      add_outcomes(page, comparison);
+      for (const std::string& oversampling : oversamplings_)
+        add_courses(page, comparison, oversampling);
+    }
+    page.add_heading("Settings");
+    page.add("<pre>" + html_escaped(tn::read_file(folder_ / "settings.json")) + "</pre>\n");
+    return page;
+  }
+
+ private:
+  /// Comparison, oversampling and strategy.
+  using Key = std::array<std::string, 3>;
+  Key key(const std::vector<Row>& table, const Row& row) const {
+    return {field(table, row, "comparison"), field(table, row, "oversampling"),
+            field(table, row, "strategy")};
+  }
+  static void add_once(std::vector<std::string>& values, const std::string& value) {
+    if (std::ranges::find(values, value) == values.end()) values.push_back(value);
+  }
+  std::string file_of(const std::vector<Row>& table) const {
+    return (folder_ / (&table == &summary_ ? study_summary_name : "curves.csv")).string();
+  }
+  const std::string& field(const std::vector<Row>& table, const Row& row,
+                           const std::string& column) const {
+    const auto found = row.find(column);
+    if (found == row.end())
+      tn::fail(file_of(table), ": expected a column \"", column, "\", found none");
+    return found->second;
+  }
+  /// Not a number where the field is empty.
+  double number(const std::vector<Row>& table, const Row& row, const std::string& column) const {
+    const std::string& text = field(table, row, column);
+    if (text.empty()) return NAN;
+    try {
+      return std::stod(text);
+    } catch (const std::exception&) {
+      tn::fail(file_of(table), ": ", column, ": expected a number, found \"", text, "\"");
+    }
+  }
+
+  std::string table(const std::string& comparison) const {
+    HtmlTable table({"targets for each degree of freedom", "strategy", "learning rate", "recovered",
+                     "ranks found", "steps to recovery", "log10 of the tensor's error",
+                     "to the first", "parameters", "seconds"},
+                    2);
+    for (const Row& row : summary_) {
+      if (field(summary_, row, "comparison") != comparison) continue;
+      const auto share = [&](const char* column) {
+        return fixed(100 * number(summary_, row, column), 0) + " %";
+      };
+      const auto mean = [&](const std::string& column, const std::string& half, int digits) {
+        const double value = number(summary_, row, column), width = number(summary_, row, half);
+        if (!std::isfinite(value)) return std::string("–");
+        return fixed(value, digits) + (std::isfinite(width) ? " ± " + fixed(width, digits) : "");
+      };
+      table.row({field(summary_, row, "oversampling"), field(summary_, row, "strategy"),
+                 field(summary_, row, "best_learning_rate"), share("recovered"),
+                 share("ranks_found"), mean("steps_to_recovery", "steps_to_recovery_half_width", 0),
+                 mean("log10_tensor_error", "log10_tensor_error_half_width", 2),
+                 mean("difference_to_first", "difference_half_width", 2),
+                 fixed(number(summary_, row, "parameters"), 0),
+                 fixed(number(summary_, row, "seconds"), 2)});
+    }
+    return table.html();
+  }
+
+  /// A column of the summary over the number of targets.
+  void add_outcome(ReportPage& page, const std::string& comparison, const std::string& title,
+                   const std::string& label, const std::string& column,
+                   const std::string& half_width = "") const {
+    LinePlot plot{title, "targets for each degree of freedom", label, {}};
+    for (const std::string& strategy : strategies_) {
+      Curve curve{strategy, {}, {}};
+      for (const Row& row : summary_) {
+        if (field(summary_, row, "comparison") != comparison ||
+            field(summary_, row, "strategy") != strategy)
+          continue;
+        curve.x.push_back(number(summary_, row, "oversampling"));
+        curve.y.push_back(number(summary_, row, column));
+        if (!half_width.empty()) curve.half_widths.push_back(number(summary_, row, half_width));
+      }
+      plot.curves.push_back(std::move(curve));
+    }
+    page.add_picture(column + " equal " + comparison, svg(plot),
+                     "Of equal values the last one drawn is seen.");
+  }
+
+  void add_outcomes(ReportPage& page, const std::string& comparison) const {
+    add_outcome(page, comparison, "How often the train is found", "share of the seeds",
+                "recovered");
+    add_outcome(page, comparison, "How often its ranks are found", "share of the seeds",
+                "ranks_found");
+    add_outcome(page, comparison, "How fast it is found", "steps to recovery", "steps_to_recovery",
+                "steps_to_recovery_half_width");
+    add_outcome(page, comparison, "How well it is found", "log10 of the tensor's relative error",
+                "log10_tensor_error", "log10_tensor_error_half_width");
+  }
+
+  /// The mean over the seeds of what each moment's line says, over the steps.
+  Curve course(const std::string& comparison, const std::string& oversampling,
+               const std::string& strategy, const std::string& column, bool logarithmic) const {
+    std::map<double, std::pair<double, int>> sums;
+    const auto moments = moments_.find({comparison, oversampling, strategy});
+    if (moments != moments_.end())
+      for (const Row* row : moments->second) {
+        const double value = number(curves_, *row, column);
+        auto& [sum, count] = sums[number(curves_, *row, "step")];
+        sum += logarithmic ? std::log10(value) : value;
+        ++count;
+      }
+    Curve curve{strategy, {}, {}};
+    curve.points = false;
+    for (const auto& [step, sum] : sums) {
+      const double mean = sum.first / sum.second;
+      curve.x.push_back(step);
+      curve.y.push_back(logarithmic ? std::pow(10, mean) : mean);
+    }
+    return curve;
+  }
+
+  void add_courses(ReportPage& page, const std::string& comparison,
+                   const std::string& oversampling) const {
+    const std::string where = oversampling + " targets for each degree of freedom";
+    LinePlot errors{"Error, " + where, "step", "relative error of the tensor", {}, true};
+    LinePlot parameters{"Parameters, " + where, "step", "numbers in the cores", {}};
+    for (const std::string& strategy : strategies_) {
+      errors.curves.push_back(course(comparison, oversampling, strategy, "tensor_error", true));
+      parameters.curves.push_back(course(comparison, oversampling, strategy, "parameters", false));
+    }
+    const std::string name = " equal " + comparison + " oversampling " + oversampling;
+    page.add_picture("error" + name, svg(errors),
+                     "Means over the seeds, of errors their logarithms'.");
+    page.add_picture("parameters" + name, svg(parameters));
+  }
+
+  std::filesystem::path folder_;
+  std::vector<Row> summary_, curves_;
+  std::vector<std::string> comparisons_, strategies_, oversamplings_;
+  std::map<Key, std::string> best_rates_;
+  std::map<Key, std::vector<const Row*>> moments_;  ///< lines of curves_, at the best rate
+};
+
+}  // namespace
+
+ReportPage study_report(const std::filesystem::path& folder) {
+  return StudyReport(folder).page();
+}
+
+}  // namespace metatt::apps
