@@ -92,20 +92,21 @@ class StepBench {
   std::int64_t saved_bytes_ = 0;
 };
 
-/// The measured steps of one dropout probability.
+/// The measured steps of one dropout probability. Costs are times relative to those of the first
+/// probability, and of the first variant, measured just before.
 struct Series {
   double dropout;
-  std::vector<double> times, rels, costs;
+  std::vector<double> times, rels, dropout_costs, variant_costs;
   double floor_gflop = 0, saved_mb = 0, peak_mb = 0;
 };
 
-Series warm_up(StepBench& bench, double dropout) {
-  Series series{dropout, {}, {}, {}};
+/// `others` are the megabytes that are there without the bench.
+Series warm_up(StepBench& bench, double dropout, double others) {
+  Series series{dropout, {}, {}, {}, {}};
   tn::backend::reset_peak();
   for (int i = 0; i < 2; ++i) bench.step(dropout);  // memory pool and threads are warm after that
   series.saved_mb = static_cast<double>(bench.saved_bytes()) / 1e6;
-  series.peak_mb = static_cast<double>(tn::backend::memory_statistics().peak_bytes) / 1e6 -
-                   LargeProduct<float>::megabytes;
+  series.peak_mb = static_cast<double>(tn::backend::memory_statistics().peak_bytes) / 1e6 - others;
   return series;
 }
 
@@ -123,20 +124,23 @@ void measure(StepBench& bench, const std::string& variant, double rate, Series& 
 }
 
 /// A line for each dropout probability. A virtual machine's speed changes from second to second, so
-/// the probabilities take turns and the large product is timed before every step; `rel` and
-/// `dropout_cost`, the time relative to the first probability, are medians over such pairs.
-nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant,
+/// the probabilities take turns, with the first variant too, and the large product is timed before
+/// every step; `rel` and the costs are medians over such pairs.
+nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant, StepBench* first,
                              LargeProduct<float>& product) {
+  const double others = static_cast<double>(tn::backend::memory_statistics().live_bytes) / 1e6;
   StepBench bench(o, variant);
   std::vector<Series> all;
-  for (const double dropout : o.dropouts) all.push_back(warm_up(bench, dropout));
+  for (const double dropout : o.dropouts) all.push_back(warm_up(bench, dropout, others));
   const auto allocations = tn::backend::memory_statistics().system_allocations;
   std::vector<double> rates;
   for (Index i = 0; i < o.samples; ++i)
     for (Series& series : all) {
+      const double reference = first ? milliseconds_of([&] { first->step(series.dropout); }) : 0;
       rates.push_back(product.rate());
       measure(bench, variant, rates.back(), series);
-      series.costs.push_back(series.times.back() / all.front().times.back());
+      series.dropout_costs.push_back(series.times.back() / all.front().times.back());
+      series.variant_costs.push_back(first ? series.times.back() / reference : 1);
     }
   nlohmann::json lines = nlohmann::json::array();
   for (const Series& series : all) {
@@ -149,7 +153,8 @@ nlohmann::json bench_variant(const BenchOptions& o, const std::string& variant,
          {"sgemm_gflops", median(rates)},
          {"floor_gflop", series.floor_gflop},
          {"rel", median(series.rels)},
-         {"dropout_cost", median(series.costs)},
+         {"dropout_cost", median(series.dropout_costs)},
+         {"variant_cost", median(series.variant_costs)},
          {"tokens_per_second", static_cast<double>(o.batch * o.tokens) / (ms / 1e3)},
          {"trainable", bench.trainable()},
          {"saved_mb", series.saved_mb},
@@ -165,28 +170,33 @@ void print_line(const nlohmann::json& line) {
   };
   std::cout << std::left << std::setw(11) << line["variant"].get<std::string>() << std::right
             << std::setw(7) << line["dropout"].get<double>() << std::setw(9)
-            << number("median_ms", 1) << std::setw(7) << number("dropout_cost", 3) << std::setw(7)
-            << number("rel", 3) << std::setw(11) << number("tokens_per_second", 0) << std::setw(8)
-            << number("floor_gflop", 1) << std::setw(15) << number("sgemm_gflops", 0)
-            << std::setw(11) << line["trainable"].get<Index>() << std::setw(10)
-            << number("saved_mb", 1) << std::setw(9) << number("peak_mb", 1) << std::endl;
+            << number("median_ms", 1) << std::setw(7) << number("dropout_cost", 3) << std::setw(9)
+            << number("variant_cost", 3) << std::setw(7) << number("rel", 3) << std::setw(11)
+            << number("tokens_per_second", 0) << std::setw(8) << number("floor_gflop", 1)
+            << std::setw(15) << number("sgemm_gflops", 0) << std::setw(11)
+            << line["trainable"].get<Index>() << std::setw(10) << number("saved_mb", 1)
+            << std::setw(9) << number("peak_mb", 1) << std::endl;
 }
 
 void bench_step(const BenchOptions& o) {
   BenchRecords records(o.json);
   print_backend();
-  std::cout << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "
-            << o.config.num_attention_heads << " heads, feed-forward " << o.config.intermediate_size
-            << ", batch " << o.batch << " × " << o.tokens << " tokens, rank " << o.rank
-            << " on query and value, float32, median of " << o.samples << "\n"
-            << "variant    dropout       ms   cost    rel   tokens/s   GFLOP  sgemm GFLOP/s  "
-               "trainable  saved MB  peak MB\n";
+  std::cout
+      << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "
+      << o.config.num_attention_heads << " heads, feed-forward " << o.config.intermediate_size
+      << ", batch " << o.batch << " × " << o.tokens << " tokens, rank " << o.rank
+      << " on query and value, float32, median of " << o.samples << "\n"
+      << "variant    dropout       ms   cost to first    rel   tokens/s   GFLOP  sgemm GFLOP/s  "
+         "trainable  saved MB  peak MB\n";
   LargeProduct<float> product;
-  for (const auto& variant : o.variants)
-    for (auto& line : bench_variant(o, variant, product)) {
+  std::unique_ptr<StepBench> first;
+  for (const auto& variant : o.variants) {
+    for (auto& line : bench_variant(o, variant, first.get(), product)) {
       print_line(line);
       records.add(std::move(line));
     }
+    if (!first && o.variants.size() > 1) first = std::make_unique<StepBench>(o, variant);
+  }
   records.commit();
 }
 
@@ -203,7 +213,9 @@ void add_bench(CLI::App& program) {
   CLI::App* command = add_command(*bench, "step", "One training step at the shape of MiniLM-L6");
   auto variants = adapter_kinds();
   variants.insert(variants.end(), {"full", "none"});
-  command->add_option("--variants", o->variants, tn::joined(variants))
+  command
+      ->add_option("--variants", o->variants,
+                   "The others are compared with the first: " + tn::joined(variants))
       ->delimiter(',')
       ->check(one_of(variants));
   command

@@ -58,6 +58,18 @@ std::function<void()> rounding(Index rank, Index length) {
   };
 }
 
+/// The train of all updates of a transformer of width 1024 and six matrices a layer, to half its
+/// rank; 24 layers make it RoBERTa's large size.
+Prepare adapter_sweep(tn::SweepMode mode) {
+  return [mode](Index rank, Index layers) -> std::function<void()> {
+    const std::vector<Index> modes{1024, layers, 6, 1024}, ranks(3, rank);
+    return [train = tn::TensorTrain<double>::random(modes, ranks, 1), rank, mode] {
+      auto copy = train;
+      tn::sweep(copy, {.maximum_rank = rank / 2}, mode);
+    };
+  };
+}
+
 struct Product {
   tn::MatrixProductOperator<double> mpo;
   tn::TensorTrain<double> state;
@@ -91,6 +103,8 @@ const std::vector<Operation>& operations() {
   static const std::vector<Operation> all{
       {"TT-cross", {8, 16, 32}, {12, 24}, cross},
       {"rounding", {32, 64, 128}, {24, 48}, rounding},
+      {"adapter's sweep, rounding", {16, 32, 64}, {24, 48}, adapter_sweep(tn::SweepMode::rounding)},
+      {"adapter's sweep, paper", {16, 32, 64}, {24, 48}, adapter_sweep(tn::SweepMode::paper)},
       {"apply, exact", {32, 64, 128}, {24, 48}, application(tn::Application::exact)},
       {"apply, density matrix",
        {32, 64, 128},
