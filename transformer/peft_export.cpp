@@ -11,31 +11,23 @@ namespace metatt::transformer {
 
 namespace {
 
+template <class T>
+using Factors = typename Adapter<T>::LoraFactors;
+
 /// The low-rank update of one module as PEFT has it.
 template <class T>
 struct PeftUpdate {
   std::string module;  ///< inside a layer
-  typename Adapter<T>::LoraFactors factors;
+  Factors<T> factors;
+
+  Index rank() const { return factors.A.extent(0); }
 };
 
-/// The largest rank of an adapter whose matrices may differ in it; 0 for others.
+/// The same update with zeros up to a rank.
 template <class T>
-Index largest_pruned_rank(const AdaptedModel<T>& model) {
-  Index largest = 0;
-  for (const auto& triplet : model.adapter()->triplets())
-    largest = std::max(largest, model.weights().shape(triplet.E).front());
-  return largest;
-}
-
-/// The factors of one matrix, with zeros up to a rank: what reads files of LoRA may know one rank
-/// for all.
-template <class T>
-typename Adapter<T>::LoraFactors padded_factors(const AdaptedModel<T>& model, Index layer,
-                                                MatrixType type, Index task) {
-  auto factors = model.adapter()->lora_factors(layer, type, task);
+Factors<T> padded(const Factors<T>& factors, Index rank) {
   const Index own = factors.A.extent(0), d_in = factors.A.extent(1), d_out = factors.B.extent(0);
-  const Index rank = largest_pruned_rank(model);
-  if (own >= rank) return factors;
+  if (own == rank) return factors;
   auto& queue = tn::backend::queue();
   auto A = Tensor<T>::zeros({rank, d_in}), B = Tensor<T>::zeros({d_out, rank});
   tn::backend::copy(queue, factors.A.size(), factors.A.data(), A.mutable_data());
@@ -43,23 +35,26 @@ typename Adapter<T>::LoraFactors padded_factors(const AdaptedModel<T>& model, In
   return {std::move(A), std::move(B)};
 }
 
-/// The updates of queries, keys and values that are one matrix in files, as one of the sum of their
-/// ranks: their A one below the other, their B in blocks beside and below each other.
+/// The updates of queries, keys and values that are one matrix in files: one A, which a train's
+/// have in common, or all A one below the other; B in blocks below, and then beside, each other.
 template <class T>
-typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, Index layer,
-                                                Index task) {
+Factors<T> joined_factors(const AdaptedModel<T>& model, Index layer, Index task) {
   auto& queue = tn::backend::queue();
   const auto& config = model.config();
   const auto& targets = model.adapter()->settings().targets;
-  std::vector<std::pair<Index, typename Adapter<T>::LoraFactors>> parts;  // with their first rows
-  Index rows = 0, rank = 0;
+  std::vector<std::pair<Index, Factors<T>>> parts;  // with their first rows
+  Index rows = 0, sum = 0;
+  bool shared = true;
   for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
     if (std::ranges::find(targets, type) != targets.end()) {
-      parts.emplace_back(rows, padded_factors(model, layer, type, task));
-      rank += parts.back().second.A.extent(0);
+      parts.emplace_back(rows, model.adapter()->lora_factors(layer, type, task));
+      const Tensor<T>&A = parts.back().second.A, &first = parts.front().second.A;
+      shared = shared && A.shape() == first.shape() && A.to_vector() == first.to_vector();
+      sum += A.extent(0);
     }
     rows += matrix_extents(config, type).d_out;
   }
+  const Index rank = shared ? parts.front().second.A.extent(0) : sum;
   auto A = Tensor<T>::zeros({rank, config.hidden_size}), B = Tensor<T>::zeros({rows, rank});
   Index first = 0;
   for (const auto& [row, part] : parts) {
@@ -68,7 +63,7 @@ typename Adapter<T>::LoraFactors joined_factors(const AdaptedModel<T>& model, In
                       A.mutable_data() + first * config.hidden_size);
     tn::backend::copy_matrix(queue, part.B.extent(0), own, part.B.data(), own,
                              B.mutable_data() + row * rank + first, rank);
-    first += own;
+    if (!shared) first += own;
   }
   return {A, B};
 }
@@ -79,7 +74,7 @@ std::vector<PeftUpdate<T>> peft_updates(const AdaptedModel<T>& model, Index laye
   std::vector<PeftUpdate<T>> updates;
   for (const MatrixType type : model.adapter()->settings().targets)
     if (const char* module = module_of(family, type))
-      updates.push_back({module, padded_factors(model, layer, type, task)});
+      updates.push_back({module, model.adapter()->lora_factors(layer, type, task)});
     else if (updates.empty())  // the first of the joined ones
       updates.push_back({family.names.joined, joined_factors(model, layer, task)});
   return updates;
@@ -106,18 +101,6 @@ nlohmann::json peft_targets(const Family& family, const std::vector<PeftUpdate<T
   return ".*\\." + layers + "\\d+\\.(" + expression + ")";
 }
 
-/// PEFT's r and lora_alpha (the same, so that nothing is scaled), for each module by itself where
-/// ranks differ.
-template <class T>
-void set_peft_ranks(nlohmann::json& json, const std::vector<PeftUpdate<T>>& updates) {
-  const auto rank = [](const PeftUpdate<T>& update) { return update.factors.A.extent(0); };
-  const Index common = rank(*std::ranges::min_element(updates, {}, rank));
-  json["r"] = json["lora_alpha"] = common;
-  for (const PeftUpdate<T>& update : updates)
-    if (rank(update) != common)
-      json["rank_pattern"][update.module] = json["alpha_pattern"][update.module] = rank(update);
-}
-
 }  // namespace
 
 template <class T>
@@ -138,26 +121,23 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
                       {"bias", "none"},
                       {"fan_in_fan_out", family.transposed_in_file},
                       {"inference_mode", true}};
+  std::vector<std::vector<PeftUpdate<T>>> layers;
+  Index rank = 0;
+  for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer)
+    for (const auto& update : layers.emplace_back(peft_updates(model, layer, task)))
+      rank = std::max(rank, update.rank());
+  json["target_modules"] = peft_targets(family, layers.front());
+  json["r"] = json["lora_alpha"] = rank;  // the same, so that nothing is scaled
   std::vector<NamedTensor<T>> tensors;
-  std::vector<Index> ranks;  // of layer 0
-  for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer) {
-    const auto updates = peft_updates(model, layer, task);
-    for (const auto& [module, factors] : updates) {
+  for (std::size_t layer = 0; layer < layers.size(); ++layer)
+    for (const auto& [module, factors] : layers[layer]) {
       const std::string site =
           prefix + file_name(family, family.names.layers + std::to_string(layer) + "." + module);
-      tensors.push_back({site + ".lora_A.weight", factors.A});
-      tensors.push_back({site + ".lora_B.weight", factors.B});
+      // Programs that read files of LoRA may know one rank for all.
+      const Factors<T> same = padded<T>(factors, rank);
+      tensors.push_back({site + ".lora_A.weight", same.A});
+      tensors.push_back({site + ".lora_B.weight", same.B});
     }
-    for (std::size_t i = 0; i < updates.size() && layer > 0; ++i)
-      if (updates[i].factors.A.extent(0) != ranks[i])
-        tn::fail("export: expected the same rank in all layers, found ", ranks[i],
-                 " in layer 0 and ", updates[i].factors.A.extent(0), " in layer ", layer, " of ",
-                 updates[i].module);
-    if (layer > 0) continue;
-    for (const auto& update : updates) ranks.push_back(update.factors.A.extent(0));
-    json["target_modules"] = peft_targets(family, updates);
-    set_peft_ranks(json, updates);
-  }
   std::set<std::string> saved_modules;  // "classifier" of "classifier.dense.weight"
   for (const auto& [name, id] : model.task_head(task)) {
     if (!model.weights().trainable(id)) continue;
