@@ -5,6 +5,7 @@
 #include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/rank_study_tables.hpp>
 #include <metatt/apps/results_folder.hpp>
+#include <metatt/apps/study_report.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/files/file.hpp>
 #include <metatt/transformer/json.hpp>
@@ -209,7 +210,7 @@ class RankStudy {
       trial.run = {};
       try {
         trial.run = run_strategy(trial.strategy, settings, trial.seed);
-      } catch (const tn::Error& error) {  // numbers that are not finite, here or there
+      } catch (const Diverged& error) {
         trial.failure = error.what();
       }
       trials_.push_back(trial);
@@ -305,16 +306,21 @@ void run_study(RanksOptions& o) {
   check_results_folder(o.output, Results::rank_study, {});
   RankStudy study(o);
   const auto folder = open_results_folder(o.output, o.overwrite);
+  for (const char* table : {"runs.csv", "curves.csv", "rank_sweeps.csv", study_summary_name})
+    std::filesystem::remove(folder / table);  // of an earlier study
   tn::write_file_atomically(folder / "settings.json", settings_json(o, study).dump(2) + "\n");
   study.run([&] {
     const auto& trials = study.trials();
+    if (trials.empty()) return;
     tn::write_file_atomically(folder / "runs.csv", runs_table(trials, study.true_ranks()));
     tn::write_file_atomically(folder / "curves.csv", curves_table(trials));
     tn::write_file_atomically(folder / "rank_sweeps.csv", sweeps_table(trials));
-    tn::write_file_atomically(folder / "summary.csv",
+    tn::write_file_atomically(folder / study_summary_name,
                               summary_table(summarise(trials, study.true_ranks())));
   });
   print_summaries(summarise(study.trials(), study.true_ranks()));
+  if (std::ranges::all_of(study.trials(), [](const RankTrial& t) { return !t.failure.empty(); }))
+    tn::fail("ranks: all runs failed; why is in ", (folder / "runs.csv").string());
   std::cout << "result: " << study.trials().size() << " runs, tables in " << folder.path.string()
             << std::endl;
 }

@@ -347,12 +347,12 @@ void run(const DmrgOptions& o, tn::ChainModel model, const std::string& text) {
   Run<T> run(o, std::move(model), text);
   const auto earlier = std::filesystem::path(o.output) / main_file;
   const bool there = std::filesystem::exists(earlier);
-  if (o.resume && there) run.load(earlier);
   // A run that died in its first sweep has left its log only.
   const bool begun =
       there || std::filesystem::exists(std::filesystem::path(o.output) / new_log_file);
   const tn::OutputFolder folder =
       open_results_folder(o.output, o.overwrite || (o.resume && begun), /*resumable=*/true);
+  if (o.resume && there) run.load(earlier);
   print_backend();  // not before everything has been checked
   if (o.resume && !there)
     std::cout << "no sweep to resume from in " << o.output << ": starting anew" << std::endl;

@@ -185,11 +185,13 @@ std::string logarithmic_axis(const LinePlot& plot, char axis) {
 
 }  // namespace
 
-std::size_t points_left_out(const LinePlot& plot) {
+std::string left_out(const LinePlot& plot) {
   std::size_t count = 0;
   for (const Curve& curve : plot.curves)
     for (std::size_t i = 0; i < curve.x.size(); ++i) count += !drawable(plot, curve, i);
-  return count;
+  if (count == 0) return "";
+  return std::to_string(count) + (count == 1 ? " value is" : " values are") +
+         " left out: not finite" + (plot.logarithmic ? ", or zero on a logarithmic axis." : ".");
 }
 
 std::string svg(const LinePlot& plot) {

@@ -29,8 +29,8 @@ struct LinePlot {
   bool lines = true;           ///< false: points alone
 };
 
-/// How many points of the curves are left out.
-std::size_t points_left_out(const LinePlot& plot);
+/// A caption's sentence on how many points of the curves are left out, and why; "" if none are.
+std::string left_out(const LinePlot& plot);
 
 /// A matrix as colours, row i at y = i, with white at zero.
 struct ColourMap {

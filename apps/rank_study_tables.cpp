@@ -132,8 +132,7 @@ Estimate steps_to_recovery(const Trials& trials) {
   std::vector<double> steps;
   for (const RankTrial* t : trials)
     if (t->run.steps_to_recovery) steps.push_back(static_cast<double>(*t->run.steps_to_recovery));
-  constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  return steps.empty() ? Estimate{none, none} : estimate(steps);
+  return steps.empty() ? Estimate{RankSummary::none, RankSummary::none} : estimate(steps);
 }
 
 RankSummary summary_of(const Trials& trials, const std::vector<Index>& true_ranks) {

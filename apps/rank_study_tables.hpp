@@ -4,6 +4,7 @@
 #include <metatt/transformer/rank_study/rank_study.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -33,20 +34,21 @@ std::string curves_table(const std::vector<RankTrial>& trials);
 std::string sweeps_table(const std::vector<RankTrial>& trials);
 
 /// A strategy at its best learning rate: the one at which fewest seeds fail, and of those that of
-/// the lowest mean of log10 of the test error. It is chosen by the same seeds that the means are
-/// over.
+/// the lowest mean of log10 of the test error, by the same seeds that the means are over. What no
+/// seed has is not a number.
 struct RankSummary {
+  static constexpr double none = std::numeric_limits<double>::quiet_NaN();
   std::string comparison, strategy;
   double oversampling = 0, learning_rate = 0;
   std::size_t seeds = 0, failures = 0;
   double recovered = 0;    ///< share of the seeds
   double ranks_found = 0;  ///< share of the seeds whose significant ranks are the planted ones
   /// Of the seeds that recovered; not a number if none did.
-  double steps_to_recovery = 0, steps_to_recovery_half = 0;
-  double log_error = 0, log_error_half = 0;  ///< log10 of the tensor's error, mean and interval
-  double log_test = 0, log_test_half = 0;    ///< log10 of the test error
+  double steps_to_recovery = none, steps_to_recovery_half = none;
+  /// log10 of the tensor's error and of the test error, means and intervals.
+  double log_error = 0, log_error_half = none, log_test = 0, log_test_half = none;
   /// log10 of the tensor's error minus that of the first strategy on the same seeds.
-  double difference = 0, difference_half = 0;
+  double difference = none, difference_half = none;
   double parameters = 0, seconds = 0, steps = 0;
 };
 std::vector<RankSummary> summarise(const std::vector<RankTrial>& trials,

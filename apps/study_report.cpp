@@ -133,7 +133,7 @@ class StudyReport {
       plot.curves.push_back(std::move(curve));
     }
     page.add_picture(column + " equal " + comparison, svg(plot),
-                     "Of equal values the last one drawn is seen.");
+                     "Of equal values the last one drawn is seen. " + left_out(plot));
   }
 
   void add_outcomes(ReportPage& page, const std::string& comparison) const {
@@ -180,7 +180,7 @@ class StudyReport {
     }
     const std::string name = " equal " + comparison + " oversampling " + oversampling;
     page.add_picture("error" + name, svg(errors),
-                     "Means over the seeds, of errors their logarithms'.");
+                     "Means over the seeds, of errors their logarithms'. " + left_out(errors));
     page.add_picture("parameters" + name, svg(parameters));
   }
 

@@ -99,11 +99,9 @@ std::string shared_settings(const std::vector<RunRecord>& runs) {
 
 void add_pictures(ReportPage& page, const std::vector<Picture>& pictures) {
   for (const Picture& picture : pictures) {
-    std::string caption = picture.caption;
-    if (const std::size_t count = points_left_out(picture.plot); count > 0)
-      caption += (caption.empty() ? "" : " ") + std::to_string(count) +
-                 (count == 1 ? " value is" : " values are") + " left out: not finite" +
-                 (picture.plot.logarithmic ? ", or zero on a logarithmic axis." : ".");
+    const std::string rest = left_out(picture.plot);
+    const std::string caption =
+        picture.caption + (picture.caption.empty() || rest.empty() ? "" : " ") + rest;
     page.add_picture(picture.name, svg(picture.plot), caption);
   }
 }

@@ -81,6 +81,13 @@ Truncation truncate(std::span<const double> values, const TruncationPolicy& poli
   return result;
 }
 
+Index train_parameters(std::span<const Index> modes, std::span<const Index> ranks) {
+  Index count = 0;
+  for (std::size_t k = 0; k < modes.size(); ++k)
+    count += (k > 0 ? ranks[k - 1] : 1) * modes[k] * (k < ranks.size() ? ranks[k] : 1);
+  return count;
+}
+
 namespace {
 
 /// The ranks of a train while values are dropped one by one.
@@ -97,11 +104,7 @@ class Spending {
     }
   }
 
-  Index parameters() const {
-    Index count = 0;
-    for (std::size_t k = 0; k < modes_.size(); ++k) count += rank(k) * modes_[k] * rank(k + 1);
-    return count;
-  }
+  Index parameters() const { return train_parameters(modes_, ranks_); }
 
   /// The relative weight of the smallest value at inner bond k that is still there.
   double weight(std::size_t k) const { return weight_of(k, ranks_[k] - 1); }
@@ -127,8 +130,7 @@ class Spending {
     std::optional<std::size_t> best;
     double best_price = 0;
     for (std::size_t k = 0; k < ranks_.size(); ++k) {
-      const Index held = std::min(rank(k) * modes_[k], modes_[k + 1] * rank(k + 2));
-      if (ranks_[k] == std::ssize(spectra_[k]) || ranks_[k] == held || size(k) > parameters)
+      if (ranks_[k] == std::ssize(spectra_[k]) || ranks_[k] >= held(k) || size(k) > parameters)
         continue;
       const double price = weight_of(k, ranks_[k]) / static_cast<double>(size(k));
       if (price <= best_price) continue;
@@ -140,6 +142,16 @@ class Spending {
 
   void drop(std::size_t k) { --ranks_[k]; }
   void take_back(std::size_t k) { ++ranks_[k]; }
+  /// Lowers what neighbours that have become smaller can no longer hold.
+  void settle() {
+    for (bool lowered = true; lowered;) {
+      lowered = false;
+      for (std::size_t k = 0; k < ranks_.size(); ++k) {
+        lowered = lowered || ranks_[k] > held(k);
+        ranks_[k] = std::min(ranks_[k], held(k));
+      }
+    }
+  }
   std::vector<Index> ranks() { return std::move(ranks_); }
 
  private:
@@ -150,6 +162,10 @@ class Spending {
   }
   double weight_of(std::size_t k, Index value) const {
     return totals_[k] > 0 ? share(spectra_[k], static_cast<std::size_t>(value)) / totals_[k] : 0;
+  }
+  /// The rank that inner bond k can have beside those of its neighbours.
+  Index held(std::size_t k) const {
+    return std::min(rank(k) * modes_[k], modes_[k + 1] * rank(k + 2));
   }
   /// Parameters of one value at inner bond k.
   Index size(std::size_t k) const { return rank(k) * modes_[k] + modes_[k + 1] * rank(k + 2); }
@@ -180,6 +196,7 @@ std::vector<Index> ranks_within(std::span<const std::vector<double>> spectra,
     left -= spending.weight(*bond);
     spending.drop(*bond);
   }
+  spending.settle();
   // The last value that had to go was perhaps larger than what was still too much.
   while (const auto bond =
              spending.best_within(budget.maximum_parameters - spending.parameters())) {
@@ -190,6 +207,7 @@ std::vector<Index> ranks_within(std::span<const std::vector<double>> spectra,
     left -= spending.weight(*bond);
     spending.drop(*bond);
   }
+  spending.settle();
   return spending.ranks();
 }
 

@@ -45,6 +45,9 @@ struct Truncation {
 /// descending order, and on a policy that contradicts itself.
 Truncation truncate(std::span<const double> singular_values, const TruncationPolicy& policy);
 
+/// Elements of the cores of a train with these modes and inner ranks, Σ r·n·r′.
+Index train_parameters(std::span<const Index> modes, std::span<const Index> ranks);
+
 /// What a whole train may lose or keep, to be spread over its bonds.
 struct TrainBudget {
   double cutoff = 0;                     ///< of the sum of the discarded weights of all bonds

@@ -79,9 +79,10 @@ void check_single_task(const std::filesystem::path& folder, const AdapterRecord&
 
 /// adapter_config.json and adapter_model.safetensors as PEFT writes them for LoRA: the same rank at
 /// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD. Where files have
-/// queries, keys and values as one matrix (GPT-2), the updates of those that are adapted become one
-/// of the sum of their ranks, which rank_pattern and alpha_pattern say. Of an adapter with several
-/// tasks it is the one of this name (chosen_task).
+/// queries, keys and values as one matrix (GPT-2), the updates of those that are adapted become
+/// one: of their own rank where they have the same left factor, as those of a train do, else of the
+/// sum of their ranks. Smaller ranks than the largest are filled up with zeros. Of an adapter with
+/// several tasks it is the one of this name (chosen_task).
 template <class T>
 void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       const AdapterRecord& record, const std::string& task = {});

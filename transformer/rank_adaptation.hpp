@@ -35,10 +35,12 @@ struct BondChange {
   std::vector<double> spectrum;
   /// Those of the train behind the whole sweep; none where the bond grew or was pruned.
   std::vector<double> spectrum_after = {};
-  double entropy = 0;           ///< −Σ p ln p of p = σ²/Σσ² of the spectrum
-  double discarded_weight = 0;  ///< Σ discarded σ² / Σ σ²
-  double discarded_norm = 0;    ///< √Σ discarded σ²
-  std::string left_core = {};   ///< name of the core left of it, where it has one
+  double entropy = 0;  ///< −Σ p ln p of p = σ²/Σσ² of the spectrum
+  /// Σ discarded σ² / Σ σ²; in a sweep of `paper` σ are not the train's but the merged pair's, by
+  /// which it cuts.
+  double discarded_weight = 0;
+  double discarded_norm = 0;   ///< √Σ discarded σ²
+  std::string left_core = {};  ///< name of the core left of it, where it has one
 };
 
 /// What a change of ranks did to a train, bond by bond.

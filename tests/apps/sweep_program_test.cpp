@@ -213,7 +213,12 @@ BOOST_AUTO_TEST_CASE(a_damaged_trial_is_recorded_and_a_folder_in_use_is_left_alo
   const Run resumed = run(command + "--resume");
   BOOST_CHECK_MESSAGE(resumed.has("1 of 2 trials failed") && resumed.has("log.jsonl: line 1"),
                       resumed.output);
-  BOOST_TEST(run("report " + (base.folder / "out/trials/2-seed-42").string()).has("report in"));
+  const Run report = run("report " + (base.folder / "out").string());
+  BOOST_CHECK_MESSAGE(report.exit_code == 0 && report.has("log.jsonl: line 1") &&
+                          report.has("left out of the report"),
+                      report.output);
+  const std::string page = metatt::tn::read_file(base.folder / "out/report.html");
+  BOOST_TEST(page.find(">2-seed-42<") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_search_that_was_interrupted_goes_on_and_runs_nothing_twice) {

@@ -43,7 +43,7 @@ struct Sampled {
   }
 };
 
-/// No bond can have one rank more that it can hold within the limit.
+/// No bond has a rank that it cannot hold, and none can have one more within the limit.
 void check_nothing_more_fits(const TensorTrain<double>& train, const std::vector<Index>& most,
                              Index limit) {
   const auto modes = train.modes();
@@ -51,6 +51,7 @@ void check_nothing_more_fits(const TensorTrain<double>& train, const std::vector
   for (std::size_t k = 0; k < ranks.size(); ++k) {
     const Index left = (k > 0 ? ranks[k - 1] : 1) * modes[k];
     const Index right = modes[k + 1] * (k + 1 < ranks.size() ? ranks[k + 1] : 1);
+    BOOST_TEST(ranks[k] <= std::min(left, right));
     if (ranks[k] == std::min({left, right, most[k]})) continue;
     BOOST_TEST(train.parameter_count() + left + right > limit);
   }
@@ -178,6 +179,12 @@ BOOST_AUTO_TEST_CASE(a_budget_of_parameters_is_kept_and_spent_where_it_counts) {
       BOOST_TEST(distance(rounded.to_dense(), train.to_dense()) <= 1.0001 * report.error_bound);
       if (mode == SweepMode::rounding) check_nothing_more_fits(rounded, train.ranks(), limit);
     }
+  // Of the middle bond's six values four would be free, but the modes beside it hold two.
+  const std::vector<std::vector<double>> three{
+      {1, 0.1, 0.1, 0.1}, {1, 1, 1, 1, 1, 1}, {1, 0.1, 0.1, 0.1}};
+  BOOST_TEST(
+      ranks_within(three, Shape{64, 2, 2, 64}, {.maximum_parameters = 195}) == (Shape{1, 2, 1}),
+      boost::test_tools::per_element());
   // One bond carries all of the weight: the other one pays.
   const std::vector<std::vector<double>> two{{1, 0.9}, {1, 1e-3}};
   BOOST_TEST(ranks_within(two, Shape{3, 3, 3}, {.maximum_parameters = 20}) == (Shape{2, 1}),

@@ -50,7 +50,8 @@ class RankProblem {
 };
 
 /// A random train of the given modes and ranks whose bonds have the spectrum, scaled so that its
-/// elements have variance one. Throws Error if no train can have it.
+/// elements have variance one. To 1e-9 where that is possible, to 1e-3 where it is nearly so, as
+/// with a spectrum that was rounded for people; else throws Error.
 tn::TensorTrain<double> planted_train(const RankProblemSettings& settings, std::uint64_t seed);
 
 /// One rank for all bonds, or less where a bond cannot hold as much; or one for each. Throws Error

@@ -17,41 +17,41 @@ double processor_seconds() {
   return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
 }
 
+using Ranks = std::vector<Index>;
+using Settings = RankStudySettings;
+
 constexpr double way = 0.6;  ///< share of the steps in which ranks change
 
-/// Ranks on the way from one to the other, the last ones included.
-std::vector<RankStep> evenly(const std::vector<Index>& from, const std::vector<Index>& to,
-                             Index changes, double begin, double end, Index steps) {
+/// Changes between two parts of the steps, to what `target` makes of the part of the way that each
+/// has come. One to the ranks of the one before is left out.
+std::vector<RankStep> evenly(const Settings& settings, double begin, double end,
+                             const std::function<RankTarget(double)>& target) {
   std::vector<RankStep> schedule;
-  for (Index i = 1; i <= changes; ++i) {
-    const double part = static_cast<double>(i) / static_cast<double>(changes);
-    RankStep step{
-        static_cast<Index>((begin + (end - begin) * part) * static_cast<double>(steps)), true, {}};
-    for (std::size_t k = 0; k < to.size(); ++k)
-      step.target.ranks.push_back(
-          from[k] + static_cast<Index>(std::round(part * static_cast<double>(to[k] - from[k]))));
-    if (schedule.empty() || schedule.back().target.ranks != step.target.ranks)
-      schedule.push_back(std::move(step));
+  for (Index i = 1; i <= settings.changes; ++i) {
+    const double part = static_cast<double>(i) / static_cast<double>(settings.changes);
+    const auto when =
+        static_cast<Index>((begin + (end - begin) * part) * static_cast<double>(settings.steps));
+    RankStep step{when, true, target(part)};
+    const bool same = !schedule.empty() && !step.target.ranks.empty() &&
+                      schedule.back().target.ranks == step.target.ranks;
+    if (!same) schedule.push_back(std::move(step));
   }
   return schedule;
 }
 
-/// The same moments of a fall, with a target that is none of ranks.
-std::vector<RankStep> evenly(const RankTarget& target, const RankStudySettings& settings) {
-  std::vector<RankStep> schedule;
-  for (Index i = 1; i <= settings.changes; ++i)
-    schedule.push_back({static_cast<Index>(way * static_cast<double>(i * settings.steps) /
-                                           static_cast<double>(settings.changes)),
-                        true, target});
-  return schedule;
+Index between(Index from, Index to, double part) {
+  return from + static_cast<Index>(std::round(part * static_cast<double>(to - from)));
 }
 
-/// Of a train of such ranks.
-Index parameters(const std::vector<Index>& modes, const std::vector<Index>& ranks) {
-  Index count = 0;
-  for (std::size_t k = 0; k < modes.size(); ++k)
-    count += (k > 0 ? ranks[k - 1] : 1) * modes[k] * (k < ranks.size() ? ranks[k] : 1);
-  return count;
+/// Ranks on the way from one to the other, the last ones included.
+std::vector<RankStep> evenly(const Settings& settings, double begin, double end, const Ranks& from,
+                             const Ranks& to) {
+  return evenly(settings, begin, end, [&](double part) {
+    RankTarget target;
+    for (std::size_t k = 0; k < to.size(); ++k)
+      target.ranks.push_back(between(from[k], to[k], part));
+    return target;
+  });
 }
 
 /// The budget of AdaLoRA (equation 12): it falls fast, then ever slower.
@@ -82,33 +82,37 @@ struct Strategy {
                        const std::vector<Index>& final, const RankStudySettings& settings);
 };
 
-using Ranks = std::vector<Index>;
-using Settings = RankStudySettings;
-
 constexpr Strategy strategies[] = {
     {"fixed", [](const Ranks&, const Ranks&, const Ranks& final,
                  const Settings&) { return StrategyPlan{final}; }},
     {"shrink",
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
-       return StrategyPlan{large, evenly(large, final, s.changes, 0, way, s.steps)};
+       return StrategyPlan{large, evenly(s, 0, way, large, final)};
      }},
     {"shrink_budget",
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
-       const Index budget = parameters(problem_modes(s.problem), final);
-       return StrategyPlan{large, evenly({.budget = {.maximum_parameters = budget}}, s)};
+       const auto modes = problem_modes(s.problem);
+       const Index from = tn::train_parameters(modes, large),
+                   to = tn::train_parameters(modes, final);
+       return StrategyPlan{
+           large, evenly(s, 0, way, [&](double part) {
+             return RankTarget{.budget = {.maximum_parameters = between(from, to, part)}};
+           })};
      }},
     {"shrink_cutoff",
      [](const Ranks&, const Ranks& large, const Ranks&, const Settings& s) {
-       return StrategyPlan{large, evenly({.budget = {.cutoff = s.cutoff}}, s)};
+       return StrategyPlan{large, evenly(s, 0, way, [&](double) {
+                             return RankTarget{.budget = {.cutoff = s.cutoff}};
+                           })};
      }},
     {"grow",
      [](const Ranks& one, const Ranks&, const Ranks& final, const Settings& s) {
-       return StrategyPlan{one, evenly(one, final, s.changes, 0, way, s.steps)};
+       return StrategyPlan{one, evenly(s, 0, way, one, final)};
      }},
     {"grow_then_shrink",
      [](const Ranks& one, const Ranks& large, const Ranks& final, const Settings& s) {
-       auto changes = evenly(one, large, s.changes, 0, way / 2, s.steps);
-       for (RankStep& step : evenly(large, final, s.changes, way / 2, way, s.steps))
+       auto changes = evenly(s, 0, way / 2, one, large);
+       for (RankStep& step : evenly(s, way / 2, way, large, final))
          changes.push_back(std::move(step));
        return StrategyPlan{one, std::move(changes)};
      }},
@@ -142,22 +146,41 @@ class StrategyRun {
       pairs_.emplace(problem_->train_ids(), problem_->weights(), plan_.two_site_steps);
   }
 
+  /// Errors of anything that meets numbers which are not finite are Diverged.
   StudyRun result() {
-    const Index between = std::max<Index>(1, settings_.steps / settings_.curve_points);
+    try {
+      run();
+    } catch (const tn::Error& error) {
+      if (finite()) throw;
+      throw Diverged(error.what());
+    }
+    return std::move(run_);
+  }
+
+ private:
+  void run() {
+    const Index pause = std::max<Index>(1, settings_.steps / settings_.curve_points);
     for (Index step = 0; step < settings_.steps; ++step) {
       for (const RankStep& change : plan_.changes)
         if (change.when == step) adapt(step, change.target);
-      if (step % between == 0 && !(pairs_ && pairs_->merged())) measure(step);
+      if (step % pause == 0 && !(pairs_ && pairs_->merged())) measure(step);
       train_step(step);
     }
     if (pairs_ && pairs_->merged()) split(settings_.steps);
     if (plan_.final_cut) adapt(settings_.steps, *plan_.final_cut);
     measure(settings_.steps);
     finish();
-    return std::move(run_);
   }
 
- private:
+  bool finite() {
+    const auto& arena = problem_->weights().arena();
+    double sum = loss();
+    for (Index i = 0; i < arena.count(); ++i)
+      for (const Tensor<double>& numbers : {arena.gradient(i), arena.value(i)})
+        sum += tn::backend::norm(tn::backend::queue(), numbers.size(), numbers.data());
+    return std::isfinite(sum);
+  }
+
   static AdamWSettings optimiser_settings(const RankStudySettings& settings) {
     AdamWSettings adamw;
     adamw.learning_rate = settings.learning_rate;

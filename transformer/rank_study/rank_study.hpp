@@ -36,12 +36,12 @@ struct StrategyPlan {
 };
 
 /// "fixed": the final ranks from the start. "shrink": sweeps from start_rank. "shrink_budget": the
-/// same to the number of parameters that the final ranks have, spread over the bonds by their
-/// spectra. "shrink_cutoff": the same to whatever ranks a cutoff leaves, the final ranks unknown.
-/// "grow": from rank one, by subspace expansion. "grow_then_shrink": from rank one to start_rank
-/// and then to the final ranks. "two_site": the final ranks from the start, in pairs of cores.
-/// "prune": from start_rank by importance, as AdaLoRA with its cubic schedule; moments go with what
-/// stays. "train_large_then_cut": start_rank to the end, then one cut.
+/// same with numbers of parameters that fall to what the final ranks have, spread over the bonds by
+/// their spectra. "shrink_cutoff": the same to whatever ranks a cutoff leaves, the final ranks
+/// unknown. "grow": from rank one, by subspace expansion. "grow_then_shrink": from rank one to
+/// start_rank and then to the final ranks. "two_site": the final ranks from the start, in pairs of
+/// cores. "prune": from start_rank by importance, as AdaLoRA with its cubic schedule; moments go
+/// with what stays. "train_large_then_cut": start_rank to the end, then one cut.
 std::vector<std::string> rank_strategies();
 /// Throws Error on an unknown name, a start_rank below the final ranks, or ranks on the way that
 /// the bonds cannot hold.
@@ -73,7 +73,7 @@ struct StudyRun {
 };
 
 /// Trains a fresh train on the problem of this seed. Deterministic but for the seconds, which are
-/// processor time of training and sweeps, without the measurement of errors. Throws Error if
+/// processor time of training and sweeps, without the measurement of errors. Throws Diverged if
 /// numbers stop being finite.
 StudyRun run_strategy(const std::string& strategy, const RankStudySettings& settings,
                       std::uint64_t seed);
