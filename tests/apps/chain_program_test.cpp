@@ -2,9 +2,7 @@
 
 #include "program_testing.hpp"
 
-#include <cstdlib>
 #include <filesystem>
-#include <iostream>
 #include <map>
 
 using namespace metatt::testing;
@@ -28,12 +26,6 @@ BOOST_AUTO_TEST_CASE(dmrg_finds_the_states_of_a_chain) {
     BOOST_TEST(std::filesystem::exists(folder / "out" / file));
   check_refused("dmrg --model tfim --sites 10 --output_dir " + out, "found files in it");
   check_refused("suite --output_dir " + out, "holds states of a chain already");
-}
-
-boost::test_tools::assertion_result has_gnuplot(boost::unit_test::test_unit_id) {
-  if (std::system("gnuplot --version > /dev/null 2>&1") == 0) return true;
-  std::cout << "a_report_is_one_page_with_pictures: skipped, gnuplot is not installed\n";
-  return false;
 }
 
 BOOST_AUTO_TEST_CASE(a_report_is_one_page_with_pictures,

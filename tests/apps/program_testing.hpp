@@ -11,7 +11,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <thread>
 
 namespace metatt::testing {
@@ -34,6 +36,13 @@ inline Run run(const std::string& arguments, const std::string& redirection = "2
     result.output.append(buffer, count);
   result.exit_code = WEXITSTATUS(pclose(pipe));
   return result;
+}
+
+/// Condition of tests that draw.
+inline boost::test_tools::assertion_result has_gnuplot(boost::unit_test::test_unit_id) {
+  if (std::system("gnuplot --version > /dev/null 2>&1") == 0) return true;
+  std::cout << "a test of pictures: skipped, gnuplot is not installed\n";
+  return false;
 }
 
 /// The program in the background, its output in a file.

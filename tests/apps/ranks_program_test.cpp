@@ -3,7 +3,6 @@
 #include "program_testing.hpp"
 
 #include <cmath>
-#include <cstdlib>
 #include <map>
 #include <sstream>
 
@@ -127,8 +126,7 @@ BOOST_AUTO_TEST_CASE(a_run_whose_numbers_overflow_is_one_failed_run_of_the_study
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_study_becomes_a_page) {
-  if (std::system("gnuplot --version > /dev/null 2>&1") != 0) return;
+BOOST_AUTO_TEST_CASE(a_study_becomes_a_page, *boost::unit_test::precondition(has_gnuplot)) {
   const TemporaryFolder folder;
   const std::string out = (folder / "out").string();
   BOOST_REQUIRE(

@@ -2,19 +2,11 @@
 
 #include "program_testing.hpp"
 
-#include <cstdlib>
 #include <filesystem>
-#include <iostream>
 
 using namespace metatt::testing;
 
 namespace {
-
-boost::test_tools::assertion_result has_gnuplot(boost::unit_test::test_unit_id) {
-  if (std::system("gnuplot --version > /dev/null 2>&1") == 0) return true;
-  std::cout << "a test of reports: skipped, gnuplot is not installed\n";
-  return false;
-}
 
 const std::string step = R"({"event":"step","step":1,"loss":0.7,"learning_rate":1e-3,"seconds":2})";
 
