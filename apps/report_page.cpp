@@ -12,7 +12,7 @@ body { font-family: sans-serif; max-width: 1340px; margin: 2em auto; padding: 0 
 .table { overflow-x: auto; } table { border-collapse: collapse; }
 td, th { padding: 0.2em 0.5em; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
 td { white-space: nowrap; }
-td.text, th.text { text-align: left; white-space: normal; min-width: 8em; max-width: 34em; overflow-wrap: anywhere; }
+td.text, th.text { text-align: left; white-space: normal; min-width: 9.5em; max-width: 34em; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: 0.8em; overflow-x: auto; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-start; }
 figure { margin: 0; width: 640px; max-width: 100%; } figcaption { font-size: 85%; color: #555; }

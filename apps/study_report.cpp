@@ -90,10 +90,10 @@ class StudyReport {
   }
 
   std::string table(const std::string& comparison) const {
-    HtmlTable table({"targets for each degree of freedom", "strategy", "learning rate", "recovered",
+    HtmlTable table({"strategy", "targets a degree of freedom", "learning rate", "recovered",
                      "ranks found", "steps to recovery", "log10 of the tensor's error",
                      "to the first", "parameters", "seconds"},
-                    2);
+                    1);
     for (const Row& row : summary_) {
       if (field(summary_, row, "comparison") != comparison) continue;
       const auto share = [&](const char* column) {
@@ -104,7 +104,7 @@ class StudyReport {
         if (!std::isfinite(value)) return std::string("–");
         return fixed(value, digits) + (std::isfinite(width) ? " ± " + fixed(width, digits) : "");
       };
-      table.row({field(summary_, row, "oversampling"), field(summary_, row, "strategy"),
+      table.row({field(summary_, row, "strategy"), field(summary_, row, "oversampling"),
                  field(summary_, row, "best_learning_rate"), share("recovered"),
                  share("ranks_found"), mean("steps_to_recovery", "steps_to_recovery_half_width", 0),
                  mean("log10_tensor_error", "log10_tensor_error_half_width", 2),
