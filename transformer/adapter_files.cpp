@@ -245,7 +245,7 @@ void check_base(const AdapterRecord& record, const Backbone<T>& backbone) {
   if (found != record.base_fingerprint)
     tn::fail("expected the base model that the adapter was trained on (base_fingerprint ",
              record.base_fingerprint, " in ", adapter_config_name,
-             "), found one of the same shape ", "with other weights (", found,
+             "), found one that it fits, but with other weights (", found,
              "); without that field it is not checked");
 }
 
