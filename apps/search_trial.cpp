@@ -46,6 +46,20 @@ int wait_for(pid_t process, const InterruptWatch& watch) {
   return status;
 }
 
+/// A search that was killed has told its trial to end, which may still be saving. What else is
+/// wrong with the folder the next attempt of the trial will say.
+void wait_until_free(const std::filesystem::path& folder, const InterruptWatch& watch) {
+  constexpr int most_seconds = 60;
+  for (int i = 0; i < 10 * most_seconds && watch.signal() == 0; ++i) {
+    try {
+      tn::prepare_output_folder(folder, true);
+      return;
+    } catch (const tn::Error&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+}
+
 /// The line that the program ended with.
 std::string last_line(const std::string& output) {
   const auto lines = tn::split_lines(tn::read_file(output));
@@ -74,6 +88,8 @@ TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& tri
   words.insert(words.end(), trial.words.begin(), trial.words.end());
   words.push_back("--output_dir=" + (trials / trial.name).string());
   words.emplace_back("--resume");
+  if (std::error_code ignored; std::filesystem::exists(trials / trial.name, ignored))
+    wait_until_free(trials / trial.name, watch);
   const std::string output = (trials / (trial.name + ".txt")).string();
   const int status = wait_for(start_process(words, output), watch);
   TrialState state = trial_state(trials, trial);
