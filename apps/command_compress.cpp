@@ -153,9 +153,7 @@ void check_model(const CompressOptions& o, const ModelConfig& config) {
   if (!o.tasks.empty() && o.adapters.size() != o.tasks.size())
     tn::fail("--task: expected the task of each LoRA's head, ", o.adapters.size(),
              " of them, found ", o.tasks.size());
-  for (const std::string& task : o.tasks)
-    if (std::ranges::count(o.tasks, task) > 1)
-      tn::fail("--task: expected each task once, found ", tn::joined(o.tasks, ","));
+  refuse_repeated("--task", "task", o.tasks);
 }
 
 void compress(CompressOptions o) {

@@ -140,21 +140,14 @@ void add_run_options(CLI::App& command, RanksOptions& o) {
       ->group(group);
 }
 
-template <class Value>
-void refuse_repeated(const char* flag, const std::vector<Value>& values) {
-  for (const Value& value : values)
-    if (std::ranges::count(values, value) > 1)
-      tn::fail(flag, ": expected each value once, found ", value, " twice or more");
-}
-
 /// All runs of a study, one after the other.
 class RankStudy {
  public:
   explicit RankStudy(const RanksOptions& options) : o_(options) {
     // A wrong setting shall end the study before its first run; and copies of a run are no seeds.
-    refuse_repeated("--strategies", o_.strategies);
-    refuse_repeated("--oversampling", o_.oversampling);
-    refuse_repeated("--learning_rate", o_.learning_rates);
+    refuse_repeated("--strategies", "strategy", o_.strategies);
+    refuse_repeated("--oversampling", "number", o_.oversampling);
+    refuse_repeated("--learning_rate", "rate", o_.learning_rates);
     for (const std::string& strategy : o_.strategies) plan_strategy(strategy, o_.study);
     make_rank_problem(o_.study.problem, o_.study.ranks, o_.seed);
     const auto modes = problem_modes(o_.study.problem);
@@ -200,9 +193,9 @@ class RankStudy {
       if (watch_.signal() != 0) {
         progress.clear();
         write_();
-        throw Interrupted("interrupted by " + watch_.name() + "; the tables in " + o_.output +
-                              " have the " + std::to_string(trials_.size()) +
-                              " runs that were done",
+        throw Interrupted("interrupted by " + watch_.name() + " behind " +
+                              std::to_string(trials_.size()) + " runs, whose tables are in " +
+                              o_.output,
                           watch_.signal());
       }
       trial.seed = o_.seed + static_cast<std::uint64_t>(i);

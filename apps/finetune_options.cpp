@@ -222,11 +222,8 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
     tn::fail("finetune: expected --task and --data, or --train_file, found neither");
   if (!options.tasks.empty() && options.data.empty())
     tn::fail("--data: needed for --task ", tn::joined(options.tasks, ","));
-  for (const std::string& task : options.tasks) {
-    find_glue_task(task);
-    if (std::ranges::count(options.tasks, task) > 1)
-      tn::fail("--task: expected each task once, found ", tn::joined(options.tasks, ","));
-  }
+  for (const std::string& task : options.tasks) find_glue_task(task);
+  refuse_repeated("--task", "task", options.tasks);
   if (options.tasks.size() < 2 && command.count("--task_temperature") > 0)
     tn::fail("--task_temperature: is for several tasks, found ",
              options.tasks.empty() ? "none" : options.tasks.front());

@@ -190,7 +190,8 @@ LinePlot spectra_after(const std::string& title, const std::vector<BondRecord>& 
 
 /// Two for each sweep; of two-site steps, of which there are hundreds, the last one of each bond.
 std::vector<Picture> spectrum_pictures(const RunRecord& run, const Bonds& bonds) {
-  const std::string about = "Discs: kept; circles: cut. " + bonds.caption();
+  const std::string about =
+      "Discs: as many as the bond keeps; circles: the others. " + bonds.caption();
   std::vector<Picture> pictures;
   std::map<tn::Index, BondRecord> splits;
   for (const SweepRecord& sweep : run.sweeps) {

@@ -2,8 +2,11 @@
 /// Checks of option values, whose messages say what was expected and what was found. CLI11 puts the
 /// option's name before them.
 
+#include <metatt/tn/error.hpp>
+
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -39,5 +42,13 @@ CLI::Validator not_empty(const std::string& expected);
 
 /// A file that can be written as far as its folder goes, before hours of work end in it.
 CLI::Validator in_a_folder();
+
+/// Throws Error naming the flag and what its values are if one is there twice.
+template <class Value>
+void refuse_repeated(const char* flag, const char* what, const std::vector<Value>& values) {
+  for (const Value& value : values)
+    if (std::ranges::count(values, value) > 1)
+      tn::fail(flag, ": expected each ", what, " once, found ", value, " twice or more");
+}
 
 }  // namespace metatt::apps

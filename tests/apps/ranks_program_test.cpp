@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_study_ends_before_its_first_run) {
   check_refused(small + out + " --problem teacher", "modes: expected D,L,2,D");
   check_refused(small + out + " --oversampling 0", "--oversampling");
   check_refused(small + out + " --strategies fixed,shrink,fixed",
-                "--strategies: expected each value once, found fixed");
+                "--strategies: expected each strategy once, found fixed");
   metatt::tn::write_file_atomically(folder / "study.conf", "strategy = fixed\n");
   check_refused(small + out + " --config " + (folder / "study.conf").string(), "strategies");
   BOOST_TEST(!std::filesystem::exists(folder / "out"));
