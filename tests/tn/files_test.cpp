@@ -219,6 +219,7 @@ BOOST_AUTO_TEST_CASE(an_output_folder_is_one_runs_at_a_time) {
   {
     const OutputFolder held = prepare_output_folder(folder / "out", false);
     const OutputFolder copy = held;
+    BOOST_CHECK_THROW(prepare_output_folder(folder / "out", true), FolderInUse);
     check_error([&] { prepare_output_folder(folder / "out", true); }, {"out", "another run"});
   }
   prepare_output_folder(folder / "out", true);

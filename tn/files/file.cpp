@@ -5,8 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <metatt/tn/error.hpp>
-
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
@@ -149,7 +147,7 @@ std::shared_ptr<const void> lock_folder(const std::filesystem::path& path) {
     delete held;
   });
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    fail(path.string(), ": another run is writing to this folder");
+    throw FolderInUse(path.string() + ": another run is writing to this folder");
   return lock;
 }
 

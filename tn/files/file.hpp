@@ -2,6 +2,8 @@
 /// Whole files in, whole files out: what is written appears under its name only when it is
 /// complete.
 
+#include <metatt/tn/error.hpp>
+
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -54,10 +56,16 @@ struct OutputFolder {
   std::filesystem::path operator/(const std::filesystem::path& name) const { return path / name; }
 };
 
-/// Creates `path` (and its parents) if it is not there. Throws Error if it is something other
-/// than a folder, cannot be created or written to, is somebody else's (of another process, or of
-/// this one: see the lock), or holds files while `overwrite` is false; with `overwrite` files are
-/// replaced one by one as they are written again, none is removed.
+/// An output folder is somebody else's at the moment.
+class FolderInUse : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Creates `path` (and its parents) if it is not there. Throws FolderInUse if it is somebody
+/// else's (of another process, or of this one: see the lock), Error if it is something other than
+/// a folder, cannot be created or written to, or holds files while `overwrite` is false; with
+/// `overwrite` files are replaced one by one as they are written again, none is removed.
 OutputFolder prepare_output_folder(const std::filesystem::path& path, bool overwrite);
 
 /// A folder that is filled beside its final name (path + ".partial") and takes that name on
