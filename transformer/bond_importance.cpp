@@ -21,15 +21,22 @@ std::size_t elements_behind(const Shape& shape, std::size_t axis) {
 
 }  // namespace
 
-std::vector<double> mean_sensitivity(const Tensor<double>& tensor, const Tensor<double>& gradient,
-                                     std::size_t axis) {
-  const auto w = tensor.to_vector(), g = gradient.to_vector();
-  const auto rank = static_cast<std::size_t>(tensor.shape()[axis]);
-  const auto inner = elements_behind(tensor.shape(), axis);
-  std::vector<double> mean(rank, 0.0);
-  for (std::size_t i = 0; i < w.size(); ++i) mean[i / inner % rank] += std::abs(w[i] * g[i]);
-  for (double& value : mean) value *= static_cast<double>(rank) / static_cast<double>(w.size());
-  return mean;
+std::vector<double> sensitivities(const Tensor<double>& tensor, const Tensor<double>& gradient) {
+  auto numbers = tensor.to_vector();
+  const auto g = gradient.to_vector();
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = std::abs(numbers[i] * g[i]);
+  return numbers;
+}
+
+std::vector<double> means_along(const std::vector<double>& numbers, const Shape& shape,
+                                std::size_t axis) {
+  const auto extent = static_cast<std::size_t>(shape[axis]);
+  const auto inner = elements_behind(shape, axis);
+  std::vector<double> means(extent, 0.0);
+  for (std::size_t i = 0; i < numbers.size(); ++i) means[i / inner % extent] += numbers[i];
+  for (double& mean : means)
+    mean *= static_cast<double>(extent) / static_cast<double>(numbers.size());
+  return means;
 }
 
 Tensor<double> selected(const Tensor<double>& tensor, std::size_t axis,
@@ -62,46 +69,52 @@ std::vector<Index> largest_places(const std::vector<double>& values, Index count
 
 void BondImportance::observe(const tn::TensorTrain<double>& train,
                              const std::vector<Tensor<double>>& gradients) {
-  bonds_.resize(static_cast<std::size_t>(train.length()) - 1);
-  for (std::size_t k = 0; k < bonds_.size(); ++k) {
-    const auto place = static_cast<Index>(k);
-    auto now = mean_sensitivity(train.dense_core(place), gradients[k], 2);
-    const auto right = mean_sensitivity(train.dense_core(place + 1), gradients[k + 1], 0);
-    auto& [sensitivity, deviation, score] = bonds_[k];
-    for (std::vector<double>* values : {&sensitivity, &deviation, &score})
-      values->resize(now.size(), 0.0);
+  for (std::size_t k = 0; k < gradients.size(); ++k) {
+    const Tensor<double> core = train.dense_core(static_cast<Index>(k));
+    if (sensitivity_.size() == k) {
+      sensitivity_.push_back(Tensor<double>::zeros(core.shape()));
+      deviation_.push_back(sensitivity_.back());
+    }
+    const auto now = sensitivities(core, gradients[k]);
+    auto sensitivity = sensitivity_[k].to_vector(), deviation = deviation_[k].to_vector();
     for (std::size_t i = 0; i < now.size(); ++i) {
-      now[i] += right[i];
       sensitivity[i] += (1 - averaging) * (now[i] - sensitivity[i]);
       deviation[i] += (1 - averaging) * (std::abs(now[i] - sensitivity[i]) - deviation[i]);
-      score[i] = sensitivity[i] * deviation[i];
     }
+    sensitivity_[k] = Tensor<double>::from(core.shape(), std::span<const double>(sensitivity));
+    deviation_[k] = Tensor<double>::from(core.shape(), std::span<const double>(deviation));
   }
 }
 
-const std::vector<double>& BondImportance::scores(Index bond) const {
-  if (bonds_.empty())
+std::vector<double> BondImportance::core_scores(std::size_t core, std::size_t axis) const {
+  auto scores = sensitivity_[core].to_vector();
+  const auto deviation = deviation_[core].to_vector();
+  for (std::size_t i = 0; i < scores.size(); ++i) scores[i] *= deviation[i];
+  return means_along(scores, sensitivity_[core].shape(), axis);
+}
+
+std::vector<double> BondImportance::scores(Index bond) const {
+  if (sensitivity_.empty())
     tn::fail("BondImportance: expected a step before the first pruning, found none");
-  return bonds_.at(static_cast<std::size_t>(bond)).score;
+  const auto left = static_cast<std::size_t>(bond);
+  auto scores = core_scores(left, 2);
+  const auto right = core_scores(left + 1, 0);
+  for (std::size_t i = 0; i < scores.size(); ++i) scores[i] += right[i];
+  return scores;
 }
 
 RankSweep BondImportance::prune(TrainedTrain& trained, const std::vector<Index>& wanted) {
   RankSweep result;
   result.norm_before = trained.train.norm();
-  std::vector<Tensor<double>> cores;
-  for (Index k = 0; k < trained.train.length(); ++k) cores.push_back(trained.train.dense_core(k));
+  auto cores = dense_cores(trained.train);
   for (std::size_t k = 0; k + 1 < cores.size(); ++k) {
     std::vector<double> scores = this->scores(static_cast<Index>(k));
     const Index rank = cores[k].extent(2), left = std::min(rank, wanted.at(k));
     const auto kept = largest_places(scores, left);
-    for (auto* all : {&cores, &trained.first_moments, &trained.second_moments}) {
+    for (auto* all :
+         {&cores, &trained.first_moments, &trained.second_moments, &sensitivity_, &deviation_}) {
       (*all)[k] = selected((*all)[k], 2, kept);
       (*all)[k + 1] = selected((*all)[k + 1], 0, kept);
-    }
-    for (auto* values : {&bonds_[k].sensitivity, &bonds_[k].deviation, &bonds_[k].score}) {
-      for (std::size_t i = 0; i < kept.size(); ++i)
-        (*values)[i] = (*values)[static_cast<std::size_t>(kept[i])];
-      values->resize(kept.size());
     }
     std::ranges::sort(scores, std::greater{});
     result.bonds.push_back({static_cast<Index>(k), rank, left, std::move(scores)});

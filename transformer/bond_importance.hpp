@@ -7,9 +7,13 @@
 
 namespace metatt::transformer {
 
-/// |w·g| of the numbers w and their gradients g, as a mean for each index of an axis.
-std::vector<double> mean_sensitivity(const Tensor<double>& tensor, const Tensor<double>& gradient,
-                                     std::size_t axis);
+/// |w·g| of each number w of a tensor and its gradient g, row-major: to first order the change of
+/// the loss if w were zero.
+std::vector<double> sensitivities(const Tensor<double>& tensor, const Tensor<double>& gradient);
+
+/// The mean for each index of an axis over the numbers of a tensor of this shape, row-major.
+std::vector<double> means_along(const std::vector<double>& numbers, const Shape& shape,
+                                std::size_t axis);
 
 /// The tensor with only some indices of an axis, in the order given.
 Tensor<double> selected(const Tensor<double>& tensor, std::size_t axis,
@@ -19,28 +23,27 @@ Tensor<double> selected(const Tensor<double>& tensor, std::size_t axis,
 std::vector<Index> largest_places(const std::vector<double>& values, Index count);
 
 /// AdaLoRA's measure of importance (Zhang et al., arXiv:2303.10512, equations 8 to 11) for trains
-/// in the place of triplets: a number w counts as much as the loss would change without it,
-/// |w·∂L/∂w| to first order; a direction of a bond as the mean over its column in the core on the
-/// left plus the mean over its row in the core on the right. Both this sensitivity and its
-/// deviation from its own average are averaged over the steps (β = 0.85), and the score is their
-/// product. Unlike singular values the scores depend on the gauge.
+/// in the place of triplets. Of every number both its sensitivity and the deviation of that from
+/// its own average are averaged over the steps (β = 0.85); the score of the number is their
+/// product, and that of a direction of a bond the mean over its column in the core on the left plus
+/// the mean over its row in the core on the right. Unlike singular values the scores depend on the
+/// gauge.
 class BondImportance {
  public:
   /// Takes in the gradients of one step, in the shapes of the cores.
   void observe(const tn::TensorTrain<double>& train, const std::vector<Tensor<double>>& gradients);
   /// Of the directions of a bond. Throws Error before the first step.
-  const std::vector<double>& scores(Index bond) const;
+  std::vector<double> scores(Index bond) const;
 
   /// Drops the directions of the lowest scores until each bond has the rank that is wanted; a bond
-  /// whose rank is smaller stays. Moments stay with the numbers they belong to. Spectra of the
-  /// changes are the scores, descending.
+  /// whose rank is smaller stays. Moments and averages stay with the numbers they belong to.
+  /// Spectra of the changes are the scores, descending.
   RankSweep prune(TrainedTrain& trained, const std::vector<Index>& wanted);
 
  private:
-  struct Bond {
-    std::vector<double> sensitivity, deviation, score;
-  };
-  std::vector<Bond> bonds_;
+  std::vector<double> core_scores(std::size_t core, std::size_t axis) const;
+
+  std::vector<Tensor<double>> sensitivity_, deviation_;  ///< averages, in the shapes of the cores
 };
 
 }  // namespace metatt::transformer

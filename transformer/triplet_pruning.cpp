@@ -6,8 +6,8 @@
 #include <metatt/transformer/weight_trains.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <map>
 
 namespace metatt::transformer {
 
@@ -20,33 +20,46 @@ std::array<std::pair<typename Weights<T>::Id, std::size_t>, 3> parts(
   return {{{triplet.U, 1}, {triplet.E, 0}, {triplet.V, 0}}};
 }
 
-/// Of all directions of a site now.
+/// Of all numbers of U, E and V of a site, for one batch.
+using SiteSensitivities = std::array<std::vector<double>, 3>;
+
 template <class T>
-std::vector<double> sensitivities(const typename Adapter<T>::Triplet& triplet,
-                                  const Weights<T>& weights) {
+SiteSensitivities sensitivities_now(const typename Adapter<T>::Triplet& triplet,
+                                    const Weights<T>& weights) {
   const auto& arena = weights.arena();
-  std::vector<double> sum;
-  for (const auto& [id, axis] : parts<T>(triplet)) {
-    const auto part =
-        mean_sensitivity(tn::converted<double>(weights.value(id)),
-                         tn::converted<double>(arena.gradient(arena.find(weights.name(id)))), axis);
-    sum.resize(part.size(), 0.0);
-    for (std::size_t i = 0; i < part.size(); ++i) sum[i] += part[i];
-  }
-  return sum;
+  SiteSensitivities all;
+  for (std::size_t part = 0; const auto& [id, axis] : parts<T>(triplet))
+    all[part++] =
+        sensitivities(tn::converted<double>(weights.value(id)),
+                      tn::converted<double>(arena.gradient(arena.find(weights.name(id)))));
+  return all;
 }
 
-/// Mean times mean deviation of each direction; the first index counts batches.
-std::vector<double> scores_of(const std::vector<std::vector<double>>& batches) {
+/// Mean times mean deviation of each number of one part.
+std::vector<double> number_scores(const std::vector<SiteSensitivities>& batches, std::size_t part) {
   std::vector<double> scores;
   const auto count = static_cast<double>(batches.size());
-  for (std::size_t i = 0; i < batches.front().size(); ++i) {
+  for (std::size_t i = 0; i < batches.front()[part].size(); ++i) {
     double mean = 0, deviation = 0;
-    for (const auto& batch : batches) mean += batch[i] / count;
-    for (const auto& batch : batches) deviation += std::abs(batch[i] - mean) / count;
+    for (const auto& batch : batches) mean += batch[part][i] / count;
+    for (const auto& batch : batches) deviation += std::abs(batch[part][i] - mean) / count;
     scores.push_back(mean * deviation);
   }
   return scores;
+}
+
+/// Of all directions of a site.
+template <class T>
+std::vector<double> direction_scores(const typename Adapter<T>::Triplet& triplet,
+                                     const Weights<T>& weights,
+                                     const std::vector<SiteSensitivities>& batches) {
+  std::vector<double> sum;
+  for (std::size_t part = 0; const auto& [id, axis] : parts<T>(triplet)) {
+    const auto means = means_along(number_scores(batches, part++), weights.shape(id), axis);
+    sum.resize(means.size(), 0.0);
+    for (std::size_t i = 0; i < means.size(); ++i) sum[i] += means[i];
+  }
+  return sum;
 }
 
 /// How many directions each site keeps of `budget` in all: its best one, and the best of the rest.
@@ -88,16 +101,16 @@ RankSweep prune_triplets(const std::vector<typename Adapter<T>::Triplet>& triple
                          OptimizerState state,
                          const std::function<void(Index)>& compute_gradients) {
   check_pruning_schedule({{0, false, target}});
-  std::vector<std::vector<std::vector<double>>> sensitivity(triplets.size());
+  std::vector<std::vector<SiteSensitivities>> sensitivity(triplets.size());
   for (Index batch = 0; batch < pruning_batches; ++batch) {
     compute_gradients(batch);
     for (std::size_t site = 0; site < triplets.size(); ++site)
-      sensitivity[site].push_back(sensitivities(triplets[site], weights));
+      sensitivity[site].push_back(sensitivities_now<T>(triplets[site], weights));
   }
   std::vector<std::vector<double>> scores;
   Index present = 0;
-  for (const auto& batches : sensitivity) {
-    scores.push_back(scores_of(batches));
+  for (std::size_t site = 0; site < triplets.size(); ++site) {
+    scores.push_back(direction_scores<T>(triplets[site], weights, sensitivity[site]));
     present += static_cast<Index>(scores.back().size());
   }
   const Index budget = target.ranks.front() * static_cast<Index>(triplets.size());
@@ -131,7 +144,7 @@ void check_pruning_schedule(const std::vector<RankStep>& schedule) {
           ranks.empty() ? "a budget" : std::to_string(ranks.size()) + " ranks");
     if (i > 0 && ranks.front() > schedule[i - 1].target.ranks.front())
       tn::fail("rank_schedule: pruning by importance expects ranks that fall, found ",
-               ranks.front(), " behind ", schedule[i - 1].target.ranks.front());
+               ranks.front(), " after ", schedule[i - 1].target.ranks.front());
   }
 }
 

@@ -16,13 +16,14 @@ inline constexpr Index pruning_batches = 8;
 
 /// Lowers the ranks of all sites until their mean is the rank of the target. The directions that
 /// stay are those with the highest scores of all, at least one a site. The score of a direction is
-/// that of equations 8 to 11 of the paper: with the sensitivity |w·∂L/∂w| of a number w, summed
-/// over E_i and the means of column i of U and row i of V, the product of its mean over some
-/// batches and its mean deviation from it. (The paper averages over the steps of the training; here
-/// it is the next pruning_batches batches, of which nothing needs to be kept.) What stays keeps its
-/// moments where `state` is project, else all restart. compute_gradients(b) fills the arena with
-/// those of batch b. The spectra of the result are scores, a bond for each site. Throws Error on a
-/// target that is not one rank, or above the present mean.
+/// that of equations 8 to 11 of the paper: a number w has the product of the mean of its
+/// sensitivity |w·∂L/∂w| over some batches and the mean deviation from it, a direction the sum of
+/// that of E_i and of the means over column i of U and row i of V. (The paper averages over the
+/// steps of the training; here it is the next pruning_batches batches, of which nothing needs to be
+/// kept.) What stays keeps its moments where `state` is project, as in the paper, else all restart.
+/// compute_gradients(b) fills the arena with those of batch b. The spectra of the result are
+/// scores, a bond for each site. Throws Error on a target that is not one rank, or above the
+/// present mean.
 template <class T>
 RankSweep prune_triplets(const std::vector<typename Adapter<T>::Triplet>& triplets,
                          Weights<T>& weights, AdamW<T>& optimiser, const RankTarget& target,

@@ -74,10 +74,34 @@ BOOST_AUTO_TEST_CASE(the_best_directions_of_all_sites_stay_and_one_of_each) {
     for (std::size_t i = 0; i < 3; ++i) BOOST_TEST(kept[3 * row + i] == U[4 * row + i + 1]);
   BOOST_TEST(sites.values(sites.triplets[1].V) == (std::vector<double>{V[3], V[4], V[5]}),
              boost::test_tools::per_element());
-  // The sensitivity is 3·wanted (of E and the means over U and V) times 1 or 2: mean 4.5, mean
-  // deviation 1.5 for wanted = 1.
-  BOOST_TEST(sweep.bonds[0].spectrum[0] == 4.5 * 1.5 * 81, boost::test_tools::tolerance(1e-12));
-  BOOST_TEST(sweep.bonds[1].spectrum[3] == 4.5 * 1.5 * 0.01, boost::test_tools::tolerance(1e-12));
+  // The sensitivity of every number is wanted times 1 or 2: mean 1.5, mean deviation 0.5 for wanted
+  // = 1; E and the means over U and V give three times their product.
+  BOOST_TEST(sweep.bonds[0].spectrum[0] == 3 * 0.75 * 81, boost::test_tools::tolerance(1e-12));
+  BOOST_TEST(sweep.bonds[1].spectrum[3] == 3 * 0.75 * 0.01, boost::test_tools::tolerance(1e-12));
+  BOOST_TEST(std::isnan(sweep.bonds[0].discarded_weight));  // nothing is cut by singular values
+}
+
+BOOST_AUTO_TEST_CASE(numbers_that_vary_in_turns_are_uncertain_though_their_sum_is_not) {
+  Sites sites;
+  AdamW<double> optimiser(sites.weights, {}, {0, 100});
+  const RankSweep sweep = prune_triplets<double>(
+      sites.triplets, sites.weights, optimiser, {{2}}, OptimizerState::project, [&](Index batch) {
+        sites.weights.arena().clear_gradients();
+        // E of every direction has a sensitivity of 0 and 2 in turns, U of 2 and 0.
+        for (const auto& triplet : sites.triplets)
+          for (const auto id : {triplet.U, triplet.E}) {
+            const bool now = (batch % 2 == 0) == (id == triplet.U);
+            std::vector<double> gradient = sites.values(id);
+            for (double& g : gradient) g = now ? 2 / g : 0;
+            auto& arena = sites.weights.arena();
+            tn::backend::copy(tn::backend::queue(), static_cast<Index>(gradient.size()),
+                              gradient.data(),
+                              arena.gradient_target(arena.find(sites.weights.name(id))).data);
+          }
+      });
+  // Mean 1, mean deviation 1, of E and of the column of U.
+  for (const double score : sweep.bonds[0].spectrum)
+    BOOST_TEST(score == 2, boost::test_tools::tolerance(1e-12));
 }
 
 BOOST_AUTO_TEST_CASE(what_stays_keeps_its_moments_if_they_are_wanted) {
