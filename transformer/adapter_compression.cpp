@@ -2,10 +2,10 @@
 
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/decompositions.hpp>
+#include <metatt/transformer/rank_adaptation.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 namespace metatt::transformer {
@@ -113,10 +113,7 @@ void check_target(const RankTarget& target, const std::vector<Index>& modes) {
   if (target.ranks.size() > 1 && target.ranks.size() != bonds)
     tn::fail("rank: expected one for all bonds or ", bonds, ", one for each bond, found ",
              target.ranks.size());
-  const Index smallest = std::accumulate(modes.begin(), modes.end(), Index{0});
-  if (target.budget.maximum_parameters < smallest)
-    tn::fail("parameters: expected at least ", smallest, ", those of rank one, found ",
-             target.budget.maximum_parameters);
+  check_budget("parameters", target.budget, modes);
 }
 
 tn::SweepReport<double> round(tn::TensorTrain<double>& train, const RankTarget& target) {

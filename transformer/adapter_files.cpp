@@ -203,12 +203,6 @@ Index chosen_task(const AdapterRecord& record, const std::string& wanted) {
   return place - record.tasks.begin();
 }
 
-void check_single_task(const std::filesystem::path& folder, const AdapterRecord& record) {
-  if (record.tasks.size() > 1)
-    tn::fail((folder / adapter_config_name).string(), ": tasks: expected one, found ",
-             tn::joined(record.tasks), "; merge or export writes one of them (--task)");
-}
-
 AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   const std::string source = (folder / adapter_config_name).string();
   const auto json = parse_json(tn::read_file(source), source);
@@ -225,6 +219,10 @@ AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
   record.pooler_trained = required<bool>(json, "pooler_trained", source);
   const auto kind = required<std::string>(json, "adapter", source);
   record.method = Method::named(kind, {});
+  const auto kinds = adapter_kinds();
+  if (record.method.kind == Method::Kind::adapter && std::ranges::find(kinds, kind) == kinds.end())
+    tn::fail(source, ": adapter: expected none or one of ", tn::joined(kinds), ", found \"", kind,
+             "\"");
   if (record.method.kind == Method::Kind::full)
     tn::fail(source, ": adapter: a fully fine-tuned model is a model folder, not an adapter");
   if (record.method.kind == Method::Kind::adapter) {
@@ -296,27 +294,32 @@ std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(const std::filesystem
 
 template <class T>
 std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& base,
-                                                   const std::filesystem::path& adapter) {
+                                                   const std::filesystem::path& adapter,
+                                                   const std::string& task) {
+  if (adapter.empty() && !task.empty())
+    tn::fail("task: is one of an adapter, found \"", task, "\" without one");
   if (adapter.empty()) return std::make_unique<CausalModelFolder<T>>(base);
   const AdapterRecord record = read_adapter_record(adapter);
   if (!record.next_tokens)
     tn::fail((adapter / adapter_config_name).string(), ": task: expected \"", causal_task,
              "\", an adapter of a decoder that predicts next tokens, found ",
              tn::joined(record.tasks));
-  check_single_task(adapter, record);
-  return read_adapted_decoder<T>(adapter, record, base);
+  const Index chosen = chosen_task(record, task);
+  auto decoder = read_adapted_decoder<T>(adapter, record, base);
+  decoder->set_task(chosen);
+  return decoder;
 }
 
-#define METATT_INSTANTIATE(T)                                                               \
-  template std::string backbone_fingerprint(const Backbone<T>&);                            \
-  template void write_adapter(const tn::OutputFolder&, const AdaptedModel<T>&,              \
-                              const AdapterRecord&);                                        \
-  template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                          \
-      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&);    \
-  template std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(                      \
-      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&);    \
-  template std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path&, \
-                                                              const std::filesystem::path&);
+#define METATT_INSTANTIATE(T)                                                            \
+  template std::string backbone_fingerprint(const Backbone<T>&);                         \
+  template void write_adapter(const tn::OutputFolder&, const AdaptedModel<T>&,           \
+                              const AdapterRecord&);                                     \
+  template std::unique_ptr<ClassifierModel<T>> read_adapted_model(                       \
+      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&); \
+  template std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(                   \
+      const std::filesystem::path&, const AdapterRecord&, const std::filesystem::path&); \
+  template std::unique_ptr<CausalModelFolder<T>> read_decoder(                           \
+      const std::filesystem::path&, const std::filesystem::path&, const std::string&);
 METATT_INSTANTIATE(float)
 METATT_INSTANTIATE(double)
 #undef METATT_INSTANTIATE

@@ -60,11 +60,13 @@ std::unique_ptr<CausalModelFolder<T>> read_adapted_decoder(const std::filesystem
                                                            const AdapterRecord& record,
                                                            const std::filesystem::path& base);
 
-/// The decoder in `base`, or that with the adapter of a folder, for a single task, on it (`base`
-/// may then be empty, for the one in the record).
+/// The decoder in `base`, or that with the adapter of a folder on it (`base` may then be empty, for
+/// the one in the record), set to the task of this name (chosen_task). Throws Error also if a task
+/// is named without an adapter.
 template <class T>
 std::unique_ptr<CausalModelFolder<T>> read_decoder(const std::filesystem::path& base,
-                                                   const std::filesystem::path& adapter);
+                                                   const std::filesystem::path& adapter,
+                                                   const std::string& task = {});
 
 /// The heads of a model for GLUE's tasks of these names. The name of a single one stands in no
 /// tensor's name.
@@ -73,16 +75,13 @@ std::vector<TaskHead> task_heads(std::span<const std::string> tasks);
 /// The place of a task among those of an adapter, from 0; where none is named, of the only one.
 /// Throws Error if the adapter does not have it, or has several and none is named.
 Index chosen_task(const AdapterRecord& record, const std::string& wanted);
-/// Throws Error naming the folder if the adapter in it has several tasks, of which what follows
-/// would take the first one unasked.
-void check_single_task(const std::filesystem::path& folder, const AdapterRecord& record);
 
 /// adapter_config.json and adapter_model.safetensors as PEFT writes them for LoRA: the same rank at
 /// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD. Where files have
 /// queries, keys and values as one matrix (GPT-2), the updates of those that are adapted become
-/// one: of their own rank where they have the same left factor, as those of a train do, else of the
-/// sum of their ranks. Smaller ranks than the largest are filled up with zeros. Of an adapter with
-/// several tasks it is the one of this name (chosen_task).
+/// one, whose rank is that of the left factor if they have it in common, as those of a train do, or
+/// the sum of their ranks if that is smaller. Smaller ranks than the largest are filled up with
+/// zeros. Of an adapter with several tasks it is the one of this name (chosen_task).
 template <class T>
 void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       const AdapterRecord& record, const std::string& task = {});

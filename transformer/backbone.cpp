@@ -244,7 +244,7 @@ template <class T>
 Variable<T> Backbone<T>::forward(Tape<T>& tape, const Batch& batch, const Adapter<T>* adapter,
                                  const DropoutRates& dropout, const autodiff::Indices& rows) const {
   UpdateTable<T> updates = adapter ? adapter->updates(tape, batch.task) : UpdateTable<T>();
-  if (adapter && !tape.recording()) updates.set_input_covariance(adapter->noted_inputs());
+  if (adapter && !tape.recording()) updates.set_input_gram(adapter->noted_inputs());
   return run({tape, batch, updates, dropout, rows});
 }
 
@@ -290,7 +290,7 @@ Variable<T> Backbone<T>::forward_next(std::span<const std::int32_t> ids, KeyValu
                                       const Adapter<T>* adapter) const {
   const auto count = static_cast<Index>(ids.size());
   if (count < 1 || (cache.length > 0 && count > 1))
-    tn::fail("Backbone: expected one next token behind ", cache.length, ", found ", count);
+    tn::fail("Backbone: expected one next token after ", cache.length, ", found ", count);
   if (cache.length + count > cache.keys.front().extent(0))
     tn::fail("Backbone: ", cache.length + count, " tokens in a cache for ",
              cache.keys.front().extent(0));
@@ -298,7 +298,7 @@ Variable<T> Backbone<T>::forward_next(std::span<const std::int32_t> ids, KeyValu
   Batch batch = Batch::pack(std::array{&text});
   batch.positions = shifted(batch.positions, cache.length);
   Tape<T> tape;
-  const UpdateTable<T> updates = adapter ? adapter->updates(tape, 0) : UpdateTable<T>();
+  const UpdateTable<T> updates = adapter ? adapter->updates(tape, cache.task) : UpdateTable<T>();
   const DropoutRates none_dropped;
   const autodiff::Indices all;
   const Variable<T> hidden = run({tape, batch, updates, none_dropped, all, &cache});

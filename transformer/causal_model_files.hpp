@@ -30,12 +30,16 @@ class CausalModelFolder final : public AdaptedModel<T> {
 
   const CausalLanguageModel<T>& model() const { return *model_; }
   std::vector<Id> head_ids() const override { return model_->head_ids(); }
+  /// The one of the adapter's tasks whose updates evaluations and choices take; 0 at first.
+  Index task() const { return task_; }
+  void set_task(Index task) { task_ = task; }
   /// `wanted`, or where it is 0 the smaller of 1024 and the model's positions. Throws Error if they
   /// are fewer than wanted.
   Index sequence_length(Index wanted) const;
 
  private:
   std::unique_ptr<CausalLanguageModel<T>> model_;
+  Index task_ = 0;
 };
 
 /// A text that a model goes on with: with the tokens that the tokenizer puts before every text, not

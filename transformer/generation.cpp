@@ -85,7 +85,7 @@ std::int32_t sample_token(std::span<const float> logits, const SamplingSettings&
 GenerationEnd generate(const CausalLanguageModel<float>& model, const Adapter<float>* adapter,
                        std::span<const std::int32_t> prompt, std::span<const std::int32_t> ends,
                        const SamplingSettings& settings,
-                       const std::function<bool(std::int32_t)>& token) {
+                       const std::function<bool(std::int32_t)>& token, Index task) {
   check_sampling(settings);
   const Backbone<float>& backbone = model.backbone();
   const auto length = static_cast<Index>(prompt.size());
@@ -96,6 +96,7 @@ GenerationEnd generate(const CausalLanguageModel<float>& model, const Adapter<fl
              " positions");
   KeyValueCache<float> cache =
       backbone.cache(length + std::min(positions - length, settings.max_new_tokens));
+  cache.task = task;
   std::vector<std::int32_t> next(prompt.begin(), prompt.end());
   for (Index step = 0; step < settings.max_new_tokens; ++step) {
     if (cache.length + static_cast<Index>(next.size()) > positions) return GenerationEnd::positions;

@@ -30,12 +30,12 @@ std::int32_t sample_token(std::span<const float> logits, const SamplingSettings&
 enum class GenerationEnd { end_token, max_new_tokens, positions, stopped };
 
 /// Continues the prompt (at least one token) until a token of `ends` comes, which is not handed on,
-/// and calls `token` with each new one until it returns false. `adapter` may be null. Throws Error
-/// on an empty prompt, one longer than the model's positions, and a token that the model does not
-/// know.
+/// and calls `token` with each new one until it returns false. `adapter` may be null; `task` is one
+/// of its tasks. Throws Error on an empty prompt, one longer than the model's positions, and a
+/// token that the model does not know.
 GenerationEnd generate(const CausalLanguageModel<float>& model, const Adapter<float>* adapter,
                        std::span<const std::int32_t> prompt, std::span<const std::int32_t> ends,
                        const SamplingSettings& settings,
-                       const std::function<bool(std::int32_t)>& token);
+                       const std::function<bool(std::int32_t)>& token, Index task = 0);
 
 }  // namespace metatt::transformer

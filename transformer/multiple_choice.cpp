@@ -220,10 +220,12 @@ std::vector<double> answer_log_probabilities(const CausalModelFolder<T>& folder,
       rows.push_back(static_cast<std::int32_t>(row));
     labels.insert(labels.end(), choice.answer.begin(), choice.answer.end());
   }
-  const std::vector<T> each = folder.model()
-                                  .log_probabilities(Batch::pack(texts), to_indices(rows),
-                                                     to_indices(labels), folder.adapter())
-                                  .to_vector();
+  Batch batch = Batch::pack(texts);
+  batch.task = folder.task();
+  const std::vector<T> each =
+      folder.model()
+          .log_probabilities(batch, to_indices(rows), to_indices(labels), folder.adapter())
+          .to_vector();
   std::vector<double> sums;
   auto next = each.begin();
   for (const EncodedChoice& choice : choices) {

@@ -35,32 +35,45 @@ Factors<T> padded(const Factors<T>& factors, Index rank) {
   return {std::move(A), std::move(B)};
 }
 
+/// The updates of those of queries, keys and values that are adapted.
+template <class T>
+struct JoinedParts {
+  std::vector<std::pair<Index, Factors<T>>> parts;  ///< with their first rows
+  Index rows = 0, rank = 0;
+  bool shared = true;  ///< one A for all
+};
+
+template <class T>
+JoinedParts<T> joined_parts(const AdaptedModel<T>& model, Index layer, Index task, bool keeps_U) {
+  const auto& targets = model.adapter()->settings().targets;
+  JoinedParts<T> all;
+  for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
+    if (std::ranges::find(targets, type) != targets.end()) {
+      all.parts.emplace_back(all.rows, model.adapter()->lora_factors(layer, type, task, keeps_U));
+      const Tensor<T>&A = all.parts.back().second.A, &first = all.parts.front().second.A;
+      all.shared = all.shared && A.shape() == first.shape() && A.to_vector() == first.to_vector();
+      all.rank += A.extent(0);
+    }
+    all.rows += matrix_extents(model.config(), type).d_out;
+  }
+  if (all.shared) all.rank = all.parts.front().second.A.extent(0);
+  return all;
+}
+
 /// The updates of queries, keys and values that are one matrix in files: one A, which a train's
 /// have in common, or all A one below the other; B in blocks below, and then beside, each other.
 template <class T>
 Factors<T> joined_factors(const AdaptedModel<T>& model, Index layer, Index task) {
   auto& queue = tn::backend::queue();
-  const auto& config = model.config();
-  const auto& targets = model.adapter()->settings().targets;
-  std::vector<std::pair<Index, Factors<T>>> parts;  // with their first rows
-  Index rows = 0, sum = 0;
-  bool shared = true;
-  for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
-    if (std::ranges::find(targets, type) != targets.end()) {
-      parts.emplace_back(rows, model.adapter()->lora_factors(layer, type, task));
-      const Tensor<T>&A = parts.back().second.A, &first = parts.front().second.A;
-      shared = shared && A.shape() == first.shape() && A.to_vector() == first.to_vector();
-      sum += A.extent(0);
-    }
-    rows += matrix_extents(config, type).d_out;
-  }
-  const Index rank = shared ? parts.front().second.A.extent(0) : sum;
-  auto A = Tensor<T>::zeros({rank, config.hidden_size}), B = Tensor<T>::zeros({rows, rank});
+  const Index width = model.config().hidden_size;
+  const auto common = joined_parts(model, layer, task, true),
+             smallest = joined_parts(model, layer, task, false);
+  const auto& [parts, rows, rank, shared] = common.rank <= smallest.rank ? common : smallest;
+  auto A = Tensor<T>::zeros({rank, width}), B = Tensor<T>::zeros({rows, rank});
   Index first = 0;
   for (const auto& [row, part] : parts) {
     const Index own = part.A.extent(0);
-    tn::backend::copy(queue, part.A.size(), part.A.data(),
-                      A.mutable_data() + first * config.hidden_size);
+    tn::backend::copy(queue, part.A.size(), part.A.data(), A.mutable_data() + first * width);
     tn::backend::copy_matrix(queue, part.B.extent(0), own, part.B.data(), own,
                              B.mutable_data() + row * rank + first, rank);
     if (!shared) first += own;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace metatt::transformer {
 
@@ -81,19 +82,31 @@ Tensor<double> with_rows(const Tensor<double>& core, const Tensor<double>& more)
   return high;
 }
 
-/// Enlarges the bond right of core k and its moments.
+/// The mean of a tensor in another shape.
+Tensor<double> filled_with_mean(const Shape& shape, const Tensor<double>& of) {
+  double mean = 0;
+  for (const double v : of.to_vector()) mean += v / static_cast<double>(of.size());
+  Tensor<double> filled(shape);
+  tn::backend::fill(tn::backend::queue(), filled.size(), mean, filled.mutable_data());
+  return filled;
+}
+
+/// Enlarges the bond right of core k and its moments. AdamW's count of steps, which makes up for
+/// moments that begin at zero, is that of the whole core: from a second moment of zero the first
+/// steps of what is new would be several times as long as the others (3.2 times the learning rate
+/// at once, 6.6 times at the twelfth, with β = 0.9 and 0.999). So it begins with the mean.
 TrainedTrain enlarged(const TrainedTrain& trained, Index bond, const Tensor<double>& columns,
                       const Tensor<double>& rows) {
   const auto k = static_cast<std::size_t>(bond);
-  std::vector<Tensor<double>> cores;
-  for (Index i = 0; i < trained.train.length(); ++i) cores.push_back(trained.train.dense_core(i));
+  auto cores = dense_cores(trained.train);
   cores[k] = with_columns(cores[k], columns);
   cores[k + 1] = with_rows(cores[k + 1], rows);
   TrainedTrain larger{Train(std::move(cores)), trained.first_moments, trained.second_moments};
-  for (auto* moments : {&larger.first_moments, &larger.second_moments}) {
-    (*moments)[k] = with_columns((*moments)[k], Tensor<double>::zeros(columns.shape()));
-    (*moments)[k + 1] = with_rows((*moments)[k + 1], Tensor<double>::zeros(rows.shape()));
-  }
+  auto &first = larger.first_moments, &second = larger.second_moments;
+  first[k] = with_columns(first[k], Tensor<double>::zeros(columns.shape()));
+  first[k + 1] = with_rows(first[k + 1], Tensor<double>::zeros(rows.shape()));
+  second[k] = with_columns(second[k], filled_with_mean(columns.shape(), second[k]));
+  second[k + 1] = with_rows(second[k + 1], filled_with_mean(rows.shape(), second[k + 1]));
   return larger;
 }
 
@@ -151,6 +164,20 @@ std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Inde
   return ranks;
 }
 
+void check_budget(const char* setting, const tn::TrainBudget& budget,
+                  const std::vector<Index>& modes) {
+  const Index smallest = std::reduce(modes.begin(), modes.end());
+  if (budget.maximum_parameters < smallest)
+    tn::fail(setting, ": expected at least ", smallest, " parameters, those of rank one, found ",
+             budget.maximum_parameters);
+}
+
+std::vector<Tensor<double>> dense_cores(const Train& train) {
+  std::vector<Tensor<double>> cores;
+  for (Index k = 0; k < train.length(); ++k) cores.push_back(train.dense_core(k));
+  return cores;
+}
+
 Index merged_core(const Train& train, Index bond) {
   const auto& left = train.core(bond).shape();
   const auto& right = train.core(bond + 1).shape();
@@ -177,14 +204,14 @@ std::vector<Index> RankSweep::ranks_after() const {
 
 namespace {
 
-/// A symmetric root of a covariance and its inverse.
+/// A symmetric root of a Gram matrix and its inverse.
 struct Roots {
   Tensor<double> root, inverse;
 };
 
-Roots roots_of(const Tensor<double>& covariance) {
+Roots roots_of(const Tensor<double>& gram) {
   constexpr double least = 1e-6;
-  const tn::Eigh<double> eigen = tn::eigh(covariance);
+  const tn::Eigh<double> eigen = tn::eigh(gram);
   double mean = 0;
   for (const double value : eigen.values) mean += value / static_cast<double>(eigen.values.size());
   if (!(mean > 0)) tn::fail("adapt_ranks: the inputs of the adapter are all zero");
@@ -204,7 +231,7 @@ Roots roots_of(const Tensor<double>& covariance) {
 void multiply_first_mode(Train& train, const Tensor<double>& matrix) {
   const Tensor<double> core = train.dense_core(0);
   if (matrix.extent(0) != core.extent(1))
-    tn::fail("adapt_ranks: expected the covariance of ", core.extent(1), " inputs, found ",
+    tn::fail("adapt_ranks: expected the Gram matrix of ", core.extent(1), " inputs, found ",
              tn::shape_text(matrix.shape()));
   train.set_core(0, tn::BlockTensor<double>(
                         tn::matrix_product(matrix, core.reshaped({core.extent(1), core.extent(2)}))
@@ -214,11 +241,11 @@ void multiply_first_mode(Train& train, const Tensor<double>& matrix) {
 }  // namespace
 
 RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& target,
-                                   const Tensor<double>& input_covariance) const {
+                                   const Tensor<double>& input_gram) const {
   RankSweep result;
   const auto before = trained.train.ranks();
   const auto wanted = wanted_ranks(target, trained.train.modes(), before);
-  const Roots roots = input_covariance.empty() ? Roots{} : roots_of(input_covariance);
+  const Roots roots = input_gram.empty() ? Roots{} : roots_of(input_gram);
   if (!roots.root.empty()) multiply_first_mode(trained.train, roots.root);
   result.norm_before = trained.train.norm();
   if (result.norm_before == 0)
@@ -284,11 +311,10 @@ BondChange RankAdaptation::grow(TrainedTrain& trained, Index bond, Index extra,
   return change;
 }
 
-Index RankAdaptation::merge(TrainedTrain& trained, Index bond) const {
+Index merge_pair(TrainedTrain& trained, Index bond) {
   Train& train = trained.train;
   train.orthogonalise(bond);
-  std::vector<Tensor<double>> cores;
-  for (Index k = 0; k < train.length(); ++k) cores.push_back(train.dense_core(k));
+  auto cores = dense_cores(train);
   auto &left = cores[static_cast<std::size_t>(bond)],
        &right = cores[static_cast<std::size_t>(bond) + 1];
   const Tensor<double> merged = tn::matrix_product(left_matrix(left), right_matrix(right));
@@ -303,10 +329,8 @@ Index RankAdaptation::merge(TrainedTrain& trained, Index bond) const {
   return in_left ? bond : bond + 1;
 }
 
-BondChange RankAdaptation::split(TrainedTrain& trained, Index bond,
-                                 const tn::TruncationPolicy& policy) const {
-  std::vector<Tensor<double>> cores;
-  for (Index k = 0; k < trained.train.length(); ++k) cores.push_back(trained.train.dense_core(k));
+BondChange split_pair(TrainedTrain& trained, Index bond, const tn::TruncationPolicy& policy) {
+  auto cores = dense_cores(trained.train);
   auto &left = cores[static_cast<std::size_t>(bond)],
        &right = cores[static_cast<std::size_t>(bond) + 1];
   auto svd = tn::truncated_svd(tn::matrix_product(left_matrix(left), right_matrix(right)), policy);

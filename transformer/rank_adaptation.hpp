@@ -6,6 +6,7 @@
 
 #include <metatt/tn/tensor_train.hpp>
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -26,28 +27,32 @@ struct TrainedTrain {
   std::vector<Tensor<double>> first_moments, second_moments;
 };
 
+/// Stands where a change has no such number.
+inline constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
+
 /// A change of one bond.
 struct BondChange {
   Index bond = 0;  ///< of its train: between cores `bond` and `bond` + 1
   Index rank_before = 0, rank_after = 0;
   /// All singular values, descending: of the train where it was truncated; where the bond grew,
-  /// those of the gradient in the directions that it lacked.
+  /// those of the gradient in the directions that it lacked; where it was pruned, the scores.
   std::vector<double> spectrum;
   /// Those of the train behind the whole sweep; none where the bond grew or was pruned.
   std::vector<double> spectrum_after = {};
-  double entropy = 0;  ///< −Σ p ln p of p = σ²/Σσ² of the spectrum
+  double entropy = no_number;  ///< −Σ p ln p of p = σ²/Σσ² of the spectrum; none if pruned
   /// Σ discarded σ² / Σ σ²; in a sweep of `paper` σ are not the train's but the merged pair's, by
-  /// which it cuts.
-  double discarded_weight = 0;
-  double discarded_norm = 0;   ///< √Σ discarded σ²
-  std::string left_core = {};  ///< name of the core left of it, where it has one
+  /// which it cuts. None where no singular values were cut off.
+  double discarded_weight = no_number;
+  double discarded_norm = no_number;  ///< √Σ discarded σ²
+  std::string left_core = {};         ///< name of the core left of it, where it has one
 };
 
 /// What a change of ranks did to a train, bond by bond.
 struct RankSweep {
   std::vector<BondChange> bonds;
-  double error_bound = 0;  ///< on the Frobenius norm of the change of the train (without α)
-  double norm_before = 0;  ///< Frobenius norm of the train before
+  /// On the Frobenius norm of the change of the train (without α); none if it was pruned.
+  double error_bound = no_number;
+  double norm_before = no_number;  ///< Frobenius norm of the train before; none for triplets
 
   std::vector<Index> ranks_before() const;
   std::vector<Index> ranks_after() const;
@@ -83,28 +88,18 @@ class RankAdaptation {
   /// cores no other cut of its rank changes the outputs less. Inputs that hardly vary in some
   /// direction are taken to vary by 1e-6 of the mean there, so that the root has an inverse.
   RankSweep truncate(TrainedTrain& trained, const RankTarget& target,
-                     const Tensor<double>& input_covariance = {}) const;
+                     const Tensor<double>& input_gram = {}) const;
 
   /// The train with random rows behind a bond, so that it can grow by `extra`. Its tensor is the
-  /// same. Moments are zero where new. Each stream has random rows of its own.
+  /// same. Where moments are new the first is zero, the second the mean of its core. Each stream
+  /// has random rows of its own.
   TrainedTrain probe(const TrainedTrain& trained, Index bond, Index extra,
                      std::uint64_t stream) const;
 
-  /// Grows the bond by at most `extra`. `gradient` is that of the left core of probe().
+  /// Grows the bond by at most `extra`. `gradient` is that of the left core of probe(). Moments as
+  /// probe(), or zero everywhere with `state` reset.
   BondChange grow(TrainedTrain& trained, Index bond, Index extra,
                   const Tensor<double>& gradient) const;
-
-  /// Makes the cores left and right of a bond one, as two-site DMRG does (White 1992,
-  /// doi:10.1103/PhysRevLett.69.2863): the centre of the canonical form moves there, one core of
-  /// the two becomes the merged one and the other one the identity, with the bond as wide as that
-  /// needs. The tensor is the same, and the gradient by the merged core that of the pair, while
-  /// whatever computes with the train need not know. Returns which core is the merged one. Moments
-  /// become zero.
-  Index merge(TrainedTrain& trained, Index bond) const;
-
-  /// Splits a merged pair by a truncated singular value decomposition, which is the best for the
-  /// whole train while the other cores are as merge() left them. Moments become zero.
-  BondChange split(TrainedTrain& trained, Index bond, const tn::TruncationPolicy& policy) const;
 
  private:
   tn::SweepMode mode_;
@@ -118,8 +113,28 @@ std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Inde
                                 const std::vector<Index>& present,
                                 const char* setting = "rank_schedule");
 
-/// Which core of the pair at a bond is the one that merge() makes the merged one, before and after
-/// it: the left one unless that needs a wider bond.
+/// Throws Error, naming the `setting`, if a budget is below what a train of these modes has at rank
+/// one.
+void check_budget(const char* setting, const tn::TrainBudget& budget,
+                  const std::vector<Index>& modes);
+
+/// The cores of a train from the first to the last.
+std::vector<Tensor<double>> dense_cores(const tn::TensorTrain<double>& train);
+
+/// Makes the cores left and right of a bond one, as two-site DMRG does (White 1992,
+/// doi:10.1103/PhysRevLett.69.2863): the centre of the canonical form moves there, one core of
+/// the two becomes the merged one and the other one the identity, with the bond as wide as that
+/// needs. The tensor is the same, and the gradient by the merged core that of the pair, while
+/// whatever computes with the train need not know. Returns which core is the merged one. Moments
+/// become zero.
+Index merge_pair(TrainedTrain& trained, Index bond);
+
+/// Splits a merged pair by a truncated singular value decomposition, which is the best for the
+/// whole train while the other cores are as merge_pair() left them. Moments become zero.
+BondChange split_pair(TrainedTrain& trained, Index bond, const tn::TruncationPolicy& policy);
+
+/// Which core of the pair at a bond is the one that merge_pair() makes the merged one, before and
+/// after it: the left one unless that needs a wider bond.
 Index merged_core(const tn::TensorTrain<double>& train, Index bond);
 
 /// By how much a bond can grow while its neighbours are as they are.

@@ -24,6 +24,11 @@ struct RankStep {
   Index when = 0;  ///< an epoch, or a step, from 0
   bool in_steps = false;
   RankTarget target = {};
+
+  /// How many steps come before it.
+  Index steps_before(Index steps_per_epoch) const {
+    return in_steps ? when : when * steps_per_epoch;
+  }
 };
 
 /// Where two-site steps stand (TwoSiteSweep), to go on from there.
@@ -34,10 +39,11 @@ struct TwoSiteState {
 };
 
 /// Reads WHEN:WHAT,WHEN:WHAT,… as "0:10,3:8,5:6". WHEN is an epoch, or a step if an "s" follows
-/// ("200s"); all behind the first are of one kind and rise. WHAT is a rank for all bonds ("8"), one
-/// for each ("8-4-8"), "cutoff=1e-3", the weight that the whole train may lose relative to Σσ² of
-/// its bonds, or "parameters=2000", the numbers that the cores may have. The first entry is 0 with
-/// the ranks that training starts with. Throws Error naming what was expected and found.
+/// ("200s"); all after the first are of one kind and rise. WHAT is a rank for all bonds ("8"), one
+/// for each ("8-4-8"), "cutoff=1e-3", what the discarded weights Σ discarded σ² / Σσ² of all bonds
+/// may sum up to (with two-site steps: that of each split), or "parameters=2000", the numbers that
+/// the cores may have. The first entry is 0 with the ranks that training starts with. Throws Error
+/// naming what was expected and found.
 std::vector<RankStep> parse_rank_schedule(const std::string& text);
 
 }  // namespace metatt::transformer

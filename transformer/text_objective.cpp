@@ -44,7 +44,8 @@ Evaluation evaluate(const CausalModelFolder<T>& model, std::span<const TokenText
   for (Index begin = 0; begin < count; begin += batch_size) {
     std::vector<Index> picked(static_cast<std::size_t>(std::min(batch_size, count - begin)));
     std::iota(picked.begin(), picked.end(), begin);
-    const Predicted part = pack(texts, picked);
+    Predicted part = pack(texts, picked);
+    part.batch.task = model.task();
     Tape<T> tape;
     const auto loss =
         model.model().loss(tape, part.batch, part.rows, part.labels, model.adapter(), {});

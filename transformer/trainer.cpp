@@ -49,7 +49,7 @@ void check_schedule_times(const TrainSettings& settings, const TrainPlan& plan) 
     const char* unit = step.in_steps ? "step " : "epoch ";
     if (!step.in_steps && plan.steps_per_epoch == 0)
       tn::fail("rank_schedule: there are no epochs; expected steps such as 200s");
-    const Index steps_before = step.in_steps ? step.when : step.when * plan.steps_per_epoch;
+    const Index steps_before = step.steps_before(plan.steps_per_epoch);
     if (steps_before >= plan.schedule.total_steps)
       tn::fail("rank_schedule: ", unit, step.when, " is never reached in ",
                plan.schedule.total_steps, " steps",
@@ -119,8 +119,8 @@ TrainPlan plan_training(const TrainSettings& settings, Index steps_per_epoch) {
   check_numbers(settings);
   if (steps_per_epoch == 0 && settings.max_steps == 0)
     tn::fail("max_steps: expected at least 1, since there are no epochs, found 0");
-  Index steps = steps_per_epoch > 0 ? settings.epochs * steps_per_epoch : settings.max_steps;
-  if (settings.max_steps > 0) steps = std::min(steps, settings.max_steps);
+  const Index steps =
+      settings.max_steps > 0 ? settings.max_steps : settings.epochs * steps_per_epoch;
   const TrainPlan plan{steps_per_epoch, LearningRateSchedule::with_warmup(
                                             steps, settings.warmup_ratio, settings.schedule)};
   check_schedule_times(settings, plan);
@@ -143,7 +143,8 @@ Trainer<T>::Trainer(const Objective<T>& objective, TrainSettings settings, Train
   }
   if (settings_.orthogonality > 0 &&
       (!objective.adapter() || objective.adapter()->triplets().empty()))
-    tn::fail("orthogonality: is for the factors of adalora, which are not trained");
+    tn::fail("orthogonality: is for adalora, found ",
+             objective.adapter() ? objective.adapter()->settings().kind : "no adapter");
   if (settings_.activation_weighted) check_activation_weighted(settings_, objective.adapter());
   if (settings_.two_site_steps > 0) begin_two_site();
   check_metric(settings_, objective.metrics());
@@ -210,7 +211,7 @@ bool Trainer<T>::patience_over() const {
 
 template <class T>
 bool Trainer<T>::due(const RankStep& step) const {
-  return step.in_steps ? state_.steps == step.when : epoch_boundary() && epoch() == step.when;
+  return state_.steps == step.steps_before(plan_.steps_per_epoch);
 }
 
 template <class T>
@@ -223,8 +224,12 @@ bool Trainer<T>::sweep_due() const {
 template <class T>
 void Trainer<T>::sweep_if_due() {
   for (std::size_t i = 1; i < settings_.rank_schedule.size(); ++i)
-    if (due(settings_.rank_schedule[i]))
+    if (due(settings_.rank_schedule[i])) {
       tell_sweep([&] { return adapted(settings_.rank_schedule[i].target); }, /*pair=*/false);
+      // Evaluations at other ranks do not compare with those to come.
+      state_.best_metric.reset();
+      state_.evaluations_since_best = 0;
+    }
 }
 
 /// The target is that of the last sweep before this step.
@@ -233,8 +238,7 @@ void Trainer<T>::split_pair() {
   RankTarget target = target_;
   for (std::size_t i = 1; i < settings_.rank_schedule.size(); ++i) {
     const RankStep& step = settings_.rank_schedule[i];
-    const Index when = step.in_steps ? step.when : step.when * plan_.steps_per_epoch;
-    if (when < state_.steps) target = step.target;
+    if (step.steps_before(plan_.steps_per_epoch) < state_.steps) target = step.target;
   }
   tell_sweep(
       [&] {
@@ -242,9 +246,10 @@ void Trainer<T>::split_pair() {
         try {
           done.bonds.push_back(two_site_->split(optimiser_, target));
         } catch (const tn::Error& error) {
-          diverge("at the split behind step " + std::to_string(state_.steps), error.what());
+          diverge("at the split after step " + std::to_string(state_.steps), error.what());
         }
         done.error_bound = done.bonds.front().discarded_norm;
+        done.norm_before = 0;
         for (const double value : done.bonds.front().spectrum)
           done.norm_before = std::hypot(done.norm_before, value);
         return done;
@@ -254,9 +259,11 @@ void Trainer<T>::split_pair() {
 
 template <class T>
 void Trainer<T>::tell_sweep(const std::function<RankSweep()>& sweep, bool pair) {
-  const auto finite_loss = [&](const char* when) {
+  const auto finite_loss = [&](const std::string& when) {
     const double loss = objective_.probe_loss();
-    if (!std::isfinite(loss)) diverge(when, "the loss is " + std::to_string(loss));
+    if (!std::isfinite(loss))
+      diverge(when + " that follows step " + std::to_string(state_.steps),
+              "the loss is " + std::to_string(loss));
     return loss;
   };
   const double before = finite_loss("before the sweep");
@@ -273,14 +280,14 @@ void Trainer<T>::tell_sweep(const std::function<RankSweep()>& sweep, bool pair) 
 
 /// Of the batches of the last steps, dropout off.
 template <class T>
-Tensor<double> Trainer<T>::input_covariance() const {
+Tensor<double> Trainer<T>::input_gram() const {
   constexpr Index recent_steps = 8;
   const Adapter<T>& adapter = *objective_.adapter();
   const auto train = adapter.trains().front();
-  InputCovariance<T> inputs(objective_.weights().shape(train.front()).front());
+  InputGram<T> inputs(objective_.weights().shape(train.front()).front());
   struct Noting {
     const Adapter<T>& adapter;
-    Noting(const Adapter<T>& a, InputCovariance<T>* to) : adapter(a) { a.note_inputs(to); }
+    Noting(const Adapter<T>& a, InputGram<T>* to) : adapter(a) { a.note_inputs(to); }
     ~Noting() { adapter.note_inputs(nullptr); }
   };
   const Noting noting(adapter, &inputs);
@@ -302,20 +309,16 @@ template <class T>
 RankSweep Trainer<T>::adapted(const RankTarget& target) {
   const Adapter<T>& adapter = *objective_.adapter();
   Weights<T>& weights = objective_.weights();
-  const auto compute_gradients = [&](Index ahead) {
-    weights.arena().clear_gradients();
-    Index targets = 0, tokens = 0;
-    accumulate(objective_.batch(state_.steps + ahead), targets, tokens);
-  };
+  const auto compute_gradients = [&](Index ahead) { gradients_of(state_.steps + ahead); };
   try {
     RankSweep done;
     if (adapter.triplets().empty()) {
-      Tensor<double> covariance;
-      if (settings_.activation_weighted) covariance = input_covariance();
+      Tensor<double> gram;
+      if (settings_.activation_weighted) gram = input_gram();
       done = adapt_ranks(
           adapter.trains(), weights, optimiser_, target,
           {settings_.sweep, settings_.optimizer_state, settings_.seed},
-          [&] { compute_gradients(0); }, covariance);
+          [&] { compute_gradients(0); }, gram);
     } else {
       done = prune_triplets<T>(adapter.triplets(), weights, optimiser_, target,
                                settings_.optimizer_state, compute_gradients);
@@ -327,6 +330,22 @@ RankSweep Trainer<T>::adapted(const RankTarget& target) {
   }
 }
 
+/// Of the mean loss of a step's batch.
+template <class T>
+void Trainer<T>::gradients_of(Index step) {
+  auto& arena = objective_.weights().arena();
+  arena.clear_gradients();
+  const std::vector<Index> examples = objective_.batch(step);
+  Index targets = 0, tokens = 0;
+  const double loss = accumulate(step, examples, targets, tokens);
+  if (!std::isfinite(loss))
+    tn::fail("the loss is ", loss, "; the batch holds ", objective_.described(examples));
+  for (const auto id : objective_.unreached(examples)) objective_.weights().set_zero_gradient(id);
+  if (settings_.gradient_accumulation_steps > 1)
+    tn::backend::scale(tn::backend::queue(), arena.size(), T(1) / static_cast<T>(targets),
+                       arena.gradients());
+}
+
 template <class T>
 void Trainer<T>::step() {
   const auto start = Clock::now();
@@ -336,7 +355,7 @@ void Trainer<T>::step() {
            ")";
   };
   Index targets = 0, tokens = 0;
-  const double loss = accumulate(examples, targets, tokens);
+  const double loss = accumulate(state_.steps, examples, targets, tokens);
   if (!std::isfinite(loss))
     diverge(where(), "the loss is " + std::to_string(loss) + "; the batch holds " +
                          objective_.described(examples));
@@ -373,13 +392,14 @@ void Trainer<T>::add_penalty(Index targets) {
   add_orthogonality_gradients<T>(triplets, objective_.weights(), settings_.orthogonality * sum);
 }
 
-/// Forward and backward passes over the parts of a batch; returns the mean loss over the targets.
-/// With more than one part the gradients are those of the sum over the targets.
+/// Forward and backward passes over the parts of a step's batch; returns the mean loss over the
+/// targets. With more than one part the gradients are those of the sum over the targets.
 template <class T>
-double Trainer<T>::accumulate(std::span<const Index> examples, Index& targets, Index& tokens) {
+double Trainer<T>::accumulate(Index step, std::span<const Index> examples, Index& targets,
+                              Index& tokens) {
   const auto part = static_cast<std::size_t>(settings_.batch_size);
   const bool several = settings_.gradient_accumulation_steps > 1;
-  auto pass = static_cast<std::uint64_t>(state_.steps * settings_.gradient_accumulation_steps);
+  auto pass = static_cast<std::uint64_t>(step * settings_.gradient_accumulation_steps);
   double sum = 0, mean = 0;
   for (std::size_t begin = 0; begin < examples.size(); begin += part, ++pass) {
     Tape<T> tape(objective_.weights().arena(), settings_.seed, pass);

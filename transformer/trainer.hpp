@@ -20,7 +20,7 @@ struct TrainSettings {
   Index batch_size = 16;                  ///< examples of one forward pass
   Index gradient_accumulation_steps = 1;  ///< such passes a step; the batch is their product
   Index eval_batch_size = 32;
-  Index max_steps = 0;  ///< stop after so many steps; 0: no limit
+  Index max_steps = 0;  ///< in the place of the epochs; 0: as many as these have
   double warmup_ratio = 0.06;
   ScheduleShape schedule = ScheduleShape::linear;
   AdamWSettings optimiser;
@@ -32,12 +32,15 @@ struct TrainSettings {
   Index eval_steps = 0;  ///< steps between evaluations; 0: at the end of every epoch
   /// By which evaluations are compared; of "loss" and "perplexity" less is better.
   std::string metric = "loss";
-  Index early_stopping_patience = 0;  ///< evaluations without a better one that end it; 0: none do
-  bool load_best_model = false;       ///< end with the weights of the best evaluation
+  /// Stop after so many evaluations in a row without a better one; 0: never. Both this and the next
+  /// count anew after every change of the schedule: other ranks do not compare.
+  Index early_stopping_patience = 0;
+  bool load_best_model = false;         ///< end with the weights of the best evaluation
   std::vector<RankStep> rank_schedule;  ///< empty: the ranks stay
   tn::SweepMode sweep = tn::SweepMode::rounding;
   OptimizerState optimizer_state = OptimizerState::reset;
-  /// Whether a sweep's error is that of the outputs for the inputs of the last eight steps.
+  /// Whether sweeps keep the error of the matrices' outputs small, on the inputs of the last eight
+  /// steps, and not that of the matrices.
   bool activation_weighted = false;
   /// Of adalora: the weight of the distance of its factors from orthonormal ones, beside the loss.
   double orthogonality = 0;
@@ -103,7 +106,7 @@ struct TrainObserver {
   std::function<void(Index step, Index epoch, const Evaluation&)> evaluation;
   std::function<void(const SweepReport&)> sweep;
   std::function<void(Index step)> saving;  ///< before a checkpoint is written
-  std::function<bool()> interrupted;       ///< asked behind every step
+  std::function<bool()> interrupted;       ///< asked after every step
 };
 
 enum class TrainingEnd { finished, stopped_early, interrupted };
@@ -131,7 +134,7 @@ class Trainer {
   void resume(const std::filesystem::path& checkpoint);
   /// Throws Diverged on a loss, on a batch or in an evaluation, or a gradient that is not finite,
   /// naming step and examples; the weights are then the last ones that were kept (every
-  /// logging_steps steps and behind every checkpoint) with a finite loss.
+  /// logging_steps steps and after every checkpoint) with a finite loss.
   TrainResult run();
 
  private:
@@ -145,14 +148,15 @@ class Trainer {
   }
   void sweep_if_due();
   bool due(const RankStep& step) const;
+  void gradients_of(Index step);
   RankSweep adapted(const RankTarget& target);
-  Tensor<double> input_covariance() const;
+  Tensor<double> input_gram() const;
   void begin_two_site();
   bool sweep_due() const;
   void split_pair();
   void tell_sweep(const std::function<RankSweep()>& sweep, bool pair);
   void step();
-  double accumulate(std::span<const Index> examples, Index& targets, Index& tokens);
+  double accumulate(Index step, std::span<const Index> examples, Index& targets, Index& tokens);
   void add_penalty(Index targets);
   void count_step(double loss, Index tokens);
   bool weights_finite() const;

@@ -2,13 +2,6 @@
 
 namespace metatt::transformer {
 
-namespace {
-
-/// Merging and splitting decide themselves what to do; a sweep mode is for whole trains.
-const RankAdaptation pairs(tn::SweepMode::rounding, OptimizerState::reset);
-
-}  // namespace
-
 template <class T>
 TwoSiteSweep<T>::TwoSiteSweep(TrainIds<T> train, Weights<T>& weights, Index steps)
     : train_(train, weights),
@@ -36,7 +29,7 @@ Index TwoSiteSweep<T>::bond() const {
 template <class T>
 void TwoSiteSweep<T>::merge(AdamW<T>& optimiser) {
   TrainedTrain trained = train_.read();
-  merged_core_ = pairs.merge(trained, bond());
+  merged_core_ = merge_pair(trained, bond());
   train_.write(trained);
   restart_moments(weights_, optimiser, WeightGroup::decayed);
   state_.merged = true;
@@ -57,7 +50,7 @@ BondChange TwoSiteSweep<T>::split(AdamW<T>& optimiser, const RankTarget& target)
   tn::TruncationPolicy policy{.cutoff = target.budget.cutoff};
   if (!target.ranks.empty()) policy.maximum_rank = target.rank(static_cast<std::size_t>(place));
   TrainedTrain trained = train_.read();
-  BondChange change = pairs.split(trained, place, policy);
+  BondChange change = split_pair(trained, place, policy);
   change.left_core = train_.name(place);
   train_.write(trained);
   restart_moments(weights_, optimiser, WeightGroup::decayed);

@@ -103,6 +103,18 @@ void grow_all(const WeightTrain<T>& place, TrainedTrain& trained, const std::vec
 }  // namespace
 
 template <class T>
+std::vector<Index> present_ranks(const Adapter<T>& adapter, const Weights<T>& weights) {
+  std::vector<Index> ranks;
+  for (const auto& ids : adapter.trains())
+    for (std::size_t k = 0; k + 1 < ids.size(); ++k) ranks.push_back(weights.shape(ids[k]).back());
+  for (const auto& triplet : adapter.triplets()) ranks.push_back(weights.shape(triplet.E).front());
+  return ranks;
+}
+
+template std::vector<Index> present_ranks(const Adapter<float>&, const Weights<float>&);
+template std::vector<Index> present_ranks(const Adapter<double>&, const Weights<double>&);
+
+template <class T>
 void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>& adapter,
                          const Weights<T>& weights) {
   const std::string& kind = adapter.settings().kind;
@@ -112,11 +124,9 @@ void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>
     tn::fail("rank_schedule: an adapter ", kind, " has no ranks that could change");
   for (const auto& ids : trains) {
     std::vector<Index> modes, ranks;
-    Index smallest = 0;
     for (std::size_t k = 0; k < ids.size(); ++k) {
       const Shape& shape = weights.shape(ids[k]);
       modes.push_back(shape[k == 0 ? 0 : 1]);
-      smallest += modes.back();
       if (k + 1 < ids.size()) ranks.push_back(shape.back());
     }
     for (const RankStep& step : schedule) {
@@ -125,9 +135,7 @@ void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>
       if (trains.size() > 1)
         tn::fail("rank_schedule: a budget is that of one train, but ", kind, " has ", trains.size(),
                  "; expected ranks");
-      if (step.target.budget.maximum_parameters < smallest)
-        tn::fail("rank_schedule: expected at least ", smallest,
-                 " parameters, those of rank one, found ", step.target.budget.maximum_parameters);
+      check_budget("rank_schedule", step.target.budget, modes);
     }
   }
 }
@@ -154,14 +162,14 @@ RankSweep adapt_ranks(const std::vector<TrainIds<T>>& trains, Weights<T>& weight
                       AdamW<T>& optimiser, const RankTarget& target,
                       const RankAdaptation& adaptation,
                       const std::function<void()>& compute_gradients,
-                      const Tensor<double>& input_covariance) {
-  RankSweep result;
+                      const Tensor<double>& input_gram) {
+  RankSweep result{.bonds = {}, .error_bound = 0, .norm_before = 0};
   std::uint64_t stream = std::uint64_t{1} << 32;  // apart from those that made the cores
   for (const auto& ids : trains) {
     const WeightTrain<T> place(ids, weights);
     TrainedTrain trained = place.read();
     const auto wanted = wanted_ranks(target, trained.train.modes(), trained.train.ranks());
-    RankSweep part = adaptation.truncate(trained, target, input_covariance);
+    RankSweep part = adaptation.truncate(trained, target, input_gram);
     place.write(trained);
     if (!target.ranks.empty())
       grow_all(place, trained, wanted, adaptation, compute_gradients, stream, part);

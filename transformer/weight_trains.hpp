@@ -39,6 +39,11 @@ class WeightTrain {
   Weights<T>* weights_;
 };
 
+/// The ranks of an adapter now: of all bonds, train by train; of triplets one for each matrix; none
+/// of an adapter of another form.
+template <class T>
+std::vector<Index> present_ranks(const Adapter<T>& adapter, const Weights<T>& weights);
+
 /// Throws Error if an adapter cannot have what a schedule asks for: a rank above what a bond can
 /// hold, the wrong number of ranks, a budget below what the train has at rank one or of an adapter
 /// of several trains, or any change where there is no train.
@@ -50,14 +55,14 @@ void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>
 /// `compute_gradients` fills the arena's gradients with those of the loss at the present weights,
 /// for growth. Where moments are reset, so are those of all other weights in the group of the
 /// cores, since a group's bias correction restarts as a whole. Bonds are listed train by train.
-/// `input_covariance`: see RankAdaptation::truncate; it is that of all trains. Errors as
+/// `input_gram`: see RankAdaptation::truncate; it is that of all trains. Errors as
 /// RankAdaptation.
 template <class T>
 RankSweep adapt_ranks(const std::vector<TrainIds<T>>& trains, Weights<T>& weights,
                       AdamW<T>& optimiser, const RankTarget& target,
                       const RankAdaptation& adaptation,
                       const std::function<void()>& compute_gradients,
-                      const Tensor<double>& input_covariance = {});
+                      const Tensor<double>& input_gram = {});
 
 /// Sets the moments of a group's weights to zero and has their bias correction start again.
 template <class T>

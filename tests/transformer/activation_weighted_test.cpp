@@ -22,8 +22,8 @@ Tensor<double> uneven_inputs(Index rows, Index width) {
   return Tensor<double>::from({rows, width}, std::span<const double>(values));
 }
 
-Tensor<double> covariance_of(const Tensor<double>& x) {
-  InputCovariance<double> inputs(x.extent(1));
+Tensor<double> gram_of(const Tensor<double>& x) {
+  InputGram<double> inputs(x.extent(1));
   inputs.add(x);
   return inputs.mean();
 }
@@ -51,7 +51,7 @@ BOOST_AUTO_TEST_CASE(the_cut_of_a_matrix_is_the_best_for_its_outputs) {
     for (std::size_t i = static_cast<std::size_t>(rank); i < values.size(); ++i)
       tail = std::hypot(tail, values[i]);
     TrainedTrain weighted = without_moments(matrix), plain = without_moments(matrix);
-    const RankSweep sweep = adaptation.truncate(weighted, {{rank}}, covariance_of(x));
+    const RankSweep sweep = adaptation.truncate(weighted, {{rank}}, gram_of(x));
     adaptation.truncate(plain, {{rank}});
     BOOST_TEST(output_error(x, weighted.train, matrix) == tail, boost::test_tools::tolerance(1e-4));
     BOOST_TEST(output_error(x, plain.train, matrix) > 1.1 * tail);
@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(a_longer_train_loses_less_of_its_outputs_and_more_of_itself
   const Train train = Train::random(std::vector<Index>{6, 3, 2, 5}, std::vector<Index>{6, 6, 5}, 4);
   const Tensor<double> x = uneven_inputs(40, 6);
   TrainedTrain weighted = without_moments(train), plain = without_moments(train);
-  const RankSweep sweep = adaptation.truncate(weighted, {{3}}, covariance_of(x));
+  const RankSweep sweep = adaptation.truncate(weighted, {{3}}, gram_of(x));
   adaptation.truncate(plain, {{3}});
   const double error = output_error(x, weighted.train, train);
   BOOST_TEST(error < output_error(x, plain.train, train));
@@ -96,13 +96,13 @@ BOOST_AUTO_TEST_CASE(inputs_without_some_directions_leave_the_train_finite) {
         adaptation.truncate(weighted, {{2}}, Tensor<double>::zeros({5, 5}));
       },
       {"all zero"});
-  check_error([&] { adaptation.truncate(weighted, {{2}}, covariance_of(uneven_inputs(9, 6))); },
-              {"covariance of 5 inputs", "6×6"});
+  check_error([&] { adaptation.truncate(weighted, {{2}}, gram_of(uneven_inputs(9, 6))); },
+              {"Gram matrix of 5 inputs", "6×6"});
 }
 
-BOOST_AUTO_TEST_CASE(inputs_in_single_precision_have_a_covariance_to_the_precision_of_double) {
+BOOST_AUTO_TEST_CASE(inputs_in_single_precision_have_a_gram_matrix_to_the_precision_of_double) {
   // The sums of a product in single precision would not be symmetric enough for an eigensolver.
-  InputCovariance<float> inputs(64);
+  InputGram<float> inputs(64);
   for (std::uint64_t stream = 0; stream < 4; ++stream)
     inputs.add(tn::random_normal<float>({300, 64}, 8, stream));
   const auto mean = inputs.mean().to_vector();
@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(a_model_notes_the_inputs_of_its_adapted_matrices) {
     return Tensor<double>::from(shape, std::span<const double>(ones));
   });
   const Batch batch = pack(random_examples(5, 1));
-  InputCovariance<double> inputs(8);
+  InputGram<double> inputs(8);
   model.adapter->note_inputs(&inputs);
   logits_of(model, batch);
   model.adapter->note_inputs(nullptr);

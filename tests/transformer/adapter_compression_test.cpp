@@ -5,6 +5,8 @@
 
 #include <metatt/tn/decompositions.hpp>
 #include <metatt/transformer/adapter_compression.hpp>
+#include <metatt/transformer/multiple_choice.hpp>
+#include <metatt/transformer/text_objective.hpp>
 
 using namespace metatt;
 using namespace metatt::testing;
@@ -370,6 +372,37 @@ BOOST_AUTO_TEST_CASE(each_task_of_a_decoder_is_exported_and_merged_as_its_own_lo
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_decoder_is_what_the_merged_model_of_the_chosen_task_is) {
+  const TwoTasks two("llama");
+  const auto model = two.read();
+  const std::vector<ChoiceQuestion> questions{{{{"abc", "d"}, {"abc", "ef"}}, 0, "here"}};
+  const std::vector<TokenText> texts{{{5, 9, 7, 30, 31}, 1}};
+  const std::vector<std::int32_t> prompt{5, 9, 7};
+  std::vector<double> losses;
+  for (const std::string task : {"0", "1"}) {
+    const auto merged = tn::prepare_output_folder(two.folder / ("merged" + task), false);
+    write_merged_model(merged, *model, two.record, task);
+    const auto whole = read_decoder<float>(merged.path, {}),
+               chosen = read_decoder<float>({}, two.folder / "out", task);
+    const double loss = evaluate<float>(*whole, texts, 1).loss;
+    BOOST_TEST(evaluate<float>(*chosen, texts, 1).loss == loss, boost::test_tools::tolerance(1e-5));
+    const auto scores = score_choices<float>(*whole, questions).front().log_probabilities;
+    BOOST_TEST(
+        relative_error(scores, score_choices<float>(*chosen, questions).front().log_probabilities) <
+        1e-5);
+    // The hidden states of a prompt in a cache of the task.
+    auto first = whole->backbone().cache(3), second = chosen->backbone().cache(3);
+    second.task = chosen->task();
+    BOOST_TEST(
+        relative_error(
+            whole->backbone().forward_next(prompt, first, nullptr).value.to_vector(),
+            chosen->backbone().forward_next(prompt, second, chosen->adapter()).value.to_vector()) <
+        1e-5);
+    losses.push_back(loss);
+  }
+  BOOST_TEST(std::abs(losses[0] - losses[1]) > 1e-3);
+}
+
 BOOST_AUTO_TEST_CASE(no_task_of_several_is_taken_unasked) {
   const TwoTasks two("gpt2");
   const auto model = two.read();
@@ -378,8 +411,9 @@ BOOST_AUTO_TEST_CASE(no_task_of_several_is_taken_unasked) {
   check_error([&] { export_peft_lora(out, *model, two.record); }, {expected + "none"});
   check_error([&] { export_peft_lora(out, *model, two.record, "2"); }, {expected + "\"2\""});
   check_error([&] { write_merged_model(out, *model, two.record); }, {expected + "none"});
-  check_error([&] { read_decoder<float>({}, two.folder / "out"); },
-              {"tasks: expected one, found 0, 1", "--task"});
+  check_error([&] { read_decoder<float>({}, two.folder / "out"); }, {expected + "none"});
+  check_error([&] { read_decoder<float>({}, two.folder / "out", "2"); }, {expected + "\"2\""});
+  check_error([&] { read_decoder<float>(two.folder.path(), {}, "0"); }, {"without one"});
   BOOST_TEST(chosen_task(record_of("mrpc", 16), "") == 0);
   BOOST_TEST(chosen_task(record_of("mrpc", 16), "mrpc") == 0);
   check_error([&] { chosen_task(record_of("mrpc", 16), "cola"); }, {"has, mrpc; found \"cola\""});

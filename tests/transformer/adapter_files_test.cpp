@@ -308,6 +308,7 @@ BOOST_AUTO_TEST_CASE(fields_that_are_missing_or_wrong_are_named_with_their_file)
   check("version", 2);
   check("adapter", "full");
   check("adapter", "lola");
+  check("adapter", "metatt6d");
   check("adapter", 7);
   check("max_seq_length", 0);
   check("max_seq_length", "128");

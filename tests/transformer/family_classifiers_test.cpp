@@ -7,6 +7,7 @@
 #include <metatt/autodiff/ops_activation.hpp>
 #include <metatt/autodiff/ops_embedding.hpp>
 
+#include <optional>
 #include <set>
 
 using namespace metatt;
@@ -106,7 +107,7 @@ void write_small_tokenizer(const TemporaryFolder& folder, const Family& family) 
 template <class T>
 struct TrainedClassifier {
   TrainedClassifier(const Case& family_case, const std::string& kind, Index outputs = 3,
-                    std::vector<MatrixType> targets = {})
+                    std::vector<MatrixType> targets = {}, std::vector<Index> ranks = {})
       : golden(family_case.name) {
     for (const char* file : {"config.json", "model.safetensors"})
       base.write(file, tn::read_file(golden.folder / file));
@@ -114,6 +115,7 @@ struct TrainedClassifier {
     write_small_tokenizer(base, family);
     AdapterSettings settings;
     settings.rank = 2;
+    settings.ranks = std::move(ranks);
     settings.alpha = 0.7;
     settings.targets = targets.empty() ? matrix_types(family) : targets;
     method = Method::named(kind, settings);
@@ -333,8 +335,10 @@ Tensor<float> native_update(const TrainedClassifier<float>& trained, Index layer
   return Tensor<float>::from({height, width}, std::span<const float>(rows));
 }
 
-void check_export(const Case& one, const std::string& kind, std::vector<MatrixType> targets) {
-  const TrainedClassifier<float> trained(one, kind, 3, std::move(targets));
+/// `rank`: what every module has in the file, if that is known.
+void check_export(const Case& one, const std::string& kind, std::vector<MatrixType> targets,
+                  std::vector<Index> ranks = {}, std::optional<Index> rank = {}) {
+  const TrainedClassifier<float> trained(one, kind, 3, std::move(targets), std::move(ranks));
   export_peft_lora(trained.output, *trained.model, trained.record());
   const Family& family = trained.model->config().family();
   const auto json = read_json(trained.output / "adapter_config.json");
@@ -364,7 +368,7 @@ void check_export(const Case& one, const std::string& kind, std::vector<MatrixTy
         // PEFT scales by alpha / rank, other programs by alpha over the rank of the tensor.
         BOOST_TEST((json["r"] == A.extent(0)));
         BOOST_TEST((json["lora_alpha"] == A.extent(0)));
-        if (kind == "metatt4d") BOOST_TEST(A.extent(0) == 2);
+        if (rank) BOOST_TEST(A.extent(0) == *rank);
       }
   BOOST_TEST(file.names().size() == 4 * modules.size() + one.head.size());
   for (const std::string& name : one.head)
@@ -374,10 +378,20 @@ void check_export(const Case& one, const std::string& kind, std::vector<MatrixTy
 BOOST_AUTO_TEST_CASE(a_peft_export_of_every_family_has_the_native_update) {
   for (const Case& one : cases)
     for (const char* kind : {"metatt4d", "lora"}) BOOST_TEST_CONTEXT(one.name << " " << kind) {
-        check_export(one, kind, {});
-        check_export(one, kind, {MatrixType::query, MatrixType::value});
-        check_export(one, kind, {MatrixType::value, MatrixType::attention_output});
+        const bool train = std::string(kind) == "metatt4d";  // with one left factor for all
+        const auto rank = train ? std::optional<Index>(2) : std::nullopt;
+        check_export(one, kind, {}, {}, rank);
+        check_export(one, kind, {MatrixType::query, MatrixType::value}, {}, rank);
+        check_export(one, kind, {MatrixType::value, MatrixType::attention_output}, {}, rank);
       }
+}
+
+BOOST_AUTO_TEST_CASE(joined_matrices_of_a_train_have_the_smaller_of_its_rank_and_their_sum) {
+  const auto gpt2 = std::ranges::find(cases, std::string_view("gpt2"), &Case::name);
+  BOOST_TEST_REQUIRE((gpt2 != std::end(cases)));
+  const std::vector<MatrixType> all{MatrixType::query, MatrixType::key, MatrixType::value};
+  check_export(*gpt2, "metatt4d", all, {3, 3, 2}, 3);  // 2 + 2 + 2 would be six
+  check_export(*gpt2, "metatt4d", all, {4, 3, 1}, 3);  // 1 + 1 + 1
 }
 
 BOOST_AUTO_TEST_CASE(a_regression_starts_at_the_mean_label_where_its_output_has_a_bias) {

@@ -26,7 +26,7 @@ std::unique_ptr<AssembledModel<double>> random_model(const std::string& kind,
   Method method = small_adapter(kind);
   method.adapter.core_order = order;
   method.adapter.tasks = 3;
-  method.adapter.ranks = {4, 2, 5, 3, 4};
+  method.adapter.ranks = {4, 2, 4, 3, 4};
   method.adapter.ranks.resize(order.size() + 1);
   auto model =
       std::make_unique<AssembledModel<double>>(small_config(), 2, method, random_weight<double>);
@@ -215,8 +215,22 @@ BOOST_AUTO_TEST_CASE(ranks_that_a_bond_cannot_hold_are_refused) {
     make_adapter(method.adapter, small_config(), weights);
   };
   make("metatt5d", {3, 3, 3, 4});
-  check_error([&] { make("metatt5d", {3, 3, 3, 5}); }, {"rank", "bond 4", "1 … 4", "found 5"});
-  check_error([&] { make("metatt4d", {13, 3, 3}); }, {"rank", "bond 1", "1 … 12", "found 13"});
+  check_error(
+      [&] {
+        make("metatt5d", {3, 3, 3, 5});
+      },
+      {"rank", "bond 4", "at most rank 4", "found 5"});
+  check_error(
+      [&] {
+        make("metatt4d", {13, 3, 3});
+      },
+      {"rank", "bond 1", "at most rank 12", "found 13"});
+  // Two layers and a bond of rank one leave no more than rank two.
+  check_error(
+      [&] {
+        make("metatt4d", {1, 3, 3});
+      },
+      {"rank", "bond 2", "at most rank 2", "found 3"});
   check_error([&] { make("metatt4d", {3, 0, 3}); }, {"rank", "bond 2", "found 0"});
   check_error([&] { make("metatt4d", {3, 3}); }, {"rank", "3, one for each bond", "found 2"});
   using enum TrainMode;

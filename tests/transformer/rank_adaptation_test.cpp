@@ -352,6 +352,28 @@ BOOST_AUTO_TEST_CASE(growth_finds_the_direction_that_is_missing) {
   BOOST_TEST(distance(inside, left) < 1e-12);
 }
 
+// AdamW's first step there is then as long as the others: of size lr·m/√v with the m that a
+// gradient of the core's usual size gives.
+BOOST_AUTO_TEST_CASE(what_has_grown_begins_with_the_mean_second_moment_of_its_core) {
+  const RankAdaptation adaptation(tn::SweepMode::rounding, OptimizerState::project);
+  const auto train =
+      tn::TensorTrain<double>::random(std::vector<Index>{4, 3}, std::vector<Index>{1}, 1);
+  const auto of = [](Shape shape, std::vector<double> values) {
+    return Tensor<double>::from(std::move(shape), std::span<const double>(values));
+  };
+  TrainedTrain trained{train,
+                       {of({1, 4, 1}, {1, 1, 1, 1}), of({1, 3, 1}, {1, 1, 1})},
+                       {of({1, 4, 1}, {1, 2, 3, 6}), of({1, 3, 1}, {4, 5, 9})}};
+  const Index wide = adaptation.probe(trained, 0, 1, 7).train.ranks().front();
+  adaptation.grow(trained, 0, 1, tn::random_normal<double>({1, 4, wide}, 5, 0));
+  BOOST_TEST(trained.second_moments[0].to_vector() == (std::vector<double>{1, 3, 2, 3, 3, 3, 6, 3}),
+             boost::test_tools::per_element());
+  BOOST_TEST(trained.second_moments[1].to_vector() == (std::vector<double>{4, 5, 9, 6, 6, 6}),
+             boost::test_tools::per_element());
+  BOOST_TEST(trained.first_moments[1].to_vector() == (std::vector<double>{1, 1, 1, 0, 0, 0}),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(cutting_lora_is_the_best_approximation_of_every_update) {
   AssembledModel<double> model(small_config(), 2, small_adapter("lora"), random_weight<double>);
   randomise_adapter(*model.adapter, model.weights);

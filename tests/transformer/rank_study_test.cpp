@@ -196,6 +196,10 @@ BOOST_AUTO_TEST_CASE(ranks_go_the_way_that_the_name_says) {
   BOOST_TEST(way("shrink").back() == 2);
   BOOST_TEST(way("grow").front() == 1);
   BOOST_TEST(way("grow").back() == 2);
+  for (const char* strategy : {"shrink", "grow", "prune"}) {  // a change to the same is none
+    const auto ranks = way(strategy);
+    BOOST_TEST((std::ranges::adjacent_find(ranks) == ranks.end()));
+  }
   BOOST_TEST(std::ranges::max(way("grow_then_shrink")) == 4);
   BOOST_TEST(way("grow_then_shrink").back() == 2);
   BOOST_TEST(std::ranges::is_sorted(way("prune"), std::greater{}));
@@ -261,16 +265,19 @@ BOOST_AUTO_TEST_CASE(what_a_study_cannot_have_is_refused) {
   auto settings = small_study("recovery");
   check_error([&] { plan_strategy("guess", settings); }, {"strategy", "fixed, shrink", "guess"});
   settings.start_rank = 1;
-  check_error([&] { plan_strategy("fixed", settings); }, {"start_rank", "at least", "found 1"});
+  check_error([&] { plan_strategy("shrink", settings); }, {"start_rank", "at least", "found 1"});
+  plan_strategy("fixed", settings);  // which does not come by there
   settings = small_study("recovery");
   settings.start_rank = 31;  // 6·3 = 18 left of the second bond, 2·5 right of it
-  check_error([&] { plan_strategy("fixed", settings); }, {"start_rank", "at most 10", "found 31"});
+  check_error([&] { plan_strategy("prune", settings); }, {"start_rank", "at most 10", "found 31"});
   settings.start_rank = 8;
   settings.ranks = {2, 7, 2};
   check_error([&] { plan_strategy("fixed", settings); }, {"rank", "bond 2", "at most rank 4"});
   settings = small_study("recovery");
   settings.problem.spectrum = {1};
   check_error([&] { planted_train(settings.problem, 1); }, {"spectrum", "2 values", "found 1"});
+  settings.problem.spectrum = {3, 2, 1};  // neither those of a bond nor those of all
+  check_error([&] { planted_train(settings.problem, 1); }, {"spectrum", "2 values", "found 3"});
   settings.problem = {.modes = {5, 1, 5}, .spectrum = {1, 0.5, 1, 0.1}};
   check_error([&] { planted_train(settings.problem, 1); },
               {"spectrum", "found no train", "off by"});

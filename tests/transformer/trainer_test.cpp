@@ -34,6 +34,7 @@ TrainSettings short_training() {
 struct Course {
   std::vector<double> losses, norms;
   std::vector<std::vector<Index>> ranks;
+  std::vector<std::vector<double>> spectra;  ///< of the first bond at each sweep
   TrainResult result;
   bool operator==(const Course& other) const {
     return losses == other.losses && norms == other.norms &&
@@ -51,6 +52,7 @@ Course run(Model& model, const SmallTask& task, const TrainSettings& settings) {
   };
   observer.sweep = [&](const SweepReport& report) {
     course.ranks.push_back(report.sweep.ranks_after());
+    course.spectra.push_back(report.sweep.bonds.front().spectrum);
   };
   const ClassificationObjective<float> objective(
       model, std::array{TaskData{two_classes(), task.train, task.development}}, settings);
@@ -136,6 +138,44 @@ BOOST_AUTO_TEST_CASE(ranks_rise_and_fall_before_the_steps_that_the_schedule_name
     BOOST_TEST((course.ranks == std::vector<std::vector<Index>>{{4, 4, 4}, {2, 1, 2}}));
     BOOST_TEST((course == run(*task.model(method), task, settings)));
   }
+}
+
+BOOST_AUTO_TEST_CASE(evaluations_at_other_ranks_are_no_measure_of_the_best_one) {
+  const SmallTask task;
+  TrainSettings settings = short_training();
+  settings.rank_schedule = parse_rank_schedule("0:3,1:2,2:1");
+  settings.early_stopping_patience = 1;
+  // Without a change of the weights no evaluation is better than the first.
+  settings.optimiser.learning_rate = settings.optimiser.head_learning_rate = 0;
+  const TrainState scheduled = run(task, "adalora", settings).result.state;
+  BOOST_TEST(scheduled.steps == 15);
+  BOOST_TEST(scheduled.best_step == 15);
+  settings.rank_schedule.clear();
+  const TrainState stopped = run(task, "adalora", settings).result.state;
+  BOOST_TEST(stopped.steps == 10);
+  BOOST_TEST(stopped.best_step == 5);
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_in_parts_prunes_as_the_whole_one_does) {
+  const SmallTask task;
+  TrainSettings settings = short_training();
+  settings.dropout = false;
+  settings.warmup_ratio = 0;
+  settings.rank_schedule = parse_rank_schedule("0:3,1s:2");
+  const auto whole = run(task, "adalora", settings).spectra.front();
+  settings.batch_size = 4;
+  settings.gradient_accumulation_steps = 2;
+  const auto parts = run(task, "adalora", settings).spectra.front();
+  BOOST_TEST(whole.front() > 0);
+  BOOST_TEST(parts == whole, boost::test_tools::tolerance(1e-3)
+                                 << boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_number_of_steps_stands_in_the_place_of_the_epochs) {
+  const SmallTask task;
+  TrainSettings settings = short_training();  // 15 steps
+  settings.max_steps = 17;
+  BOOST_TEST(run(task, "lora", settings).losses.size() == 17u);
 }
 
 BOOST_AUTO_TEST_CASE(ranks_of_an_adapter_without_train_cannot_be_scheduled) {

@@ -12,8 +12,6 @@ namespace {
 
 using Train = tn::TensorTrain<double>;
 
-const RankAdaptation adaptation(tn::SweepMode::rounding, OptimizerState::reset);
-
 TrainedTrain random_train(std::initializer_list<Index> modes, std::initializer_list<Index> ranks) {
   return without_moments(Train::random(std::vector<Index>(modes), std::vector<Index>(ranks), 3));
 }
@@ -50,7 +48,7 @@ BOOST_AUTO_TEST_CASE(merging_leaves_the_tensor_and_fills_the_bond) {
   const TrainedTrain original = random_train({7, 3, 2, 6}, {4, 5, 3});
   for (Index bond = 0; bond < 3; ++bond) {
     TrainedTrain merged = original;
-    const Index core = adaptation.merge(merged, bond);
+    const Index core = merge_pair(merged, bond);
     BOOST_TEST(distance(merged.train, original.train) < 1e-12 * original.train.norm());
     const auto left = merged.train.core(bond).shape(), right = merged.train.core(bond + 1).shape();
     BOOST_TEST(left[2] == std::min(left[0] * left[1], right[1] * right[2]));
@@ -67,12 +65,12 @@ BOOST_AUTO_TEST_CASE(a_split_loses_what_the_discarded_values_say_and_no_split_lo
   const TrainedTrain original = random_train({7, 3, 2, 6}, {4, 5, 3});
   for (Index bond = 0; bond < 3; ++bond) {
     TrainedTrain merged = original;
-    adaptation.merge(merged, bond);
+    merge_pair(merged, bond);
     TrainedTrain same = merged;
-    const BondChange whole = adaptation.split(same, bond, {});
+    const BondChange whole = split_pair(same, bond, {});
     BOOST_TEST(distance(same.train, original.train) < 1e-12 * original.train.norm());
     BOOST_TEST(whole.discarded_norm == 0);
-    const BondChange cut = adaptation.split(merged, bond, {.maximum_rank = 2});
+    const BondChange cut = split_pair(merged, bond, {.maximum_rank = 2});
     BOOST_TEST(merged.train.ranks()[static_cast<std::size_t>(bond)] == 2);
     BOOST_TEST(distance(merged.train, original.train) == cut.discarded_norm,
                boost::test_tools::tolerance(1e-10));

@@ -143,13 +143,13 @@ namespace {
 
 void check_rank(const AdapterSettings& settings, const ModelConfig& config) {
   if (settings.kind.starts_with("metatt")) return;  // the bonds have limits of their own
-  const MatrixExtents largest = largest_extents(settings, config);
-  const bool trains = has_trains(settings.kind), triplets = has_triplets(settings.kind);
-  if (trains || triplets) {
-    const Index limit = trains ? std::max(largest.d_in, largest.d_out) : config.hidden_size;
-    if (settings.rank < 1 || settings.rank > limit)
-      tn::fail("rank: expected 1 … ", limit, " (the width of the model or its matrices), found ",
-               settings.rank);
+  if (has_trains(settings.kind) || has_triplets(settings.kind)) {
+    for (const MatrixType type : settings.targets) {
+      const auto [d_in, d_out] = matrix_extents(config, type);
+      if (settings.rank < 1 || settings.rank > std::min(d_in, d_out))
+        tn::fail("rank: expected 1 … ", std::min(d_in, d_out), ", what ", matrix_type_name(type),
+                 " (", d_in, "×", d_out, ") can have, found ", settings.rank);
+    }
     return;
   }
   // What all matrices share may well be larger than each (VeRA's factors are random).
@@ -252,11 +252,12 @@ Tensor<T> left_factor(const autodiff::LowRankUpdate<T>& update, Index rows) {
 /// The factors of the updates of one matrix.
 template <class T>
 typename Adapter<T>::LoraFactors factors_of_parts(std::span<const autodiff::LowRankUpdate<T>> parts,
-                                                  const MatrixExtents& extents) {
+                                                  const MatrixExtents& extents, bool keeps_U) {
   const auto [d_in, d_out] = extents;
   const auto& first = parts.front();
   // The smaller one of the two ranks, where it is the same for all columns.
-  if (parts.size() == 1 && !first.C.empty() && first.C.value.extent(2) < first.C.value.extent(0)) {
+  if (!keeps_U && parts.size() == 1 && !first.C.empty() &&
+      first.C.value.extent(2) < first.C.value.extent(0)) {
     autodiff::LowRankUpdate<T> outer = first;
     outer.C = {};
     return {scaled_transpose(left_factor(first, d_in), T(1)),
@@ -275,13 +276,13 @@ typename Adapter<T>::LoraFactors factors_of_parts(std::span<const autodiff::LowR
 }  // namespace
 
 template <class T>
-typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixType type,
-                                                          Index task) const {
+typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixType type, Index task,
+                                                          bool keeps_U) const {
   autodiff::Tape<T> tape;
   const UpdateTable<T> table = updates(tape, task);
   if (table.of(layer, type).empty())
     tn::fail(settings_.kind, ": ", matrix_type_name(type), " of layer ", layer, " is not adapted");
-  return factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type));
+  return factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type), keeps_U);
 }
 
 template <class T>
@@ -290,7 +291,8 @@ Tensor<T> Adapter<T>::merged(Index layer, MatrixType type, Index task,
   if (std::ranges::find(settings_.targets, type) == settings_.targets.end()) return weight;
   autodiff::Tape<T> tape;
   const UpdateTable<T> table = updates(tape, task);
-  const auto [A, B] = factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type));
+  const auto [A, B] =
+      factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type), false);
   auto& queue = tn::backend::queue();
   Tensor<T> sum = tn::matrix_product(B, A);
   tn::backend::add_scaled(queue, sum.size(), T(1), weight.data(), sum.mutable_data());

@@ -3,7 +3,7 @@
 
 #include <metatt/autodiff/ops_diagonal.hpp>
 #include <metatt/autodiff/ops_linear.hpp>
-#include <metatt/transformer/adapters/input_covariance.hpp>
+#include <metatt/transformer/adapters/input_gram.hpp>
 #include <metatt/transformer/model_config.hpp>
 #include <metatt/transformer/weights.hpp>
 
@@ -47,7 +47,7 @@ struct MatrixExtents {
 };
 MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type);
 
-/// What an inner core of a tensor train over all updates counts.
+/// Which index an inner core of a train of all updates runs over.
 enum class TrainMode { layer, task, matrix_type, head };
 /// "layer", "task", "matrix_type", "head".
 std::string train_mode_name(TrainMode mode);
@@ -94,7 +94,7 @@ class UpdateTable {
   void note_input(Index layer, MatrixType type, const Tensor<T>& x) const {
     if (inputs_ && !of(layer, type).empty()) inputs_->add(x);
   }
-  void set_input_covariance(InputCovariance<T>* inputs) { inputs_ = inputs; }
+  void set_input_gram(InputGram<T>* inputs) { inputs_ = inputs; }
   /// Appends the factors of a layer's updates and its gains, always in the same order.
   void append_factors(Index layer, std::vector<Variable<T>>& factors) const;
   /// A layer's updates with other variables for those factors.
@@ -103,7 +103,7 @@ class UpdateTable {
  private:
   std::map<std::pair<Index, MatrixType>, std::vector<autodiff::LowRankUpdate<T>>> updates_;
   std::map<std::pair<Index, MatrixType>, Variable<T>> gains_;
-  InputCovariance<T>* inputs_ = nullptr;
+  InputGram<T>* inputs_ = nullptr;
 };
 
 /// An adapter whose trainable tensors are in `Weights`.
@@ -135,14 +135,15 @@ class Adapter {
   struct LoraFactors {
     Tensor<T> A, B;
   };
-  LoraFactors lora_factors(Index layer, MatrixType type, Index task) const;
+  /// A is U of the update, or C with it where that has the smaller rank, unless `keeps_U`.
+  LoraFactors lora_factors(Index layer, MatrixType type, Index task, bool keeps_U = false) const;
   /// The matrix (D_out × D_in) with its update, if it is adapted.
   Tensor<T> merged(Index layer, MatrixType type, Index task, const Tensor<T>& weight) const;
 
   /// From now on passes outside training add the inputs of all adapted matrices there; null ends
   /// it.
-  void note_inputs(InputCovariance<T>* inputs) const { inputs_ = inputs; }
-  InputCovariance<T>* noted_inputs() const { return inputs_; }
+  void note_inputs(InputGram<T>* inputs) const { inputs_ = inputs; }
+  InputGram<T>* noted_inputs() const { return inputs_; }
 
  protected:
   Adapter(AdapterSettings settings, ModelConfig config)
@@ -151,7 +152,7 @@ class Adapter {
   ModelConfig config_;
 
  private:
-  mutable InputCovariance<T>* inputs_ = nullptr;  ///< of who looks on, no part of the adapter
+  mutable InputGram<T>* inputs_ = nullptr;  ///< of who looks on, no part of the adapter
 };
 
 /// Adds a tensor of an adapter to the weights. Throws Error if `shapes`, those of a file, has it in
@@ -189,7 +190,7 @@ Tensor<T> scaled_transpose(const Tensor<T>& matrix, T factor);
 /// Adds the adapter's freshly initialised tensors to `weights` (trainable) and returns the adapter.
 /// `shapes` gives the shapes of the tensors where they differ from a fresh adapter's (an adapter
 /// read from a file after rank adaptation). Throws Error on an unknown kind, no targets, or a rank
-/// below 1 or above what a matrix can have.
+/// below 1 or above what one of the matrices can have.
 template <class T>
 std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const ModelConfig& config,
                                          Weights<T>& weights,

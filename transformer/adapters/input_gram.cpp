@@ -1,4 +1,4 @@
-#include <metatt/transformer/adapters/input_covariance.hpp>
+#include <metatt/transformer/adapters/input_gram.hpp>
 
 #include <metatt/tn/contract.hpp>
 #include <metatt/tn/decompositions.hpp>
@@ -9,9 +9,9 @@ using tn::Index;
 using tn::Tensor;
 
 template <class T>
-void InputCovariance<T>::add(const Tensor<T>& x) {
+void InputGram<T>::add(const Tensor<T>& x) {
   const Index width = sum_.extent(0), d = x.extent(1);
-  if (d > width) tn::fail("InputCovariance: expected at most ", width, " inputs, found ", d);
+  if (d > width) tn::fail("InputGram: expected at most ", width, " inputs, found ", d);
   const auto rows = tn::converted<double>(x);
   const auto product = tn::matrix_product(tn::adjoint(rows), rows);
   auto& queue = tn::backend::queue();
@@ -22,15 +22,15 @@ void InputCovariance<T>::add(const Tensor<T>& x) {
 }
 
 template <class T>
-Tensor<double> InputCovariance<T>::mean() const {
-  if (rows_ == 0) tn::fail("InputCovariance: expected inputs, found none");
+Tensor<double> InputGram<T>::mean() const {
+  if (rows_ == 0) tn::fail("InputGram: expected inputs, found none");
   Tensor<double> mean = sum_;
   tn::backend::scale(tn::backend::queue(), mean.size(), 1 / static_cast<double>(rows_),
                      mean.mutable_data());
   return mean;
 }
 
-template class InputCovariance<float>;
-template class InputCovariance<double>;
+template class InputGram<float>;
+template class InputGram<double>;
 
 }  // namespace metatt::transformer

@@ -8,9 +8,9 @@ namespace metatt::transformer {
 /// Σ xᵀ·x over the inputs x of the adapted matrices, in double precision. A matrix with fewer
 /// inputs than others has the leading ones, as trains have it.
 template <class T>
-class InputCovariance {
+class InputGram {
  public:
-  explicit InputCovariance(tn::Index width) : sum_(tn::Tensor<double>::zeros({width, width})) {}
+  explicit InputGram(tn::Index width) : sum_(tn::Tensor<double>::zeros({width, width})) {}
 
   /// Adds the inputs (n × d, d at most the width) of one matrix. Cost of order n · d².
   void add(const tn::Tensor<T>& x);

@@ -2,6 +2,7 @@
 
 #include <metatt/autodiff/ops_embedding.hpp>
 #include <metatt/tn/decompositions.hpp>
+#include <metatt/transformer/rank_adaptation.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -154,10 +155,8 @@ std::vector<Index> MetaTT<T>::fresh_ranks() const {
     tn::fail("rank: expected one for all bonds or ", possible.size(), ", one for each bond of ",
              settings.kind, ", found ", ranks.size());
   for (std::size_t k = 0; k < ranks.size(); ++k)
-    if (ranks[k] < 1 || ranks[k] > possible[k])
-      tn::fail("rank: bond ", k + 1, " of ", settings.kind, " can hold 1 … ", possible[k],
-               ", found ", ranks[k]);
-  return ranks;
+    if (ranks[k] < 1) tn::fail("rank: expected at least 1 at bond ", k + 1, ", found ", ranks[k]);
+  return wanted_ranks({ranks}, modes(), possible, "rank");
 }
 
 /// Those of the cores in a file.

@@ -57,8 +57,8 @@ class MetaTT : public Adapter<T> {
   std::vector<Index> stored_ranks(const std::map<std::string, Shape>& stored) const;
   Index target(MatrixType type) const;
   bool is_task_core(Index k) const;
-  /// Its slice for a task as r × 1 × r. What comes of the others is then no part of a pass, and the
-  /// bits of a task are the same whatever others there are.
+  /// The task core's slice for one task, as r × 1 × r′. No product of a pass has the slices of two
+  /// tasks in it, so the bits of a task are the same whatever others there are.
   Variable<T> task_slice(autodiff::Tape<T>& tape, Index k, Index task) const;
   /// The slice of core k that a site takes (0 of a task core); `head` if that is the head core.
   Index slice(Index k, Index layer, MatrixType type, Index head) const;

@@ -38,9 +38,8 @@ std::vector<std::vector<double>> bond_spectra(const std::vector<double>& given,
                                               const std::vector<Index>& ranks) {
   const auto largest = static_cast<std::size_t>(std::ranges::max(ranks));
   const auto all = static_cast<std::size_t>(std::reduce(ranks.begin(), ranks.end()));
-  if (!given.empty() && given.size() < largest)
-    tn::fail("spectrum: expected at least ", largest,
-             " values, one for each direction of a bond, or ", all,
+  if (!given.empty() && given.size() != largest && given.size() != all)
+    tn::fail("spectrum: expected ", largest, " values, one for each direction of a bond, or ", all,
              " for those of all bonds, found ", given.size());
   auto next = given.begin();
   std::vector<std::vector<double>> spectra;
@@ -98,7 +97,7 @@ tn::TensorTrain<double> planted_train(const RankProblemSettings& settings, std::
   }
   if (change > close)
     tn::fail("spectrum: found no train whose bonds carry all of these weights; after ", most_rounds,
-             " rounds they are off by ", change, " of the largest");
+             " rounds they are off by ", change, " of the norm of a bond's weights");
   double elements = 1;
   for (const Index mode : modes) elements *= static_cast<double>(mode);
   train.scale(std::sqrt(elements) / train.norm());

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <string_view>
 
 namespace metatt::transformer {
 
@@ -20,11 +21,11 @@ double processor_seconds() {
 using Ranks = std::vector<Index>;
 using Settings = RankStudySettings;
 
-constexpr double way = 0.6;  ///< share of the steps in which ranks change
+constexpr double share_of_changes = 0.6;  ///< of the steps; in the rest ranks stay
 
 /// Changes between two parts of the steps, to what `target` makes of the part of the way that each
-/// has come. One to the ranks of the one before is left out.
-std::vector<RankStep> evenly(const Settings& settings, double begin, double end,
+/// has come. One to the ranks that there are already is left out; `from`: those of the start.
+std::vector<RankStep> evenly(const Settings& settings, double begin, double end, const Ranks& from,
                              const std::function<RankTarget(double)>& target) {
   std::vector<RankStep> schedule;
   for (Index i = 1; i <= settings.changes; ++i) {
@@ -32,9 +33,9 @@ std::vector<RankStep> evenly(const Settings& settings, double begin, double end,
     const auto when =
         static_cast<Index>((begin + (end - begin) * part) * static_cast<double>(settings.steps));
     RankStep step{when, true, target(part)};
-    const bool same = !schedule.empty() && !step.target.ranks.empty() &&
-                      schedule.back().target.ranks == step.target.ranks;
-    if (!same) schedule.push_back(std::move(step));
+    if (step.target.ranks != (schedule.empty() ? from : schedule.back().target.ranks) ||
+        step.target.ranks.empty())
+      schedule.push_back(std::move(step));
   }
   return schedule;
 }
@@ -46,7 +47,7 @@ Index between(Index from, Index to, double part) {
 /// Ranks on the way from one to the other, the last ones included.
 std::vector<RankStep> evenly(const Settings& settings, double begin, double end, const Ranks& from,
                              const Ranks& to) {
-  return evenly(settings, begin, end, [&](double part) {
+  return evenly(settings, begin, end, from, [&](double part) {
     RankTarget target;
     for (std::size_t k = 0; k < to.size(); ++k)
       target.ranks.push_back(between(from[k], to[k], part));
@@ -58,74 +59,77 @@ std::vector<RankStep> evenly(const Settings& settings, double begin, double end,
 std::vector<RankStep> cubic(const std::vector<Index>& from, const std::vector<Index>& to,
                             Index steps) {
   constexpr double begin = 0.1;
-  const auto last = static_cast<Index>(way * static_cast<double>(steps));
+  const auto last = static_cast<Index>(share_of_changes * static_cast<double>(steps));
   std::vector<RankStep> schedule;
   for (auto step = static_cast<Index>(begin * static_cast<double>(steps)) + 1; step <= last;
        ++step) {
-    const double left =
-        static_cast<double>(last - step) / static_cast<double>(last) / (1 - begin / way);
+    const double left = static_cast<double>(last - step) / static_cast<double>(last) /
+                        (1 - begin / share_of_changes);
     RankStep change{step, true, {}};
     for (std::size_t k = 0; k < to.size(); ++k)
       change.target.ranks.push_back(
           to[k] +
           static_cast<Index>(std::ceil(std::pow(left, 3) * static_cast<double>(from[k] - to[k]))));
-    if (schedule.empty() || schedule.back().target.ranks != change.target.ranks)
+    if (change.target.ranks != (schedule.empty() ? from : schedule.back().target.ranks))
       schedule.push_back(std::move(change));
   }
   return schedule;
 }
 
 struct Strategy {
-  const char* name;
+  std::string_view name;
+  bool needs_large;  ///< whether it has start_rank on its way
   /// From rank one, the largest and the final ranks.
   StrategyPlan (*plan)(const std::vector<Index>& one, const std::vector<Index>& large,
                        const std::vector<Index>& final, const RankStudySettings& settings);
 };
 
 constexpr Strategy strategies[] = {
-    {"fixed", [](const Ranks&, const Ranks&, const Ranks& final,
-                 const Settings&) { return StrategyPlan{final}; }},
-    {"shrink",
-     [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
-       return StrategyPlan{large, evenly(s, 0, way, large, final)};
+    {"fixed", false,
+     [](const Ranks&, const Ranks&, const Ranks& final, const Settings&) {
+       return StrategyPlan{final};
      }},
-    {"shrink_budget",
+    {"shrink", true,
+     [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
+       return StrategyPlan{large, evenly(s, 0, share_of_changes, large, final)};
+     }},
+    {"shrink_budget", true,
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
        const auto modes = problem_modes(s.problem);
        const Index from = tn::train_parameters(modes, large),
                    to = tn::train_parameters(modes, final);
        return StrategyPlan{
-           large, evenly(s, 0, way, [&](double part) {
+           large, evenly(s, 0, share_of_changes, large, [&](double part) {
              return RankTarget{.budget = {.maximum_parameters = between(from, to, part)}};
            })};
      }},
-    {"shrink_cutoff",
+    {"shrink_cutoff", true,
      [](const Ranks&, const Ranks& large, const Ranks&, const Settings& s) {
-       return StrategyPlan{large, evenly(s, 0, way, [&](double) {
+       return StrategyPlan{large, evenly(s, 0, share_of_changes, large, [&](double) {
                              return RankTarget{.budget = {.cutoff = s.cutoff}};
                            })};
      }},
-    {"grow",
+    {"grow", false,
      [](const Ranks& one, const Ranks&, const Ranks& final, const Settings& s) {
-       return StrategyPlan{one, evenly(s, 0, way, one, final)};
+       return StrategyPlan{one, evenly(s, 0, share_of_changes, one, final)};
      }},
-    {"grow_then_shrink",
+    {"grow_then_shrink", true,
      [](const Ranks& one, const Ranks& large, const Ranks& final, const Settings& s) {
-       auto changes = evenly(s, 0, way / 2, one, large);
-       for (RankStep& step : evenly(s, way / 2, way, large, final))
+       auto changes = evenly(s, 0, share_of_changes / 2, one, large);
+       for (RankStep& step : evenly(s, share_of_changes / 2, share_of_changes, large, final))
          changes.push_back(std::move(step));
        return StrategyPlan{one, std::move(changes)};
      }},
-    {"two_site",
+    {"two_site", false,
      [](const Ranks&, const Ranks&, const Ranks& final, const Settings& s) {
        return StrategyPlan{.start_ranks = final, .two_site_steps = s.two_site_steps};
      }},
-    {"prune",
+    {"prune", true,
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
        return StrategyPlan{
            .start_ranks = large, .changes = cubic(large, final, s.steps), .prunes = true};
      }},
-    {"train_large_then_cut",
+    {"train_large_then_cut", true,
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings&) {
        return StrategyPlan{.start_ranks = large, .final_cut = RankTarget{final}};
      }},
@@ -163,7 +167,7 @@ class StrategyRun {
     for (Index step = 0; step < settings_.steps; ++step) {
       for (const RankStep& change : plan_.changes)
         if (change.when == step) adapt(step, change.target);
-      if (step % pause == 0 && !(pairs_ && pairs_->merged())) measure(step);
+      if (step % pause == 0) measure(step);
       train_step(step);
     }
     if (pairs_ && pairs_->merged()) split(settings_.steps);
@@ -289,22 +293,26 @@ std::vector<std::string> rank_strategies() {
   return names;
 }
 
+bool finds_ranks(const std::string& strategy) {
+  return strategy == "shrink_budget" || strategy == "shrink_cutoff";
+}
+
 StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings) {
   const auto modes = problem_modes(settings.problem);
   const auto final = capped_ranks("rank", modes, settings.ranks);
-  const auto large = capped_ranks("start_rank", modes, {settings.start_rank});
-  for (std::size_t k = 0; k < final.size(); ++k)
+  const auto strategy = std::ranges::find(strategies, name, &Strategy::name);
+  if (strategy == std::end(strategies))
+    tn::fail("strategy: expected one of ", tn::joined(rank_strategies()), ", found \"", name, "\"");
+  Ranks large;
+  if (strategy->needs_large) large = capped_ranks("start_rank", modes, {settings.start_rank});
+  for (std::size_t k = 0; k < large.size(); ++k)
     if (large[k] < final[k])
       tn::fail("start_rank: expected at least the final ranks, here ", final[k], ", found ",
                settings.start_rank);
-  for (const Strategy& strategy : strategies) {
-    if (name != strategy.name) continue;
-    auto plan = strategy.plan(Ranks(final.size(), 1), large, final, settings);
-    for (const RankStep& change : plan.changes)
-      wanted_ranks(change.target, modes, plan.start_ranks, "rank");
-    return plan;
-  }
-  tn::fail("strategy: expected one of ", tn::joined(rank_strategies()), ", found \"", name, "\"");
+  auto plan = strategy->plan(Ranks(final.size(), 1), large, final, settings);
+  for (const RankStep& change : plan.changes)
+    wanted_ranks(change.target, modes, plan.start_ranks, "rank");
+  return plan;
 }
 
 StudyRun run_strategy(const std::string& strategy, const RankStudySettings& settings,

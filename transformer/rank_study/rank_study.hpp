@@ -32,7 +32,7 @@ struct StrategyPlan {
   std::vector<RankStep> changes = {};        ///< in steps
   Index two_site_steps = 0;                  ///< 0: all cores are trained together
   bool prunes = false;                       ///< changes drop what matters least, without a sweep
-  std::optional<RankTarget> final_cut = {};  ///< behind the last step
+  std::optional<RankTarget> final_cut = {};  ///< after the last step
 };
 
 /// "fixed": the final ranks from the start. "shrink": sweeps from start_rank. "shrink_budget": the
@@ -43,6 +43,8 @@ struct StrategyPlan {
 /// cores. "prune": from start_rank by importance, as AdaLoRA with its cubic schedule; moments go
 /// with what stays. "train_large_then_cut": start_rank to the end, then one cut.
 std::vector<std::string> rank_strategies();
+/// Whether a strategy is not told the ranks of the bonds (shrink_budget and shrink_cutoff).
+bool finds_ranks(const std::string& strategy);
 /// Throws Error on an unknown name, a start_rank below the final ranks, or ranks on the way that
 /// the bonds cannot hold.
 StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings);
@@ -51,7 +53,7 @@ StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& set
 struct StudyPoint {
   Index step;
   double seconds, loss, tensor_error, test_error;
-  Index parameters;
+  Index parameters;  ///< of all cores, also while two are merged
 };
 
 /// A change of ranks on the way.
