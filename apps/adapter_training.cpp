@@ -60,7 +60,8 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
   settings["initialisation"] = model.method().adapter.initialisation;
   settings["rank_schedule"] = o.rank_schedule;
   settings["sweep"] = o.sweep;
-  settings["optimizer_state"] = o.optimizer_state;
+  settings["optimizer_state"] =
+      train.optimizer_state == OptimizerState::project ? "project" : "reset";
   settings["orthogonality"] = train.orthogonality;
   settings["activation_weighted"] = o.activation_weighted;
   settings["two_site_steps"] = o.two_site_steps;

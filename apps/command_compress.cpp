@@ -138,7 +138,7 @@ std::vector<std::string> folder_names(const std::vector<std::string>& folders) {
 
 AdapterRecord new_record(const CompressOptions& o) {
   AdapterRecord record;
-  record.base_model = o.model;
+  record.base_model = std::filesystem::absolute(o.model).lexically_normal().string();
   record.next_tokens = o.tasks.empty();
   if (record.next_tokens) record.tasks = folder_names(o.adapters);
   for (const std::string& task : o.tasks) record.tasks.push_back(find_glue_task(task).name);
@@ -226,8 +226,8 @@ void add_compress(CLI::App& program) {
   command
       ->add_option("--task,--task_name", o->tasks,
                    "Of the head that each LoRA was trained with: mrpc, or for several "
-                   "cola,mrpc,…; without it the adapter predicts next tokens, and tasks are called "
-                   "as their folders")
+                   "cola,mrpc,…; without it the adapter predicts next tokens, and tasks are named "
+                   "after their folders")
       ->delimiter(',')
       ->check(not_empty("a task"));
   command
@@ -243,7 +243,7 @@ void add_compress(CLI::App& program) {
   command->add_option("--output_dir", o->output, "Where the adapter goes")
       ->check(not_empty("a folder"))
       ->required();
-  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty")
+  command->add_flag("--overwrite_output_dir", o->overwrite, "Write into a folder that is not empty")
       ->check(true_or_false());
   command->callback([o] { compress(*o); });
 }

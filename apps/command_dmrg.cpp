@@ -147,7 +147,7 @@ void add_result_options(CLI::App& command, DmrgOptions& o) {
   command.add_option("--output_dir", o.output, "Where the results go")
       ->check(not_empty("a folder"))
       ->group(group);
-  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty")
+  command.add_flag("--overwrite_output_dir", o.overwrite, "Write into a folder that is not empty")
       ->check(true_or_false())
       ->group(group);
   command.add_flag("--resume", o.resume, "Go on where the run in this folder was")

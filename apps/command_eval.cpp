@@ -68,7 +68,8 @@ void eval_classifier(const EvalOptions& o) {
 }
 
 void eval_decoder(const EvalOptions& o) {
-  const auto decoder = read_trained_decoder({o.classifier.model, o.classifier.adapter});
+  const auto decoder =
+      read_trained_decoder({o.classifier.model, o.classifier.adapter, o.classifier.task});
   Index length = o.classifier.max_seq_length;
   if (length == 0 && !o.classifier.adapter.empty())
     length = read_adapter_record(o.classifier.adapter).max_seq_length;
@@ -91,6 +92,8 @@ bool predicts_hidden_tokens(const EvalOptions& o) {
 }
 
 void eval_masked(const EvalOptions& o) {
+  if (!o.classifier.task.empty())
+    tn::fail("--task: is not for hidden tokens of --validation_file, found ", o.classifier.task);
   const std::filesystem::path folder = o.classifier.model;
   const ModelConfig config = read_model_config(folder / "config.json");
   const auto tokenizer = read_tokenizer(folder);
@@ -140,8 +143,7 @@ void add_eval(CLI::App& program) {
                    "In place of a task: texts for a decoder, as finetune reads them, or for an "
                    "encoder lines of which tokens are hidden")
       ->check(not_empty("a file"))
-      ->excludes(data)
-      ->excludes("--task");
+      ->excludes(data);
   command
       ->add_option("--mlm_probability", o->mask_share, "Share of tokens that an encoder predicts")
       ->check(number_between(0.01, 0.99))

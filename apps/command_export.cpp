@@ -31,7 +31,7 @@ void add_common(CLI::App& command, ExportOptions& o) {
   command.add_option("--output_dir", o.output, "Where the files go")
       ->check(not_empty("a folder"))
       ->required();
-  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty")
+  command.add_flag("--overwrite_output_dir", o.overwrite, "Write into a folder that is not empty")
       ->check(true_or_false());
 }
 

@@ -79,12 +79,14 @@ void run_generate(const GenerateOptions& o) {
   TextStream text(folder.tokenizer(), ids);
   Index tokens = 0;
   const auto begin = std::chrono::steady_clock::now();
-  const GenerationEnd end =
-      generate(folder.model(), folder.adapter(), ids, ends, sampling, [&](TokenId token) {
+  const GenerationEnd end = generate(
+      folder.model(), folder.adapter(), ids, ends, sampling,
+      [&](TokenId token) {
         ++tokens;
         std::cout << text.add(token) << std::flush;
         return static_cast<bool>(std::cout);
-      });
+      },
+      folder.task());
   std::cout << text.rest() << std::endl;
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -382,7 +382,7 @@ void add_pretrain(CLI::App& program) {
   o->training.save_strategy = "steps";
   CLI::App* command =
       add_command(program, "pretrain",
-                  "Train all of a model, a new one or one that is there: an encoder by masked "
+                  "Pretrain a new model, or go on with an existing one: an encoder by masked "
                   "tokens, or a decoder by next tokens");
   command->add_option("--objective", o->objective, "masked (an encoder) or causal (a decoder)")
       ->check(one_of({"masked", "causal"}));

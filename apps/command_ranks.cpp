@@ -5,6 +5,7 @@
 #include <metatt/apps/interrupt.hpp>
 #include <metatt/apps/rank_study_tables.hpp>
 #include <metatt/apps/results_folder.hpp>
+#include <metatt/apps/statistics.hpp>
 #include <metatt/apps/study_report.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/files/file.hpp>
@@ -30,6 +31,7 @@ struct RanksOptions {
   std::vector<double> oversampling{1, 1.5, 2, 3, 5}, learning_rates{3e-3, 1e-2, 3e-2};
   Index seeds = 5;
   std::uint64_t seed = 42;
+  std::vector<Index> ranks;  ///< empty: the planted ones
   std::string sweep = "rounding", optimizer_state = "reset";
   bool equal_time = false;
   std::string output;
@@ -45,19 +47,20 @@ void add_problem_options(CLI::App& command, RanksOptions& o) {
           "recovery: from linear measurements; teacher: a network's updates from its outputs")
       ->check(one_of(rank_problems()))
       ->group(group);
-  command.add_option("--modes", p.modes, "Of the train (default: those of the problem)")
+  command.add_option("--modes", p.modes, "Modes of the train (default: those of the problem)")
       ->delimiter(',')
       ->transform(whole_number(1, 100'000))
       ->group(group);
   command
-      .add_option("--true_ranks", p.true_ranks, "Of the planted train, one or one for each bond")
+      .add_option("--true_ranks", p.true_ranks,
+                  "Ranks of the planted train: one for all bonds, or one for each")
       ->delimiter(',')
       ->transform(whole_number(1, 10'000))
       ->group(group);
   command
       .add_option("--spectrum", p.spectrum,
-                  "Weights of the directions of every planted bond, such as 1,0.5,0.25, or of all "
-                  "bonds one behind the other (default: all the same)")
+                  "Singular values of every planted bond, such as 1,0.5,0.25, or of all bonds one "
+                  "after the other (default: all the same)")
       ->delimiter(',')
       ->check(positive_number())
       ->group(group);
@@ -81,22 +84,27 @@ void add_strategy_options(CLI::App& command, RanksOptions& o) {
       ->delimiter(',')
       ->check(one_of(rank_strategies()))
       ->group(group);
-  command.add_option("--rank", s.ranks, "At the end, one or one for each bond")
+  command
+      .add_option(
+          "--rank", o.ranks,
+          "Final ranks: one for all bonds, or one for each (default: those of the planted train)")
       ->delimiter(',')
       ->transform(whole_number(1, 10'000))
       ->group(group);
-  command.add_option("--start_rank", s.start_rank, "Of strategies that shrink")
+  command
+      .add_option("--start_rank", s.start_rank,
+                  "Rank at which strategies that shrink start, and which grow_then_shrink reaches")
       ->transform(whole_number(1, 10'000))
       ->group(group);
-  command.add_option("--changes", s.changes, "Of the ranks on their way down or up")
+  command.add_option("--changes", s.changes, "How many times ranks change on their way down or up")
       ->transform(whole_number(1, 1000))
       ->group(group);
   command
       .add_option("--cutoff", s.cutoff,
-                  "Of shrink_cutoff: what a sweep may discard of the squared norm")
+                  "shrink_cutoff: what a sweep may discard of the squared norm")
       ->check(number_between(0, 1))
       ->group(group);
-  command.add_option("--two_site_steps", s.two_site_steps, "For each pair of two_site")
+  command.add_option("--two_site_steps", s.two_site_steps, "two_site: steps for each pair")
       ->transform(whole_number(1))
       ->group(group);
   command.add_option("--sweep", o.sweep, "paper or rounding")
@@ -112,10 +120,13 @@ void add_strategy_options(CLI::App& command, RanksOptions& o) {
 void add_run_options(CLI::App& command, RanksOptions& o) {
   const std::string group = "Runs";
   RankStudySettings& s = o.study;
-  command.add_option("--max_steps", s.steps, "Of AdamW")->transform(whole_number(10))->group(group);
+  command.add_option("--max_steps", s.steps, "Steps of AdamW")
+      ->transform(whole_number(10))
+      ->group(group);
   command
-      .add_option("--learning_rate", o.learning_rates,
-                  "Falls to 0 along a line; of several each strategy gets its best")
+      .add_option(
+          "--learning_rate", o.learning_rates,
+          "Peak rates, falling linearly to 0; of several, each strategy is shown at its best")
       ->delimiter(',')
       ->check(positive_number())
       ->group(group);
@@ -125,7 +136,9 @@ void add_run_options(CLI::App& command, RanksOptions& o) {
   command.add_option("--seeds", o.seeds, "Problems and starts, the same for all strategies")
       ->transform(whole_number(1, 10'000))
       ->group(group);
-  command.add_option("--seed", o.seed, "The first one")->transform(seed_number())->group(group);
+  command.add_option("--seed", o.seed, "The first of the seeds")
+      ->transform(seed_number())
+      ->group(group);
   command
       .add_flag("--equal_time", o.equal_time,
                 "Also compare at as many steps as take the first strategy's time")
@@ -135,9 +148,32 @@ void add_run_options(CLI::App& command, RanksOptions& o) {
       ->check(not_empty("a folder"))
       ->required()
       ->group(group);
-  command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty")
+  command
+      .add_flag(
+          "--overwrite_output_dir", o.overwrite,
+          "Write into a folder that is not empty; tables of an earlier study in it are replaced")
       ->check(true_or_false())
       ->group(group);
+}
+
+/// Refuses a flag that no strategy of the study has a use for.
+void check_used(const CLI::App& command, const std::vector<std::string>& strategies) {
+  const std::vector<std::string> sweeping{"shrink", "shrink_budget",    "shrink_cutoff",
+                                          "grow",   "grow_then_shrink", "train_large_then_cut"};
+  const std::pair<const char*, std::vector<std::string>> users[] = {
+      {"--cutoff", {"shrink_cutoff"}},
+      {"--two_site_steps", {"two_site"}},
+      {"--changes", {"shrink", "shrink_budget", "shrink_cutoff", "grow", "grow_then_shrink"}},
+      {"--start_rank",
+       {"shrink", "shrink_budget", "shrink_cutoff", "grow_then_shrink", "prune",
+        "train_large_then_cut"}},
+      {"--sweep", sweeping},
+      {"--optimizer_state", sweeping}};
+  for (const auto& [flag, names] : users)
+    if (command.count(flag) > 0 &&
+        std::ranges::find_first_of(strategies, names) == strategies.end())
+      tn::fail(flag, ": expected a strategy that has a use for it (", tn::joined(names),
+               "), found ", tn::joined(strategies));
 }
 
 /// All runs of a study, one after the other.
@@ -193,7 +229,7 @@ class RankStudy {
       if (watch_.signal() != 0) {
         progress.clear();
         write_();
-        throw Interrupted("interrupted by " + watch_.name() + " behind " +
+        throw Interrupted("interrupted by " + watch_.name() + " after " +
                               std::to_string(trials_.size()) + " runs, whose tables are in " +
                               o_.output,
                           watch_.signal());
@@ -275,24 +311,26 @@ nlohmann::json settings_json(const RanksOptions& o, const RankStudy& study) {
 }
 
 void print_summaries(const std::vector<RankSummary>& summaries) {
-  const auto interval = [](double mean, double half) {
-    return fixed(mean, 2) + (std::isnan(half) ? "" : " ± " + fixed(half, 2));
-  };
   std::string heading;
   for (const RankSummary& s : summaries) {
     const std::string now = "equal " + s.comparison + ", oversampling " + fixed(s.oversampling, 1);
     if (now != heading) std::cout << now << "\n";
     heading = now;
     std::cout << "  " << std::left << std::setw(21) << s.strategy << " recovered "
-              << fixed(100 * s.recovered, 0) << " %, ranks found " << fixed(100 * s.ranks_found, 0)
-              << " %, log10 error " << interval(s.log_error, s.log_error_half) << ", to the first "
-              << interval(s.difference, s.difference_half) << ", " << fixed(s.parameters, 0)
+              << fixed(100 * s.recovered, 0) << " %"
+              << (std::isnan(s.ranks_found)
+                      ? ""
+                      : ", ranks found " + fixed(100 * s.ranks_found, 0) + " %")
+              << ", log10 error " << interval_text(s.log_error, s.log_error_half, 2)
+              << ", minus that of the first strategy "
+              << interval_text(s.difference, s.difference_half, 2) << ", " << fixed(s.parameters, 0)
               << " parameters, " << fixed(s.seconds, 2) << " s, learning rate " << s.learning_rate
               << (s.failures > 0 ? ", " + std::to_string(s.failures) + " failed" : "") << "\n";
   }
 }
 
 void run_study(RanksOptions& o) {
+  o.study.ranks = o.ranks.empty() ? o.study.problem.true_ranks : o.ranks;
   o.study.sweep = o.sweep == "paper" ? tn::SweepMode::paper : tn::SweepMode::rounding;
   o.study.optimizer_state =
       o.optimizer_state == "project" ? OptimizerState::project : OptimizerState::reset;
@@ -327,7 +365,10 @@ void add_ranks(CLI::App& program) {
   add_problem_options(*command, *o);
   add_strategy_options(*command, *o);
   add_run_options(*command, *o);
-  command->callback([o] { run_study(*o); });
+  command->callback([o, command] {
+    check_used(*command, o->strategies);
+    run_study(*o);
+  });
 }
 
 }  // namespace metatt::apps

@@ -3,15 +3,14 @@
 #include <metatt/apps/chain_report.hpp>
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/console.hpp>
+#include <metatt/apps/search_report.hpp>
 #include <metatt/apps/search_trial.hpp>
 #include <metatt/apps/study_report.hpp>
 #include <metatt/apps/training_report.hpp>
 #include <metatt/apps/validators.hpp>
 #include <metatt/tn/error.hpp>
 
-#include <cstdlib>
 #include <iostream>
-#include <map>
 
 namespace metatt::apps {
 
@@ -35,36 +34,12 @@ Page page_of(const std::filesystem::path& folder) {
   return nullptr;
 }
 
-/// The trials of a search that have begun, in the order of their numbers; what cannot be read of
-/// them is left out with a warning.
-std::vector<std::string> trials_of(const std::filesystem::path& search) {
-  std::map<std::pair<unsigned long, std::string>, std::string> found;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(search / "trials", ignored)) {
-    const std::string name = entry.path().filename().string(), path = entry.path().string();
-    if (!std::filesystem::exists(entry.path() / run_log_name, ignored)) continue;
-    try {
-      read_run(path);
-      found[{std::strtoul(name.c_str(), nullptr, 10), name}] = path;
-    } catch (const tn::Error& error) {
-      print_warning(std::string(error.what()) + "; left out of the report");
-    }
-  }
-  if (found.empty()) tn::fail(search.string(), ": expected trials of a search, found none");
-  std::vector<std::string> paths;
-  for (const auto& [place, path] : found) paths.push_back(path);
-  return paths;
-}
-
 /// The folders with those of a search's trials in the place of its own.
 std::vector<std::string> with_trials(const std::vector<std::string>& folders) {
   std::vector<std::string> all;
-  std::error_code ignored;
-  for (const std::filesystem::path folder : folders) {
-    const bool search = std::filesystem::exists(folder / search_table_name, ignored);
-    for (const std::string& path : search ? trials_of(folder) : std::vector{folder.string()})
+  for (const std::string& folder : folders)
+    for (const std::string& path : is_search(folder) ? trial_folders(folder) : std::vector{folder})
       all.push_back(path);
-  }
   return all;
 }
 
@@ -78,7 +53,11 @@ ReportPage report(const std::vector<std::string>& given) {
                folders.size(), " folders, ", folder, " not one of training");
     return page(folder);
   }
-  return training_report(read_runs(folders));
+  auto runs = read_runs(folders);
+  name_sections(runs);
+  std::string searches;
+  for (const std::string& folder : given) searches += sections_table(folder);
+  return training_report(runs, searches);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ void add_suite(CLI::App& program) {
       ->required();
   command->add_option("--seed", o->seed, "The same seed gives the same bytes")
       ->transform(seed_number());
-  command->add_flag("--overwrite_output_dir", o->overwrite, "Accept a folder that is not empty")
+  command->add_flag("--overwrite_output_dir", o->overwrite, "Write into a folder that is not empty")
       ->check(true_or_false());
   command->callback([o] {
     check_results_folder(o->output, Results::language_suite, {});

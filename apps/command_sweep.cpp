@@ -27,6 +27,7 @@ struct SweepOptions {
   std::string search, output;
   SearchDraws draws;
   bool resume = false, first_seed_decides = false;
+  std::optional<int> threads;  ///< of each trial
 };
 
 class Search {
@@ -35,8 +36,11 @@ class Search {
       : trials_(read_search(o.search, o.draws)),
         resume_(o.resume),
         first_seed_decides_(o.first_seed_decides),
+        threads_(o.threads),
         path_(o.output) {
     check_results_folder(o.output, Results::search, {});
+    if (first_seed_decides_) check_comparable();
+    check_begun();
   }
 
   void run() {
@@ -57,6 +61,31 @@ class Search {
   }
 
  private:
+  /// Whether the first seeds of each section can decide.
+  void check_comparable() const {
+    for (std::size_t i = 0; i < trials_.size(); ++i) {
+      const SearchTrial &trial = trials_[i], &before = trials_[i > 0 ? i - 1 : 0];
+      if (trial.metric.empty())
+        tn::fail("--first_seed_decides: expected trials that evaluate, found none in ", trial.name);
+      if (trial.section == before.section && trial.metric != before.metric)
+        tn::fail("--first_seed_decides: expected one metric to compare by, found ", before.metric,
+                 " in ", before.name, " and ", trial.metric, " in ", trial.name);
+    }
+  }
+
+  /// A folder with files is one in which a search goes on.
+  void check_begun() const {
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(path_, ignored) || std::filesystem::is_empty(path_, ignored))
+      return;
+    if (!resume_)
+      tn::fail(path_.string(), ": expected an empty or new folder, found files in it; --resume ",
+               "goes on with a search that has left them");
+    if (!std::filesystem::exists(path_ / plan_name, ignored))
+      tn::fail(path_.string(), ": --resume: expected a search to go on with (", plan_name,
+               "), found other files");
+  }
+
   /// The trials that a search has begun with are those that it goes on with.
   void keep_plan() const {
     nlohmann::json plan;
@@ -90,11 +119,11 @@ class Search {
     return chosen;
   }
 
-  /// `last`: nothing is to be run behind them.
+  /// `last`: nothing is to be run after them.
   void run_trials(const std::vector<std::size_t>& chosen, bool last) {
     for (const std::size_t i : chosen) {
       const bool ran = states_[i].status != "ended";
-      if (ran) states_[i] = run_trial(path_ / "trials", trials_[i], watch_);
+      if (ran) states_[i] = run_trial(path_ / "trials", trials_[i], threads_, watch_);
       if (ran || !first_seed_decides_) say(i);
       tn::write_file_atomically(folder_ / search_table_name, table());
       const bool over = last && i == chosen.back() && states_[i].status == "ended";
@@ -145,7 +174,7 @@ class Search {
     for (const std::string& key : keys) text += "," + key;
     text += ",seed,status";
     for (const std::string& name : names) text += "," + name;
-    text += ",trained_parameters,seconds,peak_memory_mb,error\n";
+    text += ",trained_parameters,ranks,seconds,peak_memory_mb,error\n";
     for (std::size_t i = 0; i < trials_.size(); ++i) text += table_line(i, keys, names);
     return text;
   }
@@ -165,6 +194,7 @@ class Search {
                                                 : std::string());
     text += "," + (ended && state.run->parameters ? std::to_string(*state.run->parameters)
                                                   : std::string());
+    text += "," + (ended ? state.run->ranks_text() : std::string());
     text += "," + (ended ? csv_number(*state.run->seconds) : std::string());
     text += "," + (ended ? csv_number(*state.run->peak_memory_mb) : std::string());
     return text + "," + csv_field(printable(state.error)) + "\n";
@@ -173,9 +203,8 @@ class Search {
   void say_score(const ScoredSetting& setting) const {
     const auto& [mean, half_width, count] = setting.estimate;
     std::cout << setting_name(trials_[setting.trials.front()]) << ": " << setting.metric << " "
-              << fixed(mean, 4);
-    if (count > 1) std::cout << " ± " << fixed(half_width, 4) << " (95 %)";
-    std::cout << " over " << count << (count > 1 ? " seeds" : " seed");
+              << interval_text(mean, half_width, 4) << (count > 1 ? " (95 %) over " : " over ")
+              << count << (count > 1 ? " seeds" : " seed");
   }
 
   /// The best setting, or that of each section beside the first one's.
@@ -184,19 +213,29 @@ class Search {
     const auto failed = std::ranges::count(states_, "failed", &TrialState::status);
     if (failed > 0) std::cout << failed << " of " << trials_.size() << " trials failed\n";
     const auto scored = scored_settings(trials_, states_);
+    const bool evaluates = std::ranges::any_of(
+        trials_, [](const SearchTrial& trial) { return !trial.metric.empty(); });
+    const bool all_ended = std::ranges::all_of(
+        states_, [](const TrialState& state) { return state.status == "ended"; });
+    if (scored.empty() && !evaluates && all_ended)
+      return say_uncompared("nothing was evaluated", file);
     if (scored.empty())
       tn::fail("sweep: no setting has ended with a metric for every seed; see ", file);
     const auto sections = best_of_sections(trials_, scored);
     if (has_sections()) return say_sections(sections);
     if (!sections.front().best)
-      tn::fail("sweep: settings of different metrics cannot be compared; all are in ", file);
+      return say_uncompared("settings of different metrics are not compared", file);
     std::cout << "best: ";
     say_score(*sections.front().best);
     std::cout << "; all in " << file << std::endl;
   }
 
+  static void say_uncompared(const char* why, const std::string& file) {
+    std::cout << "result: " << why << "; all trials are in " << file << std::endl;
+  }
+
   void say_sections(const std::vector<SectionBest>& sections) const {
-    const auto comparison = folder_ / "comparison.csv";
+    const auto comparison = folder_ / comparison_table_name;
     tn::write_file_atomically(comparison,
                               comparison_table(trials_, states_, sections, path_ / "trials"));
     for (const SectionBest& section : sections) say_section(section, sections.front());
@@ -217,14 +256,15 @@ class Search {
     say_score(*section.best);
     if (&section != &first && first.best)
       if (const auto difference = paired_difference(trials_, *section.best, *first.best)) {
-        std::cout << ", better than " << first.section << " by " << fixed(difference->mean, 4);
-        if (difference->count > 1) std::cout << " ± " << fixed(difference->half_width, 4);
+        std::cout << ", better than " << first.section << " by "
+                  << interval_text(difference->mean, difference->half_width, 4);
       }
     std::cout << "\n";
   }
 
   std::vector<SearchTrial> trials_;
   bool resume_, first_seed_decides_;
+  std::optional<int> threads_;
   std::filesystem::path path_;
   tn::OutputFolder folder_;
   std::vector<TrialState> states_;
@@ -255,7 +295,7 @@ void add_sweep(CLI::App& program) {
           ->transform(whole_number(0));
   command
       ->add_option("--seed", o->draws.seed,
-                   "Of the settings that are drawn; seeds of the trials are in the file")
+                   "Seed of the draws; seeds of the trials are in the file")
       ->transform(seed_number())
       ->needs(samples);
   command
@@ -267,7 +307,10 @@ void add_sweep(CLI::App& program) {
       ->add_flag("--resume", o->resume,
                  "Go on with a search that was stopped, or has failed trials")
       ->check(true_or_false());
-  command->callback([o] { Search(*o).run(); });
+  command->callback([o, command] {
+    if (command->count("--threads") > 0) o->threads = command->get_option("--threads")->as<int>();
+    Search(*o).run();
+  });
 }
 
 }  // namespace metatt::apps

@@ -10,17 +10,17 @@
 
 namespace metatt::apps {
 
+std::string trimmed(const std::string& text) {
+  const auto begin = text.find_first_not_of(" \t\r");
+  if (begin == std::string::npos) return "";
+  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+}
+
 namespace {
 
 template <class... Parts>
 [[noreturn]] void fail_at(const std::string& path, int line, const Parts&... parts) {
   tn::fail(path, ": line ", line, ": ", parts...);
-}
-
-std::string trimmed(const std::string& text) {
-  const auto begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string::npos) return "";
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
 }
 
 std::string unquoted(const std::string& text) {

@@ -9,6 +9,9 @@
 
 namespace metatt::apps {
 
+/// Without blanks at its ends.
+std::string trimmed(const std::string& text);
+
 /// One line of a file.
 struct ConfigSetting {
   int line;

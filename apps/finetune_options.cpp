@@ -101,7 +101,9 @@ void add_rank_options(CLI::App& command, FinetuneOptions& o) {
       ->check(one_of({"paper", "rounding"}))
       ->group(ranks);
   command
-      .add_option("--optimizer_state", o.optimizer_state, "Moments at a sweep: reset or project")
+      .add_option("--optimizer_state", o.optimizer_state,
+                  "What becomes of AdamW's moments when ranks change: reset or project "
+                  "(default: reset; of adalora project, which keeps them)")
       ->check(one_of({"reset", "project"}))
       ->group(ranks);
   command
@@ -129,7 +131,9 @@ void add_training_options(CLI::App& command, FinetuneOptions& o) {
   command.add_option("--num_train_epochs", t.epochs, "Epochs")
       ->transform(whole_number(1))
       ->group(training);
-  command.add_option("--max_steps", t.max_steps, "Stop after so many steps; 0: no limit")
+  command
+      .add_option("--max_steps", t.max_steps,
+                  "Steps in all, in the place of --num_train_epochs; 0: as many as these have")
       ->transform(whole_number(0))
       ->group(training);
   add_optimiser_options(command, o.training);
@@ -234,8 +238,11 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
   if (options.tasks.empty() && options.predict)
     tn::fail("--do_predict: is for tasks, found --train_file");
   if (!options.train_file.empty() && options.validation_file.empty())
-    for (const char* name : {"--eval_steps", "--metric_for_best_model"})
+    for (const char* name :
+         {"--eval_steps", "--metric_for_best_model", "--per_device_eval_batch_size"})
       if (command.count(name) > 0) tn::fail(name, ": needs --validation_file");
+  if (options.tasks.empty() && command.count("--head_learning_rate") > 0)
+    tn::fail("--head_learning_rate: is for the heads of tasks, found --train_file");
   const bool train = options.method.starts_with("metatt");
   const bool adapter = options.method != "none" && options.method != "full";
   const auto refuse_unless = [&](bool used, std::initializer_list<const char*> names) {
@@ -250,8 +257,10 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
   refuse_unless(trains, {"--sweep"});
   refuse_unless(triplets, {"--orthogonality"});
   refuse_unless(train, {"--two_site_steps", "--activation_weighted"});
+  const bool changes =
+      !options.rank_schedule.empty() && parse_rank_schedule(options.rank_schedule).size() > 1;
   for (const char* name : {"--sweep", "--optimizer_state"})
-    if (options.rank_schedule.empty() && command.count(name) > 0)
+    if (!changes && command.count(name) > 0)
       tn::fail(name, ": is for the changes of a --rank_schedule, found none");
   if (!train && options.ranks.size() > 1)
     tn::fail("--rank: --adapter ", options.method, " has one rank, found ", options.ranks.size());
@@ -301,8 +310,10 @@ TrainSettings train_settings(const FinetuneOptions& o) {
   t.activation_weighted = o.activation_weighted;
   t.two_site_steps = o.two_site_steps;
   t.sweep = o.sweep == "paper" ? tn::SweepMode::paper : tn::SweepMode::rounding;
-  t.optimizer_state =
-      o.optimizer_state == "project" ? OptimizerState::project : OptimizerState::reset;
+  // Pruning does not change what stays; the paper of AdaLoRA keeps its moments.
+  const bool project =
+      o.optimizer_state.empty() ? has_triplets(o.method) : o.optimizer_state == "project";
+  t.optimizer_state = project ? OptimizerState::project : OptimizerState::reset;
   return t;
 }
 

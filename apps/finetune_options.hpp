@@ -19,7 +19,8 @@ struct FinetuneOptions {
   std::vector<std::string> targets{"query", "value"};
   std::string initialisation;           ///< empty: the kind's
   std::vector<std::string> core_order;  ///< empty: the kind's
-  std::string rank_schedule, sweep = "rounding", optimizer_state = "reset";
+  std::string rank_schedule, sweep = "rounding";
+  std::string optimizer_state;  ///< empty: the kind's
   tn::Index two_site_steps = 0, max_seq_length = 0, max_train_samples = 0;
   double head_learning_rate = 0, orthogonality = 0.1;
   bool no_dropout = false, activation_weighted = false, predict = false;

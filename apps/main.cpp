@@ -24,10 +24,13 @@ namespace metatt::apps {
 
 namespace {
 
-/// CLI11's words for an option at the end of the line, "NAME: 1 required TYPE missing", made plain.
+/// CLI11's words for an option at the end of the line, "NAME: 1 required TYPE missing", and for one
+/// that is there twice made plain.
 std::string plain(const CLI::ParseError& error) {
   const std::string message = error.what();
   const auto name = message.find(": ");
+  if (message.find("At Most 1 required but received") != std::string::npos)
+    return message.substr(0, name) + ": expected once, found twice or more";
   if (error.get_name() != "ArgumentMismatch" || !message.ends_with(" missing")) return message;
   return message.substr(0, name) + ": expected a value, found none";
 }
@@ -47,7 +50,7 @@ std::string explain(CLI::App& program, const std::vector<std::string>& words,
     return "unexpected argument \"" + typed + "\"; every value belongs to a flag";
   if (known.empty()) known = option_names(command);
   if (std::ranges::find(known, typed) != known.end())
-    return "unexpected argument \"" + typed + "\" behind \"--\"";
+    return "unexpected argument \"" + typed + "\" after \"--\"";
   return "unknown argument \"" + typed + "\"" + suggestion(typed, known);
 }
 

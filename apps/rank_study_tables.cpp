@@ -152,8 +152,9 @@ RankSummary summary_of(const Trials& trials, const std::vector<Index>& true_rank
   s.log_test = test.mean;
   s.log_test_half = test.half_width;
   s.recovered = share(trials, [](const RankTrial& t) { return t.run.recovered; });
-  s.ranks_found =
-      share(trials, [&](const RankTrial& t) { return t.run.significant_ranks == true_ranks; });
+  if (transformer::finds_ranks(s.strategy))
+    s.ranks_found =
+        share(trials, [&](const RankTrial& t) { return t.run.significant_ranks == true_ranks; });
   const Estimate found = steps_to_recovery(trials);
   s.steps_to_recovery = found.mean;
   s.steps_to_recovery_half = found.half_width;
@@ -211,7 +212,8 @@ std::string summary_table(const std::vector<RankSummary>& summaries) {
       "comparison,strategy,oversampling,best_learning_rate,seeds,failures,recovered,ranks_found,"
       "steps_to_recovery,steps_to_recovery_half_width,"
       "log10_tensor_error,log10_tensor_error_half_width,log10_test_error,"
-      "log10_test_error_half_width,difference_to_first,difference_half_width,parameters,steps,"
+      "log10_test_error_half_width,log10_difference_to_first,log10_difference_half_width,"
+      "parameters,steps,"
       "seconds");
   for (const RankSummary& s : summaries)
     table.line(s.comparison, s.strategy, s.oversampling, s.learning_rate, s.seeds, s.failures,

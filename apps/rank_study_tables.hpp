@@ -41,8 +41,10 @@ struct RankSummary {
   std::string comparison, strategy;
   double oversampling = 0, learning_rate = 0;
   std::size_t seeds = 0, failures = 0;
-  double recovered = 0;    ///< share of the seeds
-  double ranks_found = 0;  ///< share of the seeds whose significant ranks are the planted ones
+  double recovered = 0;  ///< share of the seeds
+  /// Share of the seeds whose significant ranks are the planted ones, of a strategy that is not
+  /// told the ranks; of the others not a number.
+  double ranks_found = none;
   /// Of the seeds that recovered; not a number if none did.
   double steps_to_recovery = none, steps_to_recovery_half = none;
   /// log10 of the tensor's error and of the test error, means and intervals.

@@ -46,11 +46,13 @@ bool in_label(const RunRecord& run, const std::string& name) {
   return name != "head_learning_rate" || value != run.setting("learning_rate");
 }
 
-/// The settings in which runs of the same command differ, those first that a reader looks for.
+/// The settings in which runs of the same command (and section of a search) differ, those first
+/// that a reader looks for.
 std::vector<std::string> label_settings(const std::vector<RunRecord>& runs, const RunRecord& run) {
   std::vector<RunRecord> alike;
   for (const RunRecord& other : runs)
-    if (other.settings.contains("method") == run.settings.contains("method"))
+    if (other.settings.contains("method") == run.settings.contains("method") &&
+        other.section == run.section)
       alike.push_back(other);
   auto names = differing_settings(alike);
   const std::vector<std::string> first{"task", "rank", "rank_schedule", "learning_rate"};
@@ -61,7 +63,8 @@ std::vector<std::string> label_settings(const std::vector<RunRecord>& runs, cons
 }
 
 std::string label_of(std::size_t number, const std::vector<RunRecord>& runs, const RunRecord& run) {
-  std::string label = std::to_string(number) + ": " + method_name(run);
+  std::string label =
+      std::to_string(number) + ": " + (run.section.empty() ? method_name(run) : run.section);
   for (const std::string& name : label_settings(runs, run))
     if (in_label(run, name)) label += ", " + name + " " + run.setting(name);
   return label;

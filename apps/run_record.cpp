@@ -118,6 +118,9 @@ void read_end(const json& line, const std::string& place, RunRecord& run) {
   run.peak_memory_mb = number_or_nan(line, "peak_memory_mb", place);
   if (line.contains("trained_parameters"))
     run.parameters = required<std::int64_t>(line, "trained_parameters", place);
+  if (line.contains("ranks"))  // which logs of earlier versions lack
+    for (const double rank : numbers(required_list(line, "ranks", place), "ranks", place))
+      run.ranks.push_back(static_cast<Index>(rank));
   if (const auto results = line.find("results"); results != line.end())
     run.result = evaluation_record(*results, required<std::int64_t>(line, "steps", place), place);
 }
@@ -188,8 +191,19 @@ std::string RunRecord::status() const {
   std::string text = end == RunEnd::ended    ? "ended"
                      : end == RunEnd::failed ? "failed"
                                              : "not ended (interrupted, killed or running)";
-  for (const Index step : resumed_at) text += ", resumed behind step " + std::to_string(step);
+  for (const Index step : resumed_at) text += ", resumed after step " + std::to_string(step);
   if (cut) text += ", log cut in its last line";
+  return text;
+}
+
+std::string RunRecord::ranks_text() const {
+  constexpr std::size_t listed = 12;
+  if (ranks.empty()) return "";
+  const auto [least, most] = std::ranges::minmax(ranks);
+  if (least == most) return std::to_string(least);
+  if (ranks.size() > listed) return std::to_string(least) + " to " + std::to_string(most);
+  std::string text;
+  for (const Index rank : ranks) text += (text.empty() ? "" : "-") + std::to_string(rank);
   return text;
 }
 

@@ -36,7 +36,7 @@ struct BondRecord {
 };
 
 struct SweepRecord {
-  tn::Index step = 0;  ///< before which it came, from 0
+  tn::Index step = 0;  ///< how many steps came before it
   bool pair = false;   ///< the split of one pair of cores by a two-site step
   std::vector<BondRecord> bonds;
 };
@@ -46,7 +46,8 @@ enum class RunEnd { ended, failed, open };
 /// A run of metatt finetune or pretrain.
 struct RunRecord {
   std::filesystem::path folder;
-  std::string name;  ///< as a report calls it
+  std::string name;     ///< as a report calls it
+  std::string section;  ///< of the search that it is a trial of, if that has sections
   /// What the start says, as text: the settings, and what computed.
   std::map<std::string, std::string> settings;
   std::vector<tn::Index> resumed_at;
@@ -61,7 +62,10 @@ struct RunRecord {
   std::optional<double> peak_memory_mb;    ///< of a run that ended
   /// Trained at the end; as long as a run has not ended, at the start.
   std::optional<tn::Index> parameters;
+  std::vector<tn::Index> ranks;  ///< of a run that ended: of all bonds, or matrices; may be none
 
+  /// "8" where all are equal, "8-4-8", or "2 to 9" of more than twelve; "" if there are none.
+  std::string ranks_text() const;
   /// "ended", "failed" or why it may be open, where it was resumed, and whether the log is cut.
   std::string status() const;
   /// A setting, or "" if the run has none of that name.

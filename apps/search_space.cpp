@@ -3,6 +3,7 @@
 #include <metatt/apps/commands.hpp>
 #include <metatt/apps/config_file.hpp>
 #include <metatt/apps/finetune_options.hpp>
+#include <metatt/apps/validators.hpp>
 #include <metatt/tn/backend/philox.hpp>
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
@@ -26,19 +27,15 @@ struct Axis {
   bool fixed_value() const { return range.empty() && list.size() == 1; }
 };
 
-std::string without_blanks(const std::string& text) {
-  const auto begin = text.find_first_not_of(" \t");
-  if (begin == std::string::npos) return "";
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
-
 void read_list(const std::string& value, Axis& axis) {
   if (value.back() != ']') tn::fail(axis.place, "expected \"]\" at the end of the list");
   for (const std::string& entry : tn::split_at(value.substr(1, value.size() - 2), '|')) {
-    const std::string text = without_blanks(entry);
+    const std::string text = trimmed(entry);
     if (text.empty()) tn::fail(axis.place, "expected values in the list, found an empty one");
-    if (std::ranges::find(axis.list, text) != axis.list.end())
-      tn::fail(axis.place, "the list has ", text, " twice");
+    for (const std::string& other : axis.list)
+      if (same_value(text, other))
+        tn::fail(axis.place, "the list has ", text, " twice",
+                 text == other ? "" : " (as " + other + " too)");
     axis.list.push_back(text);
   }
 }
@@ -78,6 +75,10 @@ Axis read_axis(const std::string& file, const ConfigSetting& setting) {
     axis.list.push_back(setting.value);
   if (axis.key == "seed" && !axis.range.empty())
     tn::fail(axis.place, "expected one seed or a list, found a range");
+  if (axis.key == "seed")  // in one form, by which sections are paired
+    for (std::string& seed : axis.list)
+      if (const std::string error = seed_number()(seed); !error.empty())
+        tn::fail(axis.place, error);
   return axis;
 }
 
@@ -118,8 +119,9 @@ std::vector<Setting> random_settings(const std::vector<Axis>& axes, const Search
   return settings;
 }
 
-/// What finetune would say of the words before it reads a model.
-void check_trial(const std::string& file, const SearchTrial& trial) {
+/// The metric by which a trial is compared. Throws Error with what finetune would say of its words
+/// before it reads a model.
+std::string checked_metric(const std::string& file, const SearchTrial& trial) {
   CLI::App program;
   CLI::App* command = add_command(program, "finetune", "");
   FinetuneOptions options;
@@ -130,7 +132,9 @@ void check_trial(const std::string& file, const SearchTrial& trial) {
   try {
     program.parse(words);
     check_used(*command, options);
-    method_of(options, train_settings(options));
+    const auto settings = train_settings(options);
+    method_of(options, settings);
+    return options.tasks.empty() && options.validation_file.empty() ? "" : settings.metric;
   } catch (const std::exception& error) {  // of CLI11 or our own
     tn::fail(file, ": ", trial.section.empty() ? "" : "[" + trial.section + "]: ", "trial ",
              trial.name, ": ", error.what());
@@ -141,7 +145,7 @@ void check_trial(const std::string& file, const SearchTrial& trial) {
 
 namespace {
 
-/// The lines of a section, with those for all that it does not replace.
+/// The lines of a section, with those for all that it does not replace or take away.
 std::vector<ConfigSetting> with_common(const std::vector<ConfigSetting>& common,
                                        const ConfigSection& section) {
   std::vector<ConfigSetting> settings;
@@ -151,7 +155,11 @@ std::vector<ConfigSetting> with_common(const std::vector<ConfigSetting>& common,
     };
     if (std::ranges::none_of(section.settings, replaces)) settings.push_back(shared);
   }
-  settings.insert(settings.end(), section.settings.begin(), section.settings.end());
+  for (const ConfigSetting& own : section.settings) {
+    const auto same = [&](const ConfigSetting& shared) { return own.option == shared.option; };
+    const bool takes_away = own.value.empty() && std::ranges::any_of(common, same);
+    if (!takes_away) settings.push_back(own);
+  }
   // What needs a setting that was replaced goes with it.
   std::vector<ConfigSetting> complete;
   for (const ConfigSetting& setting : settings) {
@@ -203,7 +211,7 @@ void add_trials(const std::string& file, const std::string& section, const Secti
         if (!axes[k].fixed_value()) trial.varied.emplace_back(axes[k].key, settings[i][k]);
       }
       trial.words.push_back("--seed=" + seed);
-      check_trial(file, trial);
+      trial.metric = checked_metric(file, trial);
       trials.push_back(std::move(trial));
     }
 }

@@ -18,6 +18,7 @@ struct SearchTrial {
   /// What differs between settings of its section, without the seed.
   std::vector<std::pair<std::string, std::string>> varied;
   std::vector<std::string> words;  ///< for finetune, "--key=value"
+  std::string metric = {};         ///< by which it is compared; empty if it evaluates nothing
 
   /// What one of them says; empty if none has the key.
   std::string value_of(const std::string& key) const;
@@ -39,8 +40,11 @@ struct SearchDraws {
 /// Without samples the trials are all combinations of the lists; otherwise so many settings are
 /// drawn from lists and ranges. Each setting is tried with every entry of a list for `seed`.
 ///
+/// Settings that are drawn twice are tried once.
+///
 /// Headings [NAME] part the file into sections, each a search of its own in which the lines before
-/// the first heading hold too, but for keys (and what they exclude) that it has itself.
+/// the first heading hold too, but for keys (and what they exclude) that it has itself; KEY =
+/// without a value takes such a line away.
 /// Throws Error naming the file, and line or trial, on what finetune would refuse before it reads a
 /// model, on an empty list or entry and on a wrong range.
 std::vector<SearchTrial> read_search(const std::string& file, const SearchDraws& draws);

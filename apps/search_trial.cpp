@@ -46,16 +46,18 @@ int wait_for(pid_t process, const InterruptWatch& watch) {
   return status;
 }
 
-/// A search that was killed has told its trial to end, which may still be saving. What else is
-/// wrong with the folder the next attempt of the trial will say.
+/// A search that was killed has told its trial to end, which may still be saving. Whatever else is
+/// the matter with the folder, the next attempt of the trial will say.
 void wait_until_free(const std::filesystem::path& folder, const InterruptWatch& watch) {
   constexpr int most_seconds = 60;
   for (int i = 0; i < 10 * most_seconds && watch.signal() == 0; ++i) {
     try {
       tn::prepare_output_folder(folder, true);
       return;
-    } catch (const tn::Error&) {
+    } catch (const tn::FolderInUse&) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    } catch (const tn::Error&) {
+      return;
     }
   }
 }
@@ -83,11 +85,13 @@ TrialState trial_state(const std::filesystem::path& trials, const SearchTrial& t
 }
 
 TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& trial,
-                     const InterruptWatch& watch) {
+                     std::optional<int> threads, const InterruptWatch& watch) {
   std::vector<std::string> words{"finetune"};
   words.insert(words.end(), trial.words.begin(), trial.words.end());
   words.push_back("--output_dir=" + (trials / trial.name).string());
   words.emplace_back("--resume");
+  if (threads && trial.value_of("threads").empty())
+    words.push_back("--threads=" + std::to_string(*threads));
   if (std::error_code ignored; std::filesystem::exists(trials / trial.name, ignored))
     wait_until_free(trials / trial.name, watch);
   const std::string output = (trials / (trial.name + ".txt")).string();

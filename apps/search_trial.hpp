@@ -9,6 +9,8 @@ namespace metatt::apps {
 
 /// The table of a search's trials, by which its folder is known; they are in "trials" beside it.
 constexpr const char* search_table_name = "sweep.csv";
+/// The table of its sections.
+constexpr const char* comparison_table_name = "comparison.csv";
 
 /// Where a trial stands, from what it has left.
 struct TrialState {
@@ -22,9 +24,10 @@ struct TrialState {
 TrialState trial_state(const std::filesystem::path& trials, const SearchTrial& trial);
 
 /// Runs finetune of this same program in `trials`/NAME, from its newest checkpoint if there is one,
-/// with all that it says in `trials`/NAME.txt. A signal that the watch sees is passed on to it, and
-/// it saves and ends. Throws Error if no process can be started.
+/// with all that it says in `trials`/NAME.txt; on this number of threads, if there is one and the
+/// trial itself says none. A signal that the watch sees is passed on to it, and it saves and ends.
+/// Throws Error if no process can be started.
 TrialState run_trial(const std::filesystem::path& trials, const SearchTrial& trial,
-                     const InterruptWatch& watch);
+                     std::optional<int> threads, const InterruptWatch& watch);
 
 }  // namespace metatt::apps

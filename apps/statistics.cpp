@@ -1,5 +1,6 @@
 #include <metatt/apps/statistics.hpp>
 
+#include <metatt/apps/console.hpp>
 #include <metatt/tn/error.hpp>
 
 #include <array>
@@ -37,6 +38,11 @@ Estimate estimate(std::span<const double> values) {
   if (values.size() == 1) return {mean, std::numeric_limits<double>::quiet_NaN(), 1};
   return {mean, quantile(values.size() - 1) * std::sqrt(squares / (count - 1) / count),
           values.size()};
+}
+
+std::string interval_text(double mean, double half_width, int digits) {
+  if (!std::isfinite(mean)) return "–";
+  return fixed(mean, digits) + (std::isfinite(half_width) ? " ± " + fixed(half_width, digits) : "");
 }
 
 }  // namespace metatt::apps

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace metatt::apps {
 
@@ -15,5 +16,8 @@ struct Estimate {
 
 /// Throws Error if there are no values.
 Estimate estimate(std::span<const double> values);
+
+/// "0.7215 ± 0.0110", the mean alone where it has no interval, "–" where there is no mean.
+std::string interval_text(double mean, double half_width, int digits);
 
 }  // namespace metatt::apps

@@ -3,6 +3,7 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/csv.hpp>
 #include <metatt/apps/plot.hpp>
+#include <metatt/apps/statistics.hpp>
 #include <metatt/tn/error.hpp>
 #include <metatt/tn/files/file.hpp>
 
@@ -20,9 +21,9 @@ using Row = std::map<std::string, std::string>;
 constexpr const char* what_the_table_shows =
     "<p>Each strategy at its best learning rate, chosen by the same seeds. Recovered: the share of "
     "seeds that end with the planted train; ranks found: the share whose significant ranks are its "
-    "ranks, which only shrink_cutoff is not told. Behind ± half the 95 % interval after Student; "
-    "differences are seed by seed. Seconds "
-    "are processor time.</p>\n";
+    "ranks, of the strategies that are not told them. After ± half the 95 % interval after "
+    "Student; differences are of log10 of the error, seed by seed. Seconds are processor "
+    "time.</p>\n";
 
 class StudyReport {
  public:
@@ -92,23 +93,22 @@ class StudyReport {
   std::string table(const std::string& comparison) const {
     HtmlTable table({"strategy", "targets a degree of freedom", "learning rate", "recovered",
                      "ranks found", "steps to recovery", "log10 of the tensor's error",
-                     "to the first", "parameters", "seconds"},
+                     "to the first, log10", "parameters", "seconds"},
                     1);
     for (const Row& row : summary_) {
       if (field(summary_, row, "comparison") != comparison) continue;
       const auto share = [&](const char* column) {
-        return fixed(100 * number(summary_, row, column), 0) + " %";
+        const double value = number(summary_, row, column);
+        return std::isfinite(value) ? fixed(100 * value, 0) + " %" : "–";
       };
       const auto mean = [&](const std::string& column, const std::string& half, int digits) {
-        const double value = number(summary_, row, column), width = number(summary_, row, half);
-        if (!std::isfinite(value)) return std::string("–");
-        return fixed(value, digits) + (std::isfinite(width) ? " ± " + fixed(width, digits) : "");
+        return interval_text(number(summary_, row, column), number(summary_, row, half), digits);
       };
       table.row({field(summary_, row, "strategy"), field(summary_, row, "oversampling"),
                  field(summary_, row, "best_learning_rate"), share("recovered"),
                  share("ranks_found"), mean("steps_to_recovery", "steps_to_recovery_half_width", 0),
                  mean("log10_tensor_error", "log10_tensor_error_half_width", 2),
-                 mean("difference_to_first", "difference_half_width", 2),
+                 mean("log10_difference_to_first", "log10_difference_half_width", 2),
                  fixed(number(summary_, row, "parameters"), 0),
                  fixed(number(summary_, row, "seconds"), 2)});
     }

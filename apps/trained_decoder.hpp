@@ -10,13 +10,13 @@
 namespace metatt::apps {
 
 struct DecoderOptions {
-  std::string model, adapter;
+  std::string model, adapter, task;
 };
 
-/// --model and --adapter.
+/// --model, --adapter and --task.
 void add_decoder_options(CLI::App& command, DecoderOptions& options);
 
-/// A model, or an adapter on its base. Throws Error if neither was given.
+/// A model, or an adapter on its base, set to the task. Throws Error if neither was given.
 std::unique_ptr<transformer::CausalModelFolder<float>> read_trained_decoder(
     const DecoderOptions& options);
 

@@ -110,6 +110,7 @@ std::string rank_table(const std::filesystem::path& log) {
                                      "rank_after",    "entropy", "discarded_weight",
                                      "discarded_norm"};
   constexpr const char* of_loss[] = {"loss_before", "loss_after", "seconds"};
+  const auto field = [](const json& value) { return value.is_null() ? "" : value.dump(); };
   std::string rows;
   for (const std::string& line : tn::split_lines(tn::read_file(log))) {
     if (line.find("\"event\":\"sweep\"") == std::string::npos) continue;
@@ -117,7 +118,7 @@ std::string rank_table(const std::filesystem::path& log) {
     const json& bonds = sweep.at("bonds");
     for (const json& bond : bonds) {
       for (const char* name : of_sweep) rows += sweep.at(name).dump() + ",";
-      for (const char* name : of_bond) rows += bond.at(name).dump() + ",";
+      for (const char* name : of_bond) rows += field(bond.at(name)) + ",";
       for (const char* name : of_loss) rows += sweep.at(name).dump() + ",";
       rows.back() = '\n';
     }

@@ -12,7 +12,9 @@ void add_output_options(CLI::App& command, TrainingOptions& o, bool epochs) {
       ->required()
       ->group(files);
   CLI::Option* overwrite =
-      command.add_flag("--overwrite_output_dir", o.overwrite, "Accept a folder that is not empty");
+      command.add_flag("--overwrite_output_dir", o.overwrite,
+                       "Write into a folder that is not empty; checkpoints and results of an "
+                       "earlier run in it are removed");
   overwrite->check(true_or_false())->group(files);
   command
       .add_flag("--resume", o.resume,
@@ -44,6 +46,28 @@ void add_output_options(CLI::App& command, TrainingOptions& o, bool epochs) {
       ->group(files);
 }
 
+namespace {
+
+void add_batch_options(CLI::App& command, TrainSettings& t) {
+  const std::string training = "Training";
+  command
+      .add_option("--per_device_train_batch_size", t.batch_size, "Sequences of one forward pass")
+      ->transform(whole_number(1))
+      ->group(training);
+  command
+      .add_option("--gradient_accumulation_steps", t.gradient_accumulation_steps,
+                  "Such passes a step: the batch is their product")
+      ->transform(whole_number(1))
+      ->group(training);
+  command
+      .add_option("--per_device_eval_batch_size", t.eval_batch_size,
+                  "Sequences a batch in evaluation")
+      ->transform(whole_number(1))
+      ->group(training);
+}
+
+}  // namespace
+
 void add_optimiser_options(CLI::App& command, TrainingOptions& o) {
   const std::string training = "Training";
   TrainSettings& t = o.train;
@@ -52,7 +76,7 @@ void add_optimiser_options(CLI::App& command, TrainingOptions& o) {
       ->group(training);
   command
       .add_option("--lr_scheduler_type", o.schedule,
-                  "How the learning rate falls behind the warm-up")
+                  "How the learning rate falls after the warm-up")
       ->check(one_of({"linear", "cosine", "constant"}))
       ->group(training);
   command.add_option("--warmup_ratio", t.warmup_ratio, "Share of steps with rising learning rate")
@@ -71,20 +95,7 @@ void add_optimiser_options(CLI::App& command, TrainingOptions& o) {
   command.add_option("--max_grad_norm", t.optimiser.max_gradient_norm, "Clipping; 0: none")
       ->check(non_negative_number())
       ->group(training);
-  command
-      .add_option("--per_device_train_batch_size", t.batch_size, "Sequences of one forward pass")
-      ->transform(whole_number(1))
-      ->group(training);
-  command
-      .add_option("--gradient_accumulation_steps", t.gradient_accumulation_steps,
-                  "Such passes a step: the batch is their product")
-      ->transform(whole_number(1))
-      ->group(training);
-  command
-      .add_option("--per_device_eval_batch_size", t.eval_batch_size,
-                  "Sequences a batch in evaluation")
-      ->transform(whole_number(1))
-      ->group(training);
+  add_batch_options(command, t);
   command
       .add_option("--eval_steps", t.eval_steps,
                   "Steps between evaluations; 0: at the end of every epoch, or of the run where "
@@ -97,7 +108,7 @@ void add_optimiser_options(CLI::App& command, TrainingOptions& o) {
                 "memory, a third more time")
       ->check(true_or_false())
       ->group(training);
-  command.add_option("--seed", t.seed, "Of new weights, order, dropout and masks")
+  command.add_option("--seed", t.seed, "Seed of new weights, order, dropout and masks")
       ->transform(seed_number())
       ->group(training);
 }

@@ -165,9 +165,14 @@ Curve spectrum_curve(const BondRecord& bond, const std::vector<double>& spectrum
   return curve;
 }
 
+/// By importance: what stands in the place of singular values are scores.
+bool pruned(const std::vector<BondRecord>& list) {
+  return !list.empty() && std::isnan(list.front().entropy);
+}
+
 /// The singular values of some bonds; those that a bond keeps are discs.
 LinePlot spectra(const std::string& title, const std::vector<BondRecord>& list) {
-  LinePlot plot{title, "number", "singular value", {}, true};
+  LinePlot plot{title, "number", pruned(list) ? "importance" : "singular value", {}, true};
   for (const BondRecord& bond : list) {
     if (bond.bond > bonds_drawn) continue;
     Curve curve = spectrum_curve(bond, bond.spectrum);
@@ -179,7 +184,7 @@ LinePlot spectra(const std::string& title, const std::vector<BondRecord>& list) 
   return plot;
 }
 
-/// Those that bonds have behind a sweep.
+/// Those that bonds have after a sweep.
 LinePlot spectra_after(const std::string& title, const std::vector<BondRecord>& list) {
   LinePlot plot{title, "number", "singular value", {}, true};
   for (const BondRecord& bond : list)
@@ -200,8 +205,10 @@ std::vector<Picture> spectrum_pictures(const RunRecord& run, const Bonds& bonds)
       for (const BondRecord& bond : sweep.bonds) splits[bond.bond] = bond;
       continue;
     }
+    const std::string what = pruned(sweep.bonds) ? "Importance before " : "σ before ";
     pictures.push_back(
-        {"spectra before " + step, spectra(title_of("σ before " + step, run), sweep.bonds), about});
+        {"spectra before " + step, spectra(title_of(what + step, run), sweep.bonds), about});
+    if (pruned(sweep.bonds)) continue;
     pictures.push_back({"spectra after " + step,
                         spectra_after(title_of("σ after " + step, run), sweep.bonds),
                         bonds.caption()});

@@ -16,12 +16,8 @@ std::string number(const std::optional<double>& value, int digits) {
   return value && std::isfinite(*value) ? fixed(*value, digits) : unknown;
 }
 
-/// "0.7215 ± 0.0110", or the mean alone where one value has no interval.
 std::string mean_text(const std::optional<Estimate>& estimate, int digits) {
-  if (!estimate) return unknown;
-  std::string text = fixed(estimate->mean, digits);
-  if (std::isfinite(estimate->half_width)) text += " ± " + fixed(estimate->half_width, digits);
-  return text;
+  return estimate ? interval_text(estimate->mean, estimate->half_width, digits) : unknown;
 }
 
 std::string group_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
@@ -43,10 +39,10 @@ std::string group_table(const std::vector<RunRecord>& runs, const std::vector<Ru
 
 std::string run_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
   const auto differing = differing_settings(runs);
-  HtmlTable table(
-      {"run", "status", "settings that differ", "group", "seed", "steps", "trained parameters",
-       "metric", "dev loss", "last training loss", "seconds", "peak memory, MB"},
-      3);
+  HtmlTable table({"run", "status", "settings that differ", "group", "seed", "steps",
+                   "trained parameters", "ranks at the end", "metric", "dev loss",
+                   "last training loss", "seconds", "peak memory, MB"},
+                  3);
   for (std::size_t g = 0; g < groups.size(); ++g)
     for (const std::size_t i : groups[g].runs) {
       const RunRecord& run = runs[i];
@@ -60,9 +56,9 @@ std::string run_table(const std::vector<RunRecord>& runs, const std::vector<RunG
           settings += (settings.empty() ? "" : ", ") + name + " = " + value;
       table.row({run.name, run.status(), settings, std::to_string(g + 1), run.setting("seed"),
                  std::to_string(run.last_step()),
-                 run.parameters ? std::to_string(*run.parameters) : unknown, number(metric, 4),
-                 number(loss, 4), number(training, 4), number(run.seconds, 1),
-                 number(run.peak_memory_mb, 0)});
+                 run.parameters ? std::to_string(*run.parameters) : unknown,
+                 run.ranks.empty() ? unknown : run.ranks_text(), number(metric, 4), number(loss, 4),
+                 number(training, 4), number(run.seconds, 1), number(run.peak_memory_mb, 0)});
     }
   return table.html();
 }
@@ -108,13 +104,14 @@ void add_pictures(ReportPage& page, const std::vector<Picture>& pictures) {
 
 }  // namespace
 
-ReportPage training_report(const std::vector<RunRecord>& runs) {
+ReportPage training_report(const std::vector<RunRecord>& runs, const std::string& searches) {
   const auto groups = group_runs(runs);
   ReportPage page("Training runs");
+  page.add(searches);
   page.add_heading("Groups");
   page.add(
       "<p>A group is all runs whose settings differ in nothing but the seed. Means are over the "
-      "seeds that ended; behind ± half the 95 % interval after Student, from two seeds on.</p>\n");
+      "seeds that ended; after ± half the 95 % interval after Student, from two seeds on.</p>\n");
   page.add(group_table(runs, groups));
   add_pictures(page, metric_pictures(runs, groups));
   page.add_heading("Runs");

@@ -5,9 +5,11 @@
 #include <metatt/apps/training_log.hpp>
 #include <metatt/apps/training_run.hpp>
 #include <metatt/transformer/json.hpp>
+#include <metatt/transformer/weight_trains.hpp>
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <iostream>
 #include <optional>
 
@@ -28,8 +30,8 @@ json computed_by() {
           {"threads", about.threads}};
 }
 
-/// Says where a run goes on by other means than the part that wrote the checkpoint, behind which
-/// the log has been cut.
+/// Says where a run goes on by other means than the part that wrote the checkpoint, after which the
+/// log has been cut.
 void warn_of_other_bits(const std::filesystem::path& log) {
   json before;
   for (const std::string& line : tn::split_lines(tn::read_file(log)))
@@ -100,12 +102,17 @@ class Reporter {
     constexpr std::size_t listed = 8;  // an adapter may have a hundred
     for (const BondChange& bond :
          std::span(report.sweep.bonds).first(std::min(listed, report.sweep.bonds.size())))
-      std::cout << " " << bond.rank_before << "→" << bond.rank_after << " (discarded weight "
-                << bond.discarded_weight << ")";
+      say(bond);
     if (report.sweep.bonds.size() > listed)
       std::cout << " and of " << report.sweep.bonds.size() - listed << " more bonds";
     std::cout << ", loss " << fixed(report.loss_before, 4) << " → " << fixed(report.loss_after, 4)
               << std::endl;
+  }
+
+  static void say(const BondChange& bond) {
+    std::cout << " " << bond.rank_before << "→" << bond.rank_after;
+    if (std::isfinite(bond.discarded_weight))
+      std::cout << " (discarded weight " << bond.discarded_weight << ")";
   }
 
   tn::Index logging_steps_;
@@ -120,28 +127,48 @@ class Reporter {
 /// The first line of a log, or of its part that goes on.
 json start_line(json settings, tn::Index step) {
   settings["event"] = "start";
-  settings["padding_share"] = 0;  // sequences of a batch stand one behind the other
+  settings["padding_share"] = 0;  // sequences of a batch stand one after the other
   settings.update(computed_by());
   if (step > 0) settings["resumed_at"] = step;
   return settings;
 }
 
+/// What is left at the end of a run; sweeps have changed it since the start.
+json size_at_the_end(const Objective<float>& objective) {
+  json size{{"trained_parameters", objective.weights().trainable_count()}};
+  if (const auto* adapter = objective.adapter())
+    if (const auto ranks = present_ranks(*adapter, objective.weights()); !ranks.empty())
+      size["ranks"] = ranks;
+  return size;
+}
+
 void write_run_results(const tn::OutputFolder& folder, const TrainResult& result,
-                       tn::Index trained_parameters) {
+                       const json& size) {
   const TrainState& state = result.state;
-  write_json(folder / "train_results.json",
-             {{"train_loss", state.train_loss},
-              {"train_runtime", state.seconds},
-              {"train_steps", state.steps},
-              {"train_tokens_per_second", static_cast<double>(state.tokens) / state.seconds},
-              {"trained_parameters", trained_parameters},
-              {"peak_memory_mb", peak_memory_megabytes()}});
+  json results{{"train_loss", state.train_loss},
+               {"train_runtime", state.seconds},
+               {"train_steps", state.steps},
+               {"train_tokens_per_second", static_cast<double>(state.tokens) / state.seconds},
+               {"peak_memory_mb", peak_memory_megabytes()}};
+  results.update(size);
+  write_json(folder / "train_results.json", results);
   write_json(folder / "trainer_state.json",
              trainer_state_json(state, folder.path, /*writing=*/false));
   if (!result.evaluation.metrics.empty())
     write_json(folder / "eval_results.json", evaluation_json(result.evaluation));
   if (const std::string table = rank_table(folder / "log.jsonl"); !table.empty())
     tn::write_file_atomically(folder / rank_table_name, table);
+}
+
+/// The last line of a log.
+json end_line(const TrainResult& result, const json& size) {
+  json end{{"event", "end"},
+           {"steps", result.state.steps},
+           {"seconds", result.state.seconds},
+           {"peak_memory_mb", peak_memory_megabytes()}};
+  end.update(size);
+  if (!result.evaluation.metrics.empty()) end["results"] = evaluation_json(result.evaluation);
+  return end;
 }
 
 /// Those files whose names the program gives.
@@ -185,7 +212,7 @@ std::optional<tn::Index> newest_checkpoint(const TrainingOptions& o) {
 [[noreturn]] void leave(const TrainResult& result, const TrainingOptions& o,
                         const InterruptWatch& watch) {
   throw Interrupted(
-      "stopped by " + watch.name() + " behind step " + std::to_string(result.state.steps) + " of " +
+      "stopped by " + watch.name() + " after step " + std::to_string(result.state.steps) + " of " +
           std::to_string(result.state.total_steps) + ", all is saved in " +
           (std::filesystem::path(o.output) / checkpoint_name(result.state.steps)).string() +
           "; the same settings with --resume go on from there",
@@ -244,7 +271,7 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
   const auto checkpoint = newest_checkpoint(o);
   if (checkpoint) {
     trainer.resume(folder / checkpoint_name(*checkpoint));
-    std::cout << "resumed behind step " << *checkpoint << " of " << trainer.state().total_steps
+    std::cout << "resumed after step " << *checkpoint << " of " << trainer.state().total_steps
               << std::endl;
   }
   remove_stale(folder, checkpoint.has_value());
@@ -256,19 +283,12 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     if (result.end == TrainingEnd::stopped_early)
       std::cout << "stopped early: " << train.early_stopping_patience
                 << " evaluations without a better " << train.metric << std::endl;
-    // Sweeps have changed it since the start.
-    const tn::Index trained_parameters = objective.weights().trainable_count();
+    const json size = size_at_the_end(objective);
     write_results(folder);
     if (finish) finish(folder);  // before there is anything by which the run is over
-    write_run_results(folder, result, trained_parameters);
+    write_run_results(folder, result, size);
     write_model_card(folder, settings, result);
-    json end{{"event", "end"},
-             {"steps", result.state.steps},
-             {"seconds", result.state.seconds},
-             {"trained_parameters", trained_parameters},
-             {"peak_memory_mb", peak_memory_megabytes()}};
-    if (!result.evaluation.metrics.empty()) end["results"] = evaluation_json(result.evaluation);
-    reporter.log().write(end);
+    reporter.log().write(end_line(result, size));
     return result;
   } catch (const Diverged& error) {
     reporter.clear();

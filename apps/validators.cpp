@@ -124,6 +124,12 @@ CLI::Validator not_empty(const std::string& expected) {
   return CLI::Validator(check, "");
 }
 
+bool same_value(const std::string& a, const std::string& b) {
+  if (a == b) return true;
+  const auto first = read_finite(a), second = read_finite(b);
+  return first && second && *first == *second;
+}
+
 CLI::Validator in_a_folder() {
   const auto check = [](std::string& text) -> std::string {
     const std::filesystem::path file = text;

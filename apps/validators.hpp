@@ -43,6 +43,9 @@ CLI::Validator not_empty(const std::string& expected);
 /// A file that can be written as far as its folder goes, before hours of work end in it.
 CLI::Validator in_a_folder();
 
+/// Whether two texts are the same value: the same text, or numbers of one value (0.001, 1e-3).
+bool same_value(const std::string& a, const std::string& b);
+
 /// Throws Error naming the flag and what its values are if one is there twice.
 template <class Value>
 void refuse_repeated(const char* flag, const char* what, const std::vector<Value>& values) {

@@ -142,8 +142,11 @@ BOOST_AUTO_TEST_CASE(several_loras_of_a_decoder_become_tasks_that_are_asked_for_
     check_done("merge --adapter " + two.out + " --task peft" + task + " --output_dir " + merged);
     check_done("export --adapter " + two.out + " --task peft" + task + " --output_dir " +
                two.name("again", task));
-    BOOST_TEST(std::abs(two.loss("--model " + merged, task) -
-                        two.loss("--adapter " + two.name("lora", task), task)) < 1e-4);
+    const double own = two.loss("--adapter " + two.name("lora", task), task);
+    BOOST_TEST(std::abs(two.loss("--model " + merged, task) - own) < 1e-4);
+    const std::string chosen = "--adapter " + two.out + " --task peft" + task;
+    BOOST_TEST(std::abs(two.loss(chosen, task) - own) < 1e-4);
+    check_done("generate " + chosen + " --prompt a --max_new_tokens 2");
   }
   const std::string out = " --output_dir " + two.name("none", "");
   for (const std::string command : {"export", "merge"}) {
@@ -153,8 +156,10 @@ BOOST_AUTO_TEST_CASE(several_loras_of_a_decoder_become_tasks_that_are_asked_for_
     check_refused(command + " --adapter " + two.name("lora", "0") + " --task peft1" + out,
                   "has, causal_lm; found");
   }
+  for (const std::string command : {"generate --prompt a", "choose --data DATA"})
+    check_refused(command + " --task peft0 --model " + two.base, "--task requires --adapter");
   check_refused("generate --adapter " + two.out + " --prompt a",
-                "tasks: expected one, found peft0, peft1");
+                "task: expected one that the adapter has, peft0, peft1; found none");
   check_refused("compress --model " + two.base + " --adapter " + two.name("peft", "0") +
                     " --adapter " + two.name("peft", "1") + " --kind metatt4d" + out,
                 "expected metatt4+1d for 2 tasks");

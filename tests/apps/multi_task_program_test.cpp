@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(a_task_that_is_being_added_goes_on_with_the_same_adapter_on
   };
   interrupt();
   const Run resumed = run(two.add("rte", "three") + " --resume");
-  BOOST_TEST(resumed.has("resumed behind step 3 of 6"));
+  BOOST_TEST(resumed.has("resumed after step 3 of 6"));
   BOOST_TEST(metatt::tn::read_file(out + "/metatt_adapter.safetensors") == whole);
   interrupt();
   BOOST_REQUIRE(run(two.train + two.out + " --rank 2 --seed 7 --overwrite_output_dir").exit_code ==
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(a_run_of_several_tasks_that_was_interrupted_ends_with_the_s
   for (const char* file : {"metatt_adapter.safetensors", "train_results.json"})
     std::filesystem::remove(again + "/" + file);
   const Run resumed = run(command + " --resume");
-  BOOST_TEST(resumed.has("resumed behind step 6 of 12"));
+  BOOST_TEST(resumed.has("resumed after step 6 of 12"));
   BOOST_TEST(metatt::tn::read_file(again + "/metatt_adapter.safetensors") ==
              metatt::tn::read_file(two.out + "/metatt_adapter.safetensors"));
 }

@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(unknown_words_get_the_nearest_known_one) {
                         result.output);
   }
   check_refused("finetune --overwrite_output_dir True", "unexpected argument \"True\"");
-  check_refused("finetune -- --rank", "unexpected argument \"--rank\" behind \"--\"");
+  check_refused("finetune -- --rank", "unexpected argument \"--rank\" after \"--\"");
 }
 
 BOOST_AUTO_TEST_CASE(a_config_file_gives_settings_that_the_command_line_overrides) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 #include <sstream>
 
 using namespace metatt::testing;
@@ -31,8 +32,7 @@ std::vector<std::map<std::string, std::string>> read_table(const std::filesystem
 }
 
 const std::string small =
-    "ranks --threads 1 --modes 6,3,2,5 --oversampling 4 --max_steps 60 --start_rank 4 "
-    "--two_site_steps 10 --seeds 3 ";
+    "ranks --threads 1 --modes 6,3,2,5 --oversampling 4 --max_steps 60 --seeds 3 ";
 
 }  // namespace
 
@@ -42,7 +42,8 @@ BOOST_AUTO_TEST_CASE(a_study_writes_tidy_tables_whose_summary_follows_from_the_r
   const TemporaryFolder folder;
   const std::string out = (folder / "out").string();
   const Run study = run(small +
-                        "--strategies fixed,shrink --learning_rate 0.01,0.03 --equal_time "
+                        "--strategies fixed,shrink --start_rank 4 --learning_rate 0.01,0.03 "
+                        "--equal_time "
                         "--output_dir " +
                         out);
   BOOST_REQUIRE_MESSAGE(study.exit_code == 0, study.output);
@@ -82,14 +83,36 @@ BOOST_AUTO_TEST_CASE(a_study_writes_tidy_tables_whose_summary_follows_from_the_r
   }
   const std::vector<double> paired{best[1][0] - best[0][0], best[1][1] - best[0][1],
                                    best[1][2] - best[0][2]};
-  BOOST_TEST(std::stod(summary[1].at("difference_to_first")) == mean(paired),
+  BOOST_TEST(std::stod(summary[1].at("log10_difference_to_first")) == mean(paired),
              boost::test_tools::tolerance(1e-10));
-  BOOST_TEST(std::stod(summary[1].at("difference_half_width")) == half(paired),
+  BOOST_TEST(std::stod(summary[1].at("log10_difference_half_width")) == half(paired),
              boost::test_tools::tolerance(1e-10));
   // Sweeps of "shrink" from 4 by 2 in four changes, two of which change nothing more.
   const auto sweeps = read_table(folder / "out/rank_sweeps.csv");
   BOOST_TEST(sweeps.front().at("strategy") == "shrink");
   BOOST_TEST(!read_table(folder / "out/curves.csv").empty());
+}
+
+BOOST_AUTO_TEST_CASE(final_ranks_are_the_planted_ones_and_found_by_those_who_are_not_told) {
+  const TemporaryFolder folder;
+  const Run study = run(small +
+                        "--true_ranks 1 --strategies fixed,shrink_cutoff,two_site,prune "
+                        "--two_site_steps 7 --learning_rate 0.03 --output_dir " +
+                        (folder / "out").string());
+  BOOST_REQUIRE_MESSAGE(study.exit_code == 0, study.output);
+  for (const auto& row : read_table(folder / "out/runs.csv"))
+    if (row.at("strategy") != "shrink_cutoff") BOOST_TEST(row.at("ranks") == "1-1-1");
+  for (const auto& row : read_table(folder / "out/summary.csv"))
+    BOOST_TEST(row.at("ranks_found").empty() == (row.at("strategy") != "shrink_cutoff"));
+  // Every strategy is measured at the same moments, also while two cores are merged.
+  std::map<std::string, std::set<std::string>> moments;
+  for (const auto& row : read_table(folder / "out/curves.csv"))
+    moments[row.at("strategy")].insert(row.at("step"));
+  BOOST_TEST(moments["fixed"].size() == 61u);
+  BOOST_TEST((moments["two_site"] == moments["fixed"]));
+  // Pruning cuts no singular values off.
+  for (const auto& row : read_table(folder / "out/rank_sweeps.csv"))
+    BOOST_TEST(row.at("discarded_weight").empty() == (row.at("strategy") == "prune"));
 }
 
 BOOST_AUTO_TEST_CASE(every_strategy_runs_on_a_teacher_and_the_same_study_has_the_same_errors) {
@@ -147,7 +170,12 @@ BOOST_AUTO_TEST_CASE(a_wrong_study_ends_before_its_first_run) {
   const std::string out = "--output_dir " + (folder / "out").string();
   check_refused(small + out + " --strategies fixed,guess", "expected fixed, shrink");
   check_refused(small + out + " --rank 2,2", "rank: expected a rank for all bonds or 3");
-  check_refused(small + out + " --rank 5", "start_rank: expected at least the final ranks");
+  check_refused(small + out + " --rank 5 --start_rank 4",
+                "start_rank: expected at least the final ranks");
+  check_refused(small + out + " --strategies fixed,two_site --cutoff 0.1",
+                "--cutoff: expected a strategy that has a use for it (shrink_cutoff), found fixed, "
+                "two_site");
+  check_refused(small + out + " --spectrum 3,2,1", "spectrum: expected 2 values");
   check_refused(small + out + " --problem teacher", "modes: expected D,L,2,D");
   check_refused(small + out + " --oversampling 0", "--oversampling");
   check_refused(small + out + " --strategies fixed,shrink,fixed",

@@ -180,7 +180,7 @@ BOOST_AUTO_TEST_CASE(a_resumed_run_is_said_to_be_one) {
   const std::string page = page_of(
       folders, folders.add("run", start("lora", 1) + "\n" + step + "\n" +
                                       "{\"event\":\"checkpoint\",\"step\":1}\n" + again + "\n"));
-  check_has(page, "killed or running), resumed behind step 1, drawn up to step 1");
+  check_has(page, "killed or running), resumed after step 1, drawn up to step 1");
 }
 
 BOOST_AUTO_TEST_CASE(folders_without_a_run_and_foreign_files_are_refused) {

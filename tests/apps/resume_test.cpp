@@ -228,7 +228,7 @@ BOOST_AUTO_TEST_CASE(a_signal_saves_and_leaves_with_a_line) {
     BOOST_TEST(WEXITSTATUS(status) == 128 + signal);
     const std::string said = metatt::tn::read_file(output);
     for (const std::string& fragment :
-         {std::string("metatt: stopped by ") + name + " behind step ", std::string("--resume")})
+         {std::string("metatt: stopped by ") + name + " after step ", std::string("--resume")})
       BOOST_CHECK_MESSAGE(said.find(fragment) != std::string::npos, said);
     BOOST_TEST(!std::filesystem::exists(folder + "/model.safetensors"));
   }
@@ -274,7 +274,7 @@ BOOST_AUTO_TEST_CASE(other_settings_are_not_resumed) {
   // What is over stays as it is.
   const Run again = run(runs.finetuning("out") + " --resume");
   BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
-  BOOST_TEST(again.has("resumed behind step 384 of 384"));
+  BOOST_TEST(again.has("resumed after step 384 of 384"));
   BOOST_TEST(!again.has("warning"));
   BOOST_TEST((runs.file("out/metatt_adapter.safetensors") == before));
   std::string two_threads = runs.finetuning("out") + " --resume";

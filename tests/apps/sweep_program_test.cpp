@@ -67,6 +67,59 @@ BOOST_AUTO_TEST_CASE(a_grid_is_every_combination_with_every_seed) {
   BOOST_TEST(trials.size() == 2u * 2 * 2);
 }
 
+BOOST_AUTO_TEST_CASE(trials_have_the_threads_of_the_search_and_say_their_ranks) {
+  const Base base;
+  const std::string file =
+      base.folder
+          .write("own.conf", "model = " + base.encoder + "\ntask = cola\ndata = " + base.suite +
+                                 "\nmax_train_samples = 64\nrank = 4\n\n[head]\n"
+                                 "adapter = none\nrank =\n\n[train]\nadapter = metatt4d\n")
+          .string();
+  const Run search = run(base.command(file, "--threads 1"));
+  BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
+  for (const auto& row : base.table()) {
+    BOOST_TEST(row.at("ranks") == (row.at("section") == "train" ? "4" : ""));
+    const std::string log =
+        metatt::tn::read_file(base.folder / "out/trials" / row.at("trial") / "log.jsonl");
+    BOOST_TEST(log.find("\"threads\":1") != std::string::npos);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_page_of_a_search_calls_trials_by_their_sections,
+                     *boost::unit_test::precondition(has_gnuplot)) {
+  const Base base;
+  const std::string file = base.search(
+      "seed = [1 | 2]\n\n[only the head]\nadapter = none\n\n[a small one]\nadapter = lora\nrank = "
+      "2\n");
+  BOOST_REQUIRE(run(base.command(file)).exit_code == 0);
+  BOOST_REQUIRE(run("report " + (base.folder / "out").string()).exit_code == 0);
+  const std::string page = metatt::tn::read_file(base.folder / "out/report.html");
+  for (const char* text : {"1: only the head<", "2: a small one<", "better than the first section",
+                           "ranks at the end", ">a small one<"})
+    BOOST_CHECK_MESSAGE(page.find(text) != std::string::npos, text);
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_compared_is_run_but_decides_nothing) {
+  const Base base;
+  const std::string several =
+      base.folder
+          .write("tasks.conf", "model = " + base.encoder + "\ndata = " + base.suite +
+                                   "\nmax_train_samples = 64\nadapter = none\n"
+                                   "task = [cola | mrpc]\n")
+          .string();
+  check_refused(base.command(several, "--first_seed_decides"),
+                "--first_seed_decides: expected one metric to compare by");
+  BOOST_TEST(!std::filesystem::exists(base.folder / "out"));
+  const Run search = run(base.command(several));
+  BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
+  BOOST_TEST(search.has("result: settings of different metrics are not compared"));
+  check_refused(base.command(several), "--resume goes on with a search that has left them");
+  base.folder.write("other/file.txt", "mine");
+  check_refused(
+      "sweep --search " + several + " --resume --output_dir " + (base.folder / "other").string(),
+      "expected a search to go on with (sweep.json), found other files");
+}
+
 BOOST_AUTO_TEST_CASE(the_best_setting_is_that_of_the_best_mean_over_seeds) {
   const Base base;
   for (const std::string metric : {"matthews_correlation", "loss"}) {
@@ -270,6 +323,8 @@ BOOST_AUTO_TEST_CASE(a_wrong_search_ends_before_its_first_trial) {
   refused("learning_rate = []\n", "line 6: learning_rate: expected values in the list");
   refused("learning_rate = [1e-3 | ]\n", "expected values in the list, found an empty one");
   refused("seed = [1 | 1]\n", "line 6: seed: the list has 1 twice");
+  refused("seed = [1 | 01]\n", "line 6: seed: the list has 01 twice (as 1 too)");
+  refused("learning_rate = [1e-3 | 0.001]\n", "the list has 0.001 twice (as 1e-3 too)");
   refused("learning_rate = [1e-3\n", "expected \"]\"");
   refused("learning_rate = [1e-3 | fast]\n", "trial 2-seed-42: --learning_rate");
   refused("learning_rate = log 1e-4 .. 1e-2\n", "a range needs --samples");

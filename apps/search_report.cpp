@@ -1,0 +1,106 @@
+#include <metatt/apps/search_report.hpp>
+
+#include <metatt/apps/console.hpp>
+#include <metatt/apps/csv.hpp>
+#include <metatt/apps/report_page.hpp>
+#include <metatt/apps/search_trial.hpp>
+#include <metatt/apps/statistics.hpp>
+#include <metatt/tn/error.hpp>
+
+#include <cmath>
+#include <cstdlib>
+#include <map>
+
+namespace metatt::apps {
+
+namespace {
+
+using Row = std::map<std::string, std::string>;
+
+/// Not a number where the table has none.
+double number(const Row& row, const std::string& column) {
+  const auto found = row.find(column);
+  if (found == row.end() || found->second.empty()) return NAN;
+  return std::strtod(found->second.c_str(), nullptr);
+}
+
+/// The section of each trial; none if the search has no sections.
+std::map<std::string, std::string> sections_of(const std::filesystem::path& search) {
+  std::map<std::string, std::string> sections;
+  for (const Row& row : read_csv(search / search_table_name))
+    if (row.contains("section") && row.contains("trial"))
+      sections[row.at("trial")] = row.at("section");
+  return sections;
+}
+
+}  // namespace
+
+bool is_search(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  return std::filesystem::exists(folder / search_table_name, ignored);
+}
+
+std::vector<std::string> trial_folders(const std::filesystem::path& search) {
+  std::map<std::pair<unsigned long, std::string>, std::string> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(search / "trials", ignored)) {
+    const std::string name = entry.path().filename().string(), path = entry.path().string();
+    if (!std::filesystem::exists(entry.path() / run_log_name, ignored)) continue;
+    try {
+      read_run(path);
+      found[{std::strtoul(name.c_str(), nullptr, 10), name}] = path;
+    } catch (const tn::Error& error) {
+      print_warning(std::string(error.what()) + "; left out of the report");
+    }
+  }
+  if (found.empty()) tn::fail(search.string(), ": expected trials of a search, found none");
+  std::vector<std::string> paths;
+  for (const auto& [place, path] : found) paths.push_back(path);
+  return paths;
+}
+
+void name_sections(std::vector<RunRecord>& runs) {
+  std::map<std::filesystem::path, std::map<std::string, std::string>> searches;
+  for (RunRecord& run : runs) {
+    const auto search = run.folder.parent_path().parent_path();
+    if (run.folder.parent_path().filename() != "trials" || !is_search(search)) continue;
+    if (!searches.contains(search)) searches[search] = sections_of(search);
+    const auto& sections = searches[search];
+    const auto found = sections.find(run.folder.filename().string());
+    if (found != sections.end()) run.section = found->second;
+  }
+}
+
+std::string sections_table(const std::filesystem::path& search) {
+  std::error_code ignored;
+  const auto file = search / comparison_table_name;
+  if (!std::filesystem::exists(file, ignored)) return "";
+  HtmlTable table(
+      {"section", "best setting", "metric", "seeds", "mean", "better than the first section",
+       "trained parameters", "seconds", "peak memory, MB", "file, bytes"},
+      3);
+  bool first = true;
+  for (const Row& row : read_csv(file)) {
+    const auto text = [&](const char* column) {
+      const auto found = row.find(column);
+      return found == row.end() ? "" : found->second;
+    };
+    const auto plain = [&](const char* column) {
+      return interval_text(number(row, column), NAN, 0);
+    };
+    table.row({text("section"), text("best_setting"), text("metric"), text("seeds"),
+               interval_text(number(row, "mean"), number(row, "half_width"), 4),
+               first ? "–"
+                     : interval_text(number(row, "better_than_first"),
+                                     number(row, "better_half_width"), 4),
+               plain("trained_parameters"), plain("seconds"), plain("peak_memory_mb"),
+               plain("file_bytes")});
+    first = false;
+  }
+  return "<p>Sections of " + html_escaped(printable(search.string())) +
+         ", each at its best setting: means over the seeds and differences seed by seed, after ± "
+         "half the 95 % interval after Student.</p>\n" +
+         table.html();
+}
+
+}  // namespace metatt::apps
