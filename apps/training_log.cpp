@@ -14,8 +14,8 @@ json checkpoint_line(tn::Index step) {
   return {{"event", "checkpoint"}, {"step", step}};
 }
 
-/// Cuts off what was written behind the line of a checkpoint: those steps come again.
-void cut_behind_checkpoint(const std::filesystem::path& file, tn::Index step) {
+/// Cuts off what was written after the line of a checkpoint: those steps come again.
+void cut_after_checkpoint(const std::filesystem::path& file, tn::Index step) {
   std::string text = tn::read_file(file);
   const std::string line = checkpoint_line(step).dump() + "\n";
   const std::size_t place = text.rfind(line);
@@ -26,10 +26,10 @@ void cut_behind_checkpoint(const std::filesystem::path& file, tn::Index step) {
   tn::write_file_atomically(file, text);
 }
 
-/// Where a log begins: its file, cut behind the checkpoint if there is one.
+/// Where a log begins: its file, cut after the checkpoint if there is one.
 RunLog open_log(const std::filesystem::path& file, tn::Index resumed_at) {
   const bool goes_on = resumed_at > 0 && std::filesystem::exists(file);
-  if (goes_on) cut_behind_checkpoint(file, resumed_at);
+  if (goes_on) cut_after_checkpoint(file, resumed_at);
   RunLog log(file, goes_on);
   // Where the old log is gone, the next resumption still finds its place.
   if (resumed_at > 0 && !goes_on) log.write(checkpoint_line(resumed_at));

@@ -15,7 +15,7 @@ namespace metatt::apps {
 /// the call returns.
 class TrainingLog {
  public:
-  /// A new log, or one that goes on behind the line of the checkpoint of step `resumed_at`. Throws
+  /// A new log, or one that goes on after the line of the checkpoint of step `resumed_at`. Throws
   /// Error naming the file if it has no such line.
   TrainingLog(const tn::OutputFolder& folder, tn::Index resumed_at);
   void write(const nlohmann::json& line) { log_.write(line); }

@@ -48,7 +48,7 @@ struct TrainState {
 };
 
 /// When checkpoints are written: never, at the end of every epoch, or every so many steps; always
-/// when a run is interrupted, and where the best weights are to be loaded, behind every evaluation
+/// when a run is interrupted, and where the best weights are to be loaded, after every evaluation
 /// that is better than all before.
 enum class SaveStrategy { no, epoch, steps };
 

@@ -7,7 +7,7 @@
 
 namespace metatt::transformer {
 
-/// How the learning rate falls behind the warm-up: along a line or half a cosine to 0 at the last
+/// How the learning rate falls after the warm-up: along a line or half a cosine to 0 at the last
 /// step, or not at all. Hugging Face's schedules of these names.
 enum class ScheduleShape { linear, cosine, constant };
 

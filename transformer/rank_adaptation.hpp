@@ -37,7 +37,7 @@ struct BondChange {
   /// All singular values, descending: of the train where it was truncated; where the bond grew,
   /// those of the gradient in the directions that it lacked; where it was pruned, the scores.
   std::vector<double> spectrum;
-  /// Those of the train behind the whole sweep; none where the bond grew or was pruned.
+  /// Those of the train after the whole sweep; none where the bond grew or was pruned.
   std::vector<double> spectrum_after = {};
   double entropy = no_number;  ///< −Σ p ln p of p = σ²/Σσ² of the spectrum; none if pruned
   /// Σ discarded σ² / Σ σ²; in a sweep of `paper` σ are not the train's but the merged pair's, by

@@ -10,7 +10,8 @@ namespace metatt::transformer {
 
 using tn::Index;
 
-/// What the bonds of a train shall become: ranks, or as small as a budget for the whole train asks.
+/// What the bonds of a train shall become: ranks, or as small as a budget for the whole train asks;
+/// of an adapter of several trains each by itself.
 struct RankTarget {
   std::vector<Index> ranks = {};  ///< one for all bonds, or one for each; empty: by the budget
   tn::TrainBudget budget = {};

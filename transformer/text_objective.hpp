@@ -12,7 +12,7 @@ template <class T>
 Evaluation evaluate(const CausalModelFolder<T>& model, std::span<const TokenText> texts,
                     Index batch_size);
 
-/// The next tokens of texts, each packed behind the other without padding; none sees those of
+/// The next tokens of texts, packed one after the other without padding; none sees those of
 /// another text. Everything that it refers to must outlive it.
 template <class T>
 class TextObjective final : public EpochObjective<T> {

@@ -132,9 +132,9 @@ void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>
     for (const RankStep& step : schedule) {
       wanted_ranks(step.target, modes, ranks);
       if (!step.target.ranks.empty()) continue;
-      if (trains.size() > 1)
-        tn::fail("rank_schedule: a budget is that of one train, but ", kind, " has ", trains.size(),
-                 "; expected ranks");
+      if (trains.size() > 1 && step.target.budget.maximum_parameters != tn::unlimited)
+        tn::fail("rank_schedule: a number of parameters is that of one train, but ", kind, " has ",
+                 trains.size(), "; expected ranks or a cutoff");
       check_budget("rank_schedule", step.target.budget, modes);
     }
   }

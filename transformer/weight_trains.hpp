@@ -45,8 +45,8 @@ template <class T>
 std::vector<Index> present_ranks(const Adapter<T>& adapter, const Weights<T>& weights);
 
 /// Throws Error if an adapter cannot have what a schedule asks for: a rank above what a bond can
-/// hold, the wrong number of ranks, a budget below what the train has at rank one or of an adapter
-/// of several trains, or any change where there is no train.
+/// hold, the wrong number of ranks, a budget below what the train has at rank one, a number of
+/// parameters for several trains, or any change where there is no train.
 template <class T>
 void check_rank_schedule(const std::vector<RankStep>& schedule, const Adapter<T>& adapter,
                          const Weights<T>& weights);

@@ -281,6 +281,31 @@ BOOST_AUTO_TEST_CASE(an_adapter_that_was_pruned_is_read_with_a_rank_for_each_mat
   check_export(written, std::ranges::max(pruned.ranks_after()));
 }
 
+BOOST_AUTO_TEST_CASE(
+    a_cutoff_leaves_each_train_of_an_adapter_the_ranks_that_its_spectrum_asks_for) {
+  const Batch batch = pack(random_examples(6, 1));
+  for (const char* kind : {"lora", "dora", "lotr"}) BOOST_TEST_CONTEXT(kind) {
+      const WrittenAdapter<float> written(kind);
+      auto& weights = written.model->weights();
+      const auto& adapter = *written.model->adapter();
+      AdamW<float> optimiser(weights, {}, {0, 100});
+      const auto schedule = parse_rank_schedule("0:3,1:cutoff=0.2");
+      check_rank_schedule(schedule, adapter, weights);
+      const RankSweep sweep =
+          adapt_ranks<float>(adapter.trains(), weights, optimiser, schedule.back().target,
+                             {tn::SweepMode::rounding, OptimizerState::reset}, [] {});
+      for (const BondChange& bond : sweep.bonds) BOOST_TEST(bond.discarded_weight <= 0.2);
+      const auto ranks = present_ranks(adapter, weights);
+      BOOST_TEST(ranks == sweep.ranks_after(), boost::test_tools::per_element());
+      BOOST_TEST(std::ranges::max(ranks) > std::ranges::min(ranks));
+      written.write();
+      const auto read = written.read();
+      BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
+                 boost::test_tools::per_element());
+      if (std::string(kind) == "lora") check_export(written, std::ranges::max(ranks));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_method_without_update_has_no_peft_export) {
   const WrittenAdapter<float> written("none");
   check_error([&] { export_peft_lora(written.output, *written.model, written.record()); },

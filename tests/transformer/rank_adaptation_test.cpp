@@ -401,7 +401,7 @@ BOOST_AUTO_TEST_CASE(what_an_adapter_cannot_have_is_refused_before_training) {
   check("metatt4d", "0:3,2:1-4-1", {"rank_schedule", "bond 2", "at most rank 2", "found 4"});
   check("metatt4d", "0:3,2:2-2", {"rank_schedule", "3, one for each", "found 2"});
   check("metatt4d", "0:3,2:parameters=31", {"rank_schedule", "at least 32", "found 31"});
-  check("lora", "0:3,2:cutoff=0.1", {"rank_schedule", "one train", "lora has 12"});
+  check("lora", "0:3,2:parameters=900", {"rank_schedule", "one train", "lora has 12"});
   check("vera", "0:3,2:2", {"rank_schedule", "vera"});
 }
 

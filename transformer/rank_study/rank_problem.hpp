@@ -17,7 +17,7 @@ struct RankProblemSettings {
   std::vector<Index> modes = {};        ///< of the train; empty: the kind's
   std::vector<Index> true_ranks = {2};  ///< one for all bonds, or one for each
   /// Weights of the directions of every bond of the planted train, its singular values up to a
-  /// factor: the leading ones of one list, or those of all bonds one behind the other; empty: all
+  /// factor: the leading ones of one list, or those of all bonds one after the other; empty: all
   /// the same.
   std::vector<double> spectrum = {};
   Index samples = 128;
