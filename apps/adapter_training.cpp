@@ -34,7 +34,7 @@ nlohmann::json run_settings(const FinetuneOptions& o, const TrainSettings& train
                             const Fingerprint& data) {
   nlohmann::json settings = settings_json(train);
   settings["head_learning_rate"] = train.optimiser.head_learning_rate;
-  settings["num_train_epochs"] = train.epochs;
+  if (train.max_steps == 0) settings["num_train_epochs"] = train.epochs;
   settings["dropout"] = train.dropout;
   settings["fingerprint_of_data"] = data.text();
   Fingerprint frozen;  // what is trained is in the checkpoints

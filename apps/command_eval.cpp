@@ -140,8 +140,8 @@ void add_eval(CLI::App& program) {
       ->needs(data);
   command
       ->add_option("--validation_file", o->validation_file,
-                   "In place of a task: texts for a decoder, as finetune reads them, or for an "
-                   "encoder lines of which tokens are hidden")
+                   "In place of a task's files: texts for a decoder, as finetune reads them, or "
+                   "for an encoder lines of which tokens are hidden")
       ->check(not_empty("a file"))
       ->excludes(data);
   command

@@ -158,22 +158,24 @@ void add_run_options(CLI::App& command, RanksOptions& o) {
 
 /// Refuses a flag that no strategy of the study has a use for.
 void check_used(const CLI::App& command, const std::vector<std::string>& strategies) {
-  const std::vector<std::string> sweeping{"shrink", "shrink_budget",    "shrink_cutoff",
-                                          "grow",   "grow_then_shrink", "train_large_then_cut"};
-  const std::pair<const char*, std::vector<std::string>> users[] = {
-      {"--cutoff", {"shrink_cutoff"}},
-      {"--two_site_steps", {"two_site"}},
-      {"--changes", {"shrink", "shrink_budget", "shrink_cutoff", "grow", "grow_then_shrink"}},
-      {"--start_rank",
-       {"shrink", "shrink_budget", "shrink_cutoff", "grow_then_shrink", "prune",
-        "train_large_then_cut"}},
-      {"--sweep", sweeping},
-      {"--optimizer_state", sweeping}};
-  for (const auto& [flag, names] : users)
-    if (command.count(flag) > 0 &&
-        std::ranges::find_first_of(strategies, names) == strategies.end())
-      tn::fail(flag, ": expected a strategy that has a use for it (", tn::joined(names),
-               "), found ", tn::joined(strategies));
+  constexpr std::pair<const char*, bool StrategyUses::*> flags[] = {
+      {"--rank", &StrategyUses::rank},
+      {"--start_rank", &StrategyUses::start_rank},
+      {"--changes", &StrategyUses::changes},
+      {"--cutoff", &StrategyUses::cutoff},
+      {"--two_site_steps", &StrategyUses::two_site_steps},
+      {"--sweep", &StrategyUses::sweep},
+      {"--optimizer_state", &StrategyUses::optimizer_state}};
+  const auto users = [](const std::vector<std::string>& names, bool StrategyUses::*setting) {
+    std::vector<std::string> found;
+    for (const std::string& name : names)
+      if (strategy_uses(name).*setting) found.push_back(name);
+    return found;
+  };
+  for (const auto& [flag, setting] : flags)
+    if (command.count(flag) > 0 && users(strategies, setting).empty())
+      tn::fail(flag, ": expected a strategy that has a use for it (",
+               tn::joined(users(rank_strategies(), setting)), "), found ", tn::joined(strategies));
 }
 
 /// All runs of a study, one after the other.

@@ -66,7 +66,8 @@ class Search {
     for (std::size_t i = 0; i < trials_.size(); ++i) {
       const SearchTrial &trial = trials_[i], &before = trials_[i > 0 ? i - 1 : 0];
       if (trial.metric.empty())
-        tn::fail("--first_seed_decides: expected trials that evaluate, found none in ", trial.name);
+        tn::fail("--first_seed_decides: expected every trial to evaluate, ", trial.name,
+                 " does not");
       if (trial.section == before.section && trial.metric != before.metric)
         tn::fail("--first_seed_decides: expected one metric to compare by, found ", before.metric,
                  " in ", before.name, " and ", trial.metric, " in ", trial.name);

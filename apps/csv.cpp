@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <cstdlib>
 
 namespace metatt::apps {
 
@@ -50,12 +51,12 @@ std::string csv_number(double value) {
   return nlohmann::json(value).dump();
 }
 
-std::vector<std::map<std::string, std::string>> read_csv(const std::filesystem::path& file) {
+std::vector<CsvRow> read_csv(const std::filesystem::path& file) {
   const std::string text = tn::read_file(file);
   if (text.empty()) tn::fail(file.string(), ": expected a table, found nothing");
   std::size_t at = 0;
   const auto names = next_fields(text, at);
-  std::vector<std::map<std::string, std::string>> rows;
+  std::vector<CsvRow> rows;
   while (at < text.size()) {
     const auto fields = next_fields(text, at);
     if (fields.size() != names.size())
@@ -65,6 +66,24 @@ std::vector<std::map<std::string, std::string>> read_csv(const std::filesystem::
     for (std::size_t i = 0; i < names.size(); ++i) row[names[i]] = fields[i];
   }
   return rows;
+}
+
+const std::string& csv_text(const CsvRow& row, const std::string& column,
+                            const std::filesystem::path& file) {
+  const auto found = row.find(column);
+  if (found == row.end())
+    tn::fail(file.string(), ": expected a column \"", column, "\", found none");
+  return found->second;
+}
+
+double csv_value(const CsvRow& row, const std::string& column, const std::filesystem::path& file) {
+  const std::string& text = csv_text(row, column, file);
+  if (text.empty()) return NAN;
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (end != text.c_str() + text.size())
+    tn::fail(file.string(), ": ", column, ": expected a number, found \"", text, "\"");
+  return value;
 }
 
 }  // namespace metatt::apps

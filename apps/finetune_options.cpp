@@ -128,13 +128,13 @@ void add_rank_options(CLI::App& command, FinetuneOptions& o) {
 void add_training_options(CLI::App& command, FinetuneOptions& o) {
   const std::string training = "Training";
   TrainSettings& t = o.training.train;
-  command.add_option("--num_train_epochs", t.epochs, "Epochs")
-      ->transform(whole_number(1))
-      ->group(training);
+  CLI::Option* epochs = command.add_option("--num_train_epochs", t.epochs, "Epochs");
+  epochs->transform(whole_number(1))->group(training);
   command
       .add_option("--max_steps", t.max_steps,
                   "Steps in all, in the place of --num_train_epochs; 0: as many as these have")
       ->transform(whole_number(0))
+      ->excludes(epochs)
       ->group(training);
   add_optimiser_options(command, o.training);
   command

@@ -152,7 +152,7 @@ RankSummary summary_of(const Trials& trials, const std::vector<Index>& true_rank
   s.log_test = test.mean;
   s.log_test_half = test.half_width;
   s.recovered = share(trials, [](const RankTrial& t) { return t.run.recovered; });
-  if (transformer::finds_ranks(s.strategy))
+  if (!transformer::strategy_uses(s.strategy).told)
     s.ranks_found =
         share(trials, [&](const RankTrial& t) { return t.run.significant_ranks == true_ranks; });
   const Estimate found = steps_to_recovery(trials);

@@ -20,12 +20,13 @@ bool of_seed(const RunRecord& run, const std::string& name) {
          (name == "fingerprint_of_frozen_weights" && run.setting("method") == "vera");
 }
 
-/// The settings that make a group.
+/// The settings that make a group, and the section of a search.
 std::map<std::string, std::string> group_key(const RunRecord& run) {
   auto key = run.settings;
   std::erase_if(key, [&](const auto& item) {
     return computing.contains(item.first) || of_seed(run, item.first);
   });
+  key["section"] = run.section;
   return key;
 }
 
@@ -37,8 +38,9 @@ std::string method_name(const RunRecord& run) {
 /// Whether a setting is worth a place in a legend: not what follows from others.
 bool in_label(const RunRecord& run, const std::string& name) {
   const std::string value = run.setting(name), method = run.setting("method");
-  if (name == "method" || value.empty() || computing.contains(name) ||
-      name.starts_with("trainable_") || name.starts_with("fingerprint_"))
+  if (name == "method") return !run.section.empty();  // which stands in its place otherwise
+  if (value.empty() || computing.contains(name) || name.starts_with("trainable_") ||
+      name.starts_with("fingerprint_"))
     return false;
   if (name == "rank")
     return method != "none" && method != "full" && run.setting("rank_schedule").empty();

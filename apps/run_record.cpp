@@ -119,8 +119,7 @@ void read_end(const json& line, const std::string& place, RunRecord& run) {
   if (line.contains("trained_parameters"))
     run.parameters = required<std::int64_t>(line, "trained_parameters", place);
   if (line.contains("ranks"))  // which logs of earlier versions lack
-    for (const double rank : numbers(required_list(line, "ranks", place), "ranks", place))
-      run.ranks.push_back(static_cast<Index>(rank));
+    run.ranks = required<std::vector<Index>>(line, "ranks", place);
   if (const auto results = line.find("results"); results != line.end())
     run.result = evaluation_record(*results, required<std::int64_t>(line, "steps", place), place);
 }

@@ -29,7 +29,7 @@ struct BondRecord {
   std::string left_core;
   tn::Index rank_before = 0, rank_after = 0;
   std::vector<double> spectrum;        ///< descending; of a bond that grew, of the gradient
-  std::vector<double> spectrum_after;  ///< none of a bond that grew
+  std::vector<double> spectrum_after;  ///< none of a bond that grew or was pruned
   double entropy = 0, discarded_weight = 0;
 
   bool grew() const { return rank_after > rank_before; }

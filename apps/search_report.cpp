@@ -15,19 +15,10 @@ namespace metatt::apps {
 
 namespace {
 
-using Row = std::map<std::string, std::string>;
-
-/// Not a number where the table has none.
-double number(const Row& row, const std::string& column) {
-  const auto found = row.find(column);
-  if (found == row.end() || found->second.empty()) return NAN;
-  return std::strtod(found->second.c_str(), nullptr);
-}
-
 /// The section of each trial; none if the search has no sections.
 std::map<std::string, std::string> sections_of(const std::filesystem::path& search) {
   std::map<std::string, std::string> sections;
-  for (const Row& row : read_csv(search / search_table_name))
+  for (const CsvRow& row : read_csv(search / search_table_name))
     if (row.contains("section") && row.contains("trial"))
       sections[row.at("trial")] = row.at("section");
   return sections;
@@ -62,11 +53,12 @@ std::vector<std::string> trial_folders(const std::filesystem::path& search) {
 void name_sections(std::vector<RunRecord>& runs) {
   std::map<std::filesystem::path, std::map<std::string, std::string>> searches;
   for (RunRecord& run : runs) {
-    const auto search = run.folder.parent_path().parent_path();
-    if (run.folder.parent_path().filename() != "trials" || !is_search(search)) continue;
+    const auto folder = std::filesystem::canonical(run.folder);
+    const auto search = folder.parent_path().parent_path();
+    if (folder.parent_path().filename() != "trials" || !is_search(search)) continue;
     if (!searches.contains(search)) searches[search] = sections_of(search);
     const auto& sections = searches[search];
-    const auto found = sections.find(run.folder.filename().string());
+    const auto found = sections.find(folder.filename().string());
     if (found != sections.end()) run.section = found->second;
   }
 }
@@ -80,26 +72,21 @@ std::string sections_table(const std::filesystem::path& search) {
        "trained parameters", "seconds", "peak memory, MB", "file, bytes"},
       3);
   bool first = true;
-  for (const Row& row : read_csv(file)) {
-    const auto text = [&](const char* column) {
-      const auto found = row.find(column);
-      return found == row.end() ? "" : found->second;
-    };
-    const auto plain = [&](const char* column) {
-      return interval_text(number(row, column), NAN, 0);
-    };
-    table.row({text("section"), text("best_setting"), text("metric"), text("seeds"),
-               interval_text(number(row, "mean"), number(row, "half_width"), 4),
-               first ? "–"
-                     : interval_text(number(row, "better_than_first"),
-                                     number(row, "better_half_width"), 4),
-               plain("trained_parameters"), plain("seconds"), plain("peak_memory_mb"),
-               plain("file_bytes")});
+  for (const CsvRow& row : read_csv(file)) {
+    const auto text = [&](const char* column) { return csv_text(row, column, file); };
+    const auto number = [&](const char* column) { return csv_value(row, column, file); };
+    const auto plain = [&](const char* column) { return interval_text(number(column), NAN, 0); };
+    table.row(
+        {text("section"), text("best_setting"), text("metric"), text("seeds"),
+         interval_text(number("mean"), number("half_width"), 4),
+         first ? "–" : interval_text(number("better_than_first"), number("better_half_width"), 4),
+         plain("trained_parameters"), plain("seconds"), plain("peak_memory_mb"),
+         plain("file_bytes")});
     first = false;
   }
   return "<p>Sections of " + html_escaped(printable(search.string())) +
-         ", each at its best setting: means over the seeds and differences seed by seed, after ± "
-         "half the 95 % interval after Student.</p>\n" +
+         ", each at its best setting: means over the seeds and differences seed by seed; ± gives "
+         "half the width of the 95 % interval (Student's t).</p>\n" +
          table.html();
 }
 

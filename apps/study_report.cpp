@@ -16,13 +16,13 @@ namespace metatt::apps {
 
 namespace {
 
-using Row = std::map<std::string, std::string>;
+using Row = CsvRow;
 
 constexpr const char* what_the_table_shows =
     "<p>Each strategy at its best learning rate, chosen by the same seeds. Recovered: the share of "
     "seeds that end with the planted train; ranks found: the share whose significant ranks are its "
-    "ranks, of the strategies that are not told them. After ± half the 95 % interval after "
-    "Student; differences are of log10 of the error, seed by seed. Seconds are processor "
+    "ranks, of the strategies that are not told them. ± gives half the width of the 95 % interval "
+    "(Student's t); differences are of log10 of the error, seed by seed. Seconds are processor "
     "time.</p>\n";
 
 class StudyReport {
@@ -74,20 +74,10 @@ class StudyReport {
   }
   const std::string& field(const std::vector<Row>& table, const Row& row,
                            const std::string& column) const {
-    const auto found = row.find(column);
-    if (found == row.end())
-      tn::fail(file_of(table), ": expected a column \"", column, "\", found none");
-    return found->second;
+    return csv_text(row, column, file_of(table));
   }
-  /// Not a number where the field is empty.
   double number(const std::vector<Row>& table, const Row& row, const std::string& column) const {
-    const std::string& text = field(table, row, column);
-    if (text.empty()) return NAN;
-    try {
-      return std::stod(text);
-    } catch (const std::exception&) {
-      tn::fail(file_of(table), ": ", column, ": expected a number, found \"", text, "\"");
-    }
+    return csv_value(row, column, file_of(table));
   }
 
   std::string table(const std::string& comparison) const {

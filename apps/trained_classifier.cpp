@@ -18,7 +18,8 @@ void add_classifier_options(CLI::App& command, ClassifierOptions& o) {
                   "Base model (default: the one in the adapter's record), or without --adapter "
                   "a model with its head")
       ->check(not_empty("a folder"));
-  command.add_option("--task,--task_name", o.task, "Default: the adapter's, all of several");
+  command.add_option("--task,--task_name", o.task,
+                     "Default: the adapter's, of a classifier all of several");
   command.add_option("--per_device_eval_batch_size", o.batch_size, "Sequences a batch")
       ->transform(whole_number(1));
   command

@@ -111,7 +111,8 @@ ReportPage training_report(const std::vector<RunRecord>& runs, const std::string
   page.add_heading("Groups");
   page.add(
       "<p>A group is all runs whose settings differ in nothing but the seed. Means are over the "
-      "seeds that ended; after ± half the 95 % interval after Student, from two seeds on.</p>\n");
+      "seeds that ended; ± gives half the width of the 95 % interval (Student's t), from two seeds "
+      "on.</p>\n");
   page.add(group_table(runs, groups));
   add_pictures(page, metric_pictures(runs, groups));
   page.add_heading("Runs");

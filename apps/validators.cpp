@@ -126,6 +126,8 @@ CLI::Validator not_empty(const std::string& expected) {
 
 bool same_value(const std::string& a, const std::string& b) {
   if (a == b) return true;
+  if (const auto first = read_whole(a), second = read_whole(b); first && second)
+    return *first == *second;
   const auto first = read_finite(a), second = read_finite(b);
   return first && second && *first == *second;
 }

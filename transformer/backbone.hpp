@@ -31,7 +31,7 @@ template <class T>
 struct KeyValueCache {
   std::vector<Tensor<T>> keys, values;  ///< capacity × key-value width
   Index length = 0;                     ///< rows that hold tokens
-  Index task = 0;                       ///< the one of an adapter's that they are of
+  Index task = 0;                       ///< of an adapter for several: whose updates they have
 };
 
 /// A weight's value at the start, from its name and shape.

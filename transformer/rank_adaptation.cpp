@@ -82,7 +82,7 @@ Tensor<double> with_rows(const Tensor<double>& core, const Tensor<double>& more)
   return high;
 }
 
-/// The mean of a tensor in another shape.
+/// A tensor of this shape, filled with the mean of another.
 Tensor<double> filled_with_mean(const Shape& shape, const Tensor<double>& of) {
   double mean = 0;
   for (const double v : of.to_vector()) mean += v / static_cast<double>(of.size());

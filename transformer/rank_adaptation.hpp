@@ -41,7 +41,7 @@ struct BondChange {
   std::vector<double> spectrum_after = {};
   double entropy = no_number;  ///< −Σ p ln p of p = σ²/Σσ² of the spectrum; none if pruned
   /// Σ discarded σ² / Σ σ²; in a sweep of `paper` σ are not the train's but the merged pair's, by
-  /// which it cuts. None where no singular values were cut off.
+  /// which it cuts. None where the bond grew or was pruned.
   double discarded_weight = no_number;
   double discarded_norm = no_number;  ///< √Σ discarded σ²
   std::string left_core = {};         ///< name of the core left of it, where it has one

@@ -64,7 +64,7 @@ std::vector<RankStep> parse_rank_schedule(const std::string& text) {
       if (step.target.ranks.empty()) bad_schedule(text, "training starts with ranks");
     } else {
       if (steps.size() > 1 && step.in_steps != steps.back().in_steps)
-        bad_schedule(text, "the entries behind the first mix epochs and steps");
+        bad_schedule(text, "the entries after the first mix epochs and steps");
       if (step.when <= steps.back().when)
         bad_schedule(text, step.when, " does not come after ", steps.back().when);
     }

@@ -4,6 +4,7 @@
 #include <metatt/transformer/backbone.hpp>
 #include <metatt/transformer/checkpoint.hpp>
 #include <metatt/transformer/objective.hpp>
+#include <metatt/transformer/training_plan.hpp>
 #include <metatt/transformer/triplet_pruning.hpp>
 #include <metatt/transformer/two_site_sweep.hpp>
 
@@ -14,41 +15,6 @@
 #include <vector>
 
 namespace metatt::transformer {
-
-struct TrainSettings {
-  Index epochs = 3;
-  Index batch_size = 16;                  ///< examples of one forward pass
-  Index gradient_accumulation_steps = 1;  ///< such passes a step; the batch is their product
-  Index eval_batch_size = 32;
-  Index max_steps = 0;  ///< in the place of the epochs; 0: as many as these have
-  double warmup_ratio = 0.06;
-  ScheduleShape schedule = ScheduleShape::linear;
-  AdamWSettings optimiser;
-  double label_smoothing = 0;           ///< in training: the share of a label that all classes get
-  bool dropout = true;                  ///< with the probabilities of config.json
-  bool gradient_checkpointing = false;  ///< layers are run again in the backward pass
-  std::uint64_t seed = 42;
-  Index logging_steps = 50;
-  Index eval_steps = 0;  ///< steps between evaluations; 0: at the end of every epoch
-  /// By which evaluations are compared; of "loss" and "perplexity" less is better.
-  std::string metric = "loss";
-  /// Stop after so many evaluations in a row without a better one; 0: never. Both this and the next
-  /// count anew after every change of the schedule: other ranks do not compare.
-  Index early_stopping_patience = 0;
-  bool load_best_model = false;         ///< end with the weights of the best evaluation
-  std::vector<RankStep> rank_schedule;  ///< empty: the ranks stay
-  tn::SweepMode sweep = tn::SweepMode::rounding;
-  OptimizerState optimizer_state = OptimizerState::reset;
-  /// Whether sweeps keep the error of the matrices' outputs small, on the inputs of the last eight
-  /// steps, and not that of the matrices.
-  bool activation_weighted = false;
-  /// Of adalora: the weight of the distance of its factors from orthonormal ones, beside the loss.
-  double orthogonality = 0;
-  double task_temperature = 1;  ///< of several tasks: see TaskMixture
-  Index two_site_steps = 0;     ///< for each pair of cores; 0: all cores are trained together
-
-  Index examples_per_step() const { return batch_size * gradient_accumulation_steps; }
-};
 
 /// What the forward passes of an objective take from the settings and the model.
 struct PassSettings {
@@ -71,17 +37,6 @@ bool is_cost(const std::string& metric);
 
 /// Positions counted from 0 as text, counted from 1: "3, 17, 4".
 std::string counted_from_one(std::span<const Index> positions);
-
-/// How many steps a run has.
-struct TrainPlan {
-  Index steps_per_epoch = 0;
-  LearningRateSchedule schedule;
-};
-
-/// Checks the settings and counts the steps. Throws Error naming the setting, what was expected and
-/// found: a number that is out of range or not finite, a sweep that is never reached or comes
-/// before the adapter can have left zero, no limit of steps where there are no epochs.
-TrainPlan plan_training(const TrainSettings& settings, Index steps_per_epoch);
 
 /// One training step, for a progress display.
 struct StepReport {

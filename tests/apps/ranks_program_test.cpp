@@ -175,6 +175,9 @@ BOOST_AUTO_TEST_CASE(a_wrong_study_ends_before_its_first_run) {
   check_refused(small + out + " --strategies fixed,two_site --cutoff 0.1",
                 "--cutoff: expected a strategy that has a use for it (shrink_cutoff), found fixed, "
                 "two_site");
+  check_refused(small + out + " --strategies shrink_cutoff --rank 2",
+                "--rank: expected a strategy");
+  check_refused(small + out + " --seed 1 --seed 2", "--seed: expected once, found twice or more");
   check_refused(small + out + " --spectrum 3,2,1", "spectrum: expected 2 values");
   check_refused(small + out + " --problem teacher", "modes: expected D,L,2,D");
   check_refused(small + out + " --oversampling 0", "--oversampling");

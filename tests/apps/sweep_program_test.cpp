@@ -22,13 +22,16 @@ struct Base {
             suite + "/corpus.txt --tokenizer " + suite + " --output_dir " + encoder);
     BOOST_REQUIRE_MESSAGE(made.exit_code == 0, made.output);
   }
+  /// A search with these lines that names neither the task nor the threads.
+  std::string bare_search(const std::string& lines, int samples = 64) const {
+    return folder
+        .write("search.conf", "model = " + encoder + "\ndata = " + suite +
+                                  "\nmax_train_samples = " + std::to_string(samples) + "\n" + lines)
+        .string();
+  }
   /// A search over the small task with these lines.
   std::string search(const std::string& lines, int samples = 64) const {
-    return folder
-        .write("search.conf", "model = " + encoder + "\ntask = cola\ndata = " + suite +
-                                  "\nthreads = 1\nmax_train_samples = " + std::to_string(samples) +
-                                  "\n" + lines)
-        .string();
+    return bare_search("task = cola\nthreads = 1\n" + lines, samples);
   }
   std::string command(const std::string& file, const std::string& rest = "") const {
     return "sweep --search " + file + " --output_dir " + (folder / "out").string() + " " + rest;
@@ -69,19 +72,15 @@ BOOST_AUTO_TEST_CASE(a_grid_is_every_combination_with_every_seed) {
 
 BOOST_AUTO_TEST_CASE(trials_have_the_threads_of_the_search_and_say_their_ranks) {
   const Base base;
-  const std::string file =
-      base.folder
-          .write("own.conf", "model = " + base.encoder + "\ntask = cola\ndata = " + base.suite +
-                                 "\nmax_train_samples = 64\nrank = 4\n\n[head]\n"
-                                 "adapter = none\nrank =\n\n[train]\nadapter = metatt4d\n")
-          .string();
+  const std::string file = base.bare_search(
+      "task = cola\nrank = 4\n\n[head]\nadapter = none\nrank =\n\n[train]\nadapter = metatt4d\n");
   const Run search = run(base.command(file, "--threads 1"));
   BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
   for (const auto& row : base.table()) {
     BOOST_TEST(row.at("ranks") == (row.at("section") == "train" ? "4" : ""));
     const std::string log =
         metatt::tn::read_file(base.folder / "out/trials" / row.at("trial") / "log.jsonl");
-    BOOST_TEST(log.find("\"threads\":1") != std::string::npos);
+    BOOST_TEST(log.find("\"threads\":1,") != std::string::npos);
   }
 }
 
@@ -102,14 +101,24 @@ BOOST_AUTO_TEST_CASE(the_page_of_a_search_calls_trials_by_their_sections,
 BOOST_AUTO_TEST_CASE(what_cannot_be_compared_is_run_but_decides_nothing) {
   const Base base;
   const std::string several =
-      base.folder
-          .write("tasks.conf", "model = " + base.encoder + "\ndata = " + base.suite +
-                                   "\nmax_train_samples = 64\nadapter = none\n"
-                                   "task = [cola | mrpc]\n")
-          .string();
+      base.bare_search("threads = 1\nadapter = none\ntask = [cola | mrpc]\n");
   check_refused(base.command(several, "--first_seed_decides"),
                 "--first_seed_decides: expected one metric to compare by");
   BOOST_TEST(!std::filesystem::exists(base.folder / "out"));
+  check_refused(
+      "finetune --model MODEL --task cola --data DATA --num_train_epochs 2 --max_steps 30 "
+      "--output_dir OUT",
+      "--num_train_epochs excludes --max_steps");
+  for (const char* flag : {"head_learning_rate = 1e-3", "per_device_eval_batch_size = 4"})
+    check_refused(
+        "sweep --output_dir OUT --search " +
+            base.folder
+                .write("flag.conf", "model = MODEL\ntrain_file = A\n" + std::string(flag) + "\n")
+                .string(),
+        "trial 1-seed-42: --" + std::string(flag).substr(0, 10));
+  check_refused("sweep --first_seed_decides --output_dir OUT --search " +
+                    base.folder.write("texts.conf", "model = MODEL\ntrain_file = A\n").string(),
+                "expected every trial to evaluate, 1-seed-42 does not");
   const Run search = run(base.command(several));
   BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
   BOOST_TEST(search.has("result: settings of different metrics are not compared"));

@@ -118,6 +118,9 @@ BOOST_AUTO_TEST_CASE(settings_that_no_adapter_has_are_refused_by_name) {
   check_error([] { make_changed([](auto& s) { s.rank = 0; }); }, {"rank", "at least 1", "found 0"});
   check_error([] { make_changed([](auto& s) { s.rank = 9; }); },
               {"rank", "at most rank 8", "found 9"});
+  for (const char* kind : {"lora", "dora", "adalora", "lotr"})  // width 8, feed-forward 12
+    check_error([&] { make_changed([&](auto& s) { s.kind = kind, s.rank = 9; }); },
+                {"rank", "1 … 8", "found 9"});
   for (const char* kind : {"vera", "lorta"}) {  // all matrices share their factors
     make_changed([&](auto& s) { s.kind = kind, s.rank = 9; });
     check_error([&] { make_changed([&](auto& s) { s.kind = kind, s.rank = 65537; }); },

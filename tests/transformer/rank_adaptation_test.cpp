@@ -352,8 +352,7 @@ BOOST_AUTO_TEST_CASE(growth_finds_the_direction_that_is_missing) {
   BOOST_TEST(distance(inside, left) < 1e-12);
 }
 
-// AdamW's first step there is then as long as the others: of size lr·m/√v with the m that a
-// gradient of the core's usual size gives.
+// AdamW's first steps there, lr·m̂/√v̂, are then no longer than the others.
 BOOST_AUTO_TEST_CASE(what_has_grown_begins_with_the_mean_second_moment_of_its_core) {
   const RankAdaptation adaptation(tn::SweepMode::rounding, OptimizerState::project);
   const auto train =

@@ -150,6 +150,12 @@ BOOST_AUTO_TEST_CASE(evaluations_at_other_ranks_are_no_measure_of_the_best_one) 
   const TrainState scheduled = run(task, "adalora", settings).result.state;
   BOOST_TEST(scheduled.steps == 15);
   BOOST_TEST(scheduled.best_step == 15);
+  settings.rank_schedule = parse_rank_schedule("0:3,11s:1");
+  settings.eval_steps = 3;  // two without a better one come before the change
+  const TrainState early = run(task, "adalora", settings).result.state;
+  BOOST_TEST(early.steps == 15);
+  BOOST_TEST(early.best_step == 12);
+  settings.eval_steps = 0;
   settings.rank_schedule.clear();
   const TrainState stopped = run(task, "adalora", settings).result.state;
   BOOST_TEST(stopped.steps == 10);

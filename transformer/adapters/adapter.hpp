@@ -135,7 +135,7 @@ class Adapter {
   struct LoraFactors {
     Tensor<T> A, B;
   };
-  /// A is U of the update, or C with it where that has the smaller rank, unless `keeps_U`.
+  /// A is Uᵀ, or (U·C)ᵀ where C leaves a smaller rank; with `keeps_U` always Uᵀ.
   LoraFactors lora_factors(Index layer, MatrixType type, Index task, bool keeps_U = false) const;
   /// The matrix (D_out × D_in) with its update, if it is adapted.
   Tensor<T> merged(Index layer, MatrixType type, Index task, const Tensor<T>& weight) const;

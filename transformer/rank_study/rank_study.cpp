@@ -78,22 +78,25 @@ std::vector<RankStep> cubic(const std::vector<Index>& from, const std::vector<In
 
 struct Strategy {
   std::string_view name;
-  bool needs_large;  ///< whether it has start_rank on its way
+  StrategyUses uses;
   /// From rank one, the largest and the final ranks.
   StrategyPlan (*plan)(const std::vector<Index>& one, const std::vector<Index>& large,
                        const std::vector<Index>& final, const RankStudySettings& settings);
 };
 
 constexpr Strategy strategies[] = {
-    {"fixed", false,
+    {"fixed",
+     {},
      [](const Ranks&, const Ranks&, const Ranks& final, const Settings&) {
        return StrategyPlan{final};
      }},
-    {"shrink", true,
+    {"shrink",
+     {.start_rank = true, .changes = true, .sweep = true, .optimizer_state = true},
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
        return StrategyPlan{large, evenly(s, 0, share_of_changes, large, final)};
      }},
-    {"shrink_budget", true,
+    {"shrink_budget",
+     {.told = false, .start_rank = true, .changes = true, .sweep = true, .optimizer_state = true},
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
        const auto modes = problem_modes(s.problem);
        const Index from = tn::train_parameters(modes, large),
@@ -103,37 +106,56 @@ constexpr Strategy strategies[] = {
              return RankTarget{.budget = {.maximum_parameters = between(from, to, part)}};
            })};
      }},
-    {"shrink_cutoff", true,
+    {"shrink_cutoff",
+     {.rank = false,
+      .told = false,
+      .start_rank = true,
+      .changes = true,
+      .cutoff = true,
+      .sweep = true,
+      .optimizer_state = true},
      [](const Ranks&, const Ranks& large, const Ranks&, const Settings& s) {
        return StrategyPlan{large, evenly(s, 0, share_of_changes, large, [&](double) {
                              return RankTarget{.budget = {.cutoff = s.cutoff}};
                            })};
      }},
-    {"grow", false,
+    {"grow",
+     {.changes = true, .sweep = true, .optimizer_state = true},
      [](const Ranks& one, const Ranks&, const Ranks& final, const Settings& s) {
        return StrategyPlan{one, evenly(s, 0, share_of_changes, one, final)};
      }},
-    {"grow_then_shrink", true,
+    {"grow_then_shrink",
+     {.start_rank = true, .changes = true, .sweep = true, .optimizer_state = true},
      [](const Ranks& one, const Ranks& large, const Ranks& final, const Settings& s) {
        auto changes = evenly(s, 0, share_of_changes / 2, one, large);
        for (RankStep& step : evenly(s, share_of_changes / 2, share_of_changes, large, final))
          changes.push_back(std::move(step));
        return StrategyPlan{one, std::move(changes)};
      }},
-    {"two_site", false,
+    {"two_site",
+     {.two_site_steps = true},
      [](const Ranks&, const Ranks&, const Ranks& final, const Settings& s) {
        return StrategyPlan{.start_ranks = final, .two_site_steps = s.two_site_steps};
      }},
-    {"prune", true,
+    {"prune",
+     {.start_rank = true},
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings& s) {
        return StrategyPlan{
            .start_ranks = large, .changes = cubic(large, final, s.steps), .prunes = true};
      }},
-    {"train_large_then_cut", true,
+    {"train_large_then_cut",
+     {.start_rank = true, .sweep = true},
      [](const Ranks&, const Ranks& large, const Ranks& final, const Settings&) {
        return StrategyPlan{.start_ranks = large, .final_cut = RankTarget{final}};
      }},
 };
+
+const Strategy& find_strategy(const std::string& name) {
+  const auto found = std::ranges::find(strategies, name, &Strategy::name);
+  if (found == std::end(strategies))
+    tn::fail("strategy: expected one of ", tn::joined(rank_strategies()), ", found \"", name, "\"");
+  return *found;
+}
 
 /// One run of a strategy.
 class StrategyRun {
@@ -293,23 +315,21 @@ std::vector<std::string> rank_strategies() {
   return names;
 }
 
-bool finds_ranks(const std::string& strategy) {
-  return strategy == "shrink_budget" || strategy == "shrink_cutoff";
+const StrategyUses& strategy_uses(const std::string& name) {
+  return find_strategy(name).uses;
 }
 
 StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings) {
   const auto modes = problem_modes(settings.problem);
   const auto final = capped_ranks("rank", modes, settings.ranks);
-  const auto strategy = std::ranges::find(strategies, name, &Strategy::name);
-  if (strategy == std::end(strategies))
-    tn::fail("strategy: expected one of ", tn::joined(rank_strategies()), ", found \"", name, "\"");
+  const Strategy& strategy = find_strategy(name);
   Ranks large;
-  if (strategy->needs_large) large = capped_ranks("start_rank", modes, {settings.start_rank});
+  if (strategy.uses.start_rank) large = capped_ranks("start_rank", modes, {settings.start_rank});
   for (std::size_t k = 0; k < large.size(); ++k)
     if (large[k] < final[k])
       tn::fail("start_rank: expected at least the final ranks, here ", final[k], ", found ",
                settings.start_rank);
-  auto plan = strategy->plan(Ranks(final.size(), 1), large, final, settings);
+  auto plan = strategy.plan(Ranks(final.size(), 1), large, final, settings);
   for (const RankStep& change : plan.changes)
     wanted_ranks(change.target, modes, plan.start_ranks, "rank");
   return plan;

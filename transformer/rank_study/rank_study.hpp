@@ -43,8 +43,17 @@ struct StrategyPlan {
 /// cores. "prune": from start_rank by importance, as AdaLoRA with its cubic schedule; moments go
 /// with what stays. "train_large_then_cut": start_rank to the end, then one cut.
 std::vector<std::string> rank_strategies();
-/// Whether a strategy is not told the ranks of the bonds (shrink_budget and shrink_cutoff).
-bool finds_ranks(const std::string& strategy);
+
+/// Which settings a strategy has a use for.
+struct StrategyUses {
+  bool rank = true;
+  bool told = true;  ///< whether it is told the rank of each bond, and does not find them
+  bool start_rank = false, changes = false, cutoff = false, two_site_steps = false;
+  bool sweep = false, optimizer_state = false;
+};
+/// Throws Error on an unknown name.
+const StrategyUses& strategy_uses(const std::string& name);
+
 /// Throws Error on an unknown name, a start_rank below the final ranks, or ranks on the way that
 /// the bonds cannot hold.
 StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings);
