@@ -32,6 +32,7 @@ BOOST_AUTO_TEST_CASE(it_says_its_version_and_helps) {
 BOOST_AUTO_TEST_CASE(unknown_words_get_the_nearest_known_one) {
   check_refused("finetun", "did you mean \"finetune\"");
   check_refused("finetune --lerning_rate 1", "did you mean \"--learning_rate\"");
+  check_refused("finetune --modle x", "did you mean \"--model\"");  // two letters swapped
   check_refused("bench stp", "did you mean \"step\"");
   check_refused("bench step --sample 3", "did you mean \"--samples\"");
   check_refused("finetune --batch_size 3", "did you mean \"--per_device_eval_batch_size\"");
