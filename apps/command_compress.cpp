@@ -31,14 +31,9 @@ struct CompressOptions {
   bool overwrite = false;
 };
 
-/// What is asked for; else what single precision holds.
+/// What is asked for, without what single precision does not hold.
 RankTarget target_of(const CompressOptions& o) {
-  RankTarget target{o.ranks, {}};
-  if (o.parameters)
-    target.budget.maximum_parameters = *o.parameters;
-  else
-    target.budget.cutoff = o.cutoff.value_or(1e-12);
-  return target;
+  return {o.ranks, {o.cutoff.value_or(1e-12), o.parameters.value_or(tn::unlimited)}};
 }
 
 /// What was compressed, to what.
@@ -194,7 +189,7 @@ void add_target_options(CLI::App& command, CompressOptions& o) {
       command
           .add_option("--cutoff", o.cutoff,
                       "Σ discarded σ² / Σ σ² that the whole train may lose: the square of the "
-                      "relative error (default: 1e-12, if neither rank nor parameters are given)")
+                      "relative error (default, also beside a rank or parameters: 1e-12)")
           ->check(number_between(0, 1))
           ->excludes(rank);
   command

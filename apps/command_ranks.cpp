@@ -25,6 +25,8 @@ namespace {
 
 using namespace transformer;
 
+constexpr Index fewest_steps = 10;
+
 struct RanksOptions {
   RankStudySettings study;
   std::vector<std::string> strategies = rank_strategies();
@@ -120,8 +122,8 @@ void add_strategy_options(CLI::App& command, RanksOptions& o) {
 void add_run_options(CLI::App& command, RanksOptions& o) {
   const std::string group = "Runs";
   RankStudySettings& s = o.study;
-  command.add_option("--max_steps", s.steps, "Steps of AdamW")
-      ->transform(whole_number(10))
+  command.add_option("--max_steps", s.steps, "Steps of AdamW, at least 10")
+      ->transform(whole_number(fewest_steps))
       ->group(group);
   command
       .add_option(
@@ -268,8 +270,9 @@ class RankStudy {
       for (const std::string& strategy : o_.strategies) {
         const double taken = mean_seconds(strategy, oversampling);
         const double factor = taken > 0 && wanted > 0 ? wanted / taken : 1;
-        const auto steps = std::max<Index>(
-            10, static_cast<Index>(std::round(factor * static_cast<double>(o_.study.steps))));
+        const auto steps = std::max(
+            {fewest_steps, least_steps(o_.study.changes),
+             static_cast<Index>(std::round(factor * static_cast<double>(o_.study.steps)))});
         for (const double rate : o_.learning_rates)
           run_seeds({"time", strategy, oversampling, samples(oversampling), rate, 0, steps},
                     progress);
@@ -354,8 +357,9 @@ void run_study(RanksOptions& o) {
   print_summaries(summarise(study.trials(), study.true_ranks()));
   if (std::ranges::all_of(study.trials(), [](const RankTrial& t) { return !t.failure.empty(); }))
     tn::fail("ranks: all runs failed; why is in ", (folder / "runs.csv").string());
-  std::cout << "result: " << study.trials().size() << " runs, tables in " << folder.path.string()
-            << std::endl;
+  const std::size_t runs = study.trials().size();
+  std::cout << "result: " << runs << (runs == 1 ? " run" : " runs") << ", tables in "
+            << folder.path.string() << std::endl;
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ class Search {
     for (const std::string& key : keys) text += "," + key;
     text += ",seed,status";
     for (const std::string& name : names) text += "," + name;
-    text += ",trained_parameters,ranks,seconds,peak_memory_mb,error\n";
+    text += ",parameters_without_head,ranks,seconds,peak_memory_mb,error\n";
     for (std::size_t i = 0; i < trials_.size(); ++i) text += table_line(i, keys, names);
     return text;
   }
@@ -195,7 +195,7 @@ class Search {
                                                 : std::string());
     text += "," + (ended && state.run->parameters ? std::to_string(*state.run->parameters)
                                                   : std::string());
-    text += "," + (ended ? state.run->ranks_text() : std::string());
+    text += "," + (ended ? ranks_text(state.run->ranks) : std::string());
     text += "," + (ended ? csv_number(*state.run->seconds) : std::string());
     text += "," + (ended ? csv_number(*state.run->peak_memory_mb) : std::string());
     return text + "," + csv_field(printable(state.error)) + "\n";
@@ -212,7 +212,8 @@ class Search {
   void say_results() const {
     const std::string file = (folder_ / search_table_name).string();
     const auto failed = std::ranges::count(states_, "failed", &TrialState::status);
-    if (failed > 0) std::cout << failed << " of " << trials_.size() << " trials failed\n";
+    const auto ended = std::ranges::count(states_, "ended", &TrialState::status);
+    if (failed > 0) std::cout << failed << " of " << failed + ended << " trials failed\n";
     const auto scored = scored_settings(trials_, states_);
     const bool evaluates = std::ranges::any_of(
         trials_, [](const SearchTrial& trial) { return !trial.metric.empty(); });

@@ -28,6 +28,15 @@ std::string unquoted(const std::string& text) {
   return quoted ? text.substr(1, text.size() - 2) : text;
 }
 
+/// "3, 5" as "3,5", for an option that takes a list.
+std::string closed_up(const std::string& value, char delimiter) {
+  if (delimiter == '\0') return value;
+  std::string text;
+  for (const std::string& part : tn::split_at(value, delimiter))
+    text.append(text.empty() ? "" : std::string(1, delimiter)).append(trimmed(part));
+  return text;
+}
+
 /// The word after --config, or what follows its "=".
 std::optional<std::string> config_path(const std::vector<std::string>& words) {
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -107,8 +116,9 @@ ConfigSetting read_setting(const std::string& path, int number, const std::strin
   const std::string key = trimmed(line.substr(0, equals));
   if (equals == std::string::npos || key.empty())
     fail_at(path, number, "expected KEY = VALUE, found \"", line, "\"");
+  CLI::Option* option = find_option(path, number, command, key);
   const std::string value = unquoted(trimmed(line.substr(equals + 1)));
-  return {number, key, value, find_option(path, number, command, key)};
+  return {number, key, closed_up(value, option->get_delimiter()), option};
 }
 
 void add_section(const std::string& path, int number, const std::string& line,

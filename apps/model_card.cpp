@@ -1,5 +1,6 @@
 #include <metatt/apps/console.hpp>
 #include <metatt/apps/model_card.hpp>
+#include <metatt/apps/run_record.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -30,7 +31,7 @@ void remove_model_card(const tn::OutputFolder& folder) {
 }
 
 void write_model_card(const tn::OutputFolder& folder, const nlohmann::json& settings,
-                      const transformer::TrainResult& result) {
+                      const transformer::TrainResult& result, const nlohmann::json& size) {
   const std::string method = settings.value("method", "pretraining");
   const std::string base = settings.value("model", "");
   std::string text = first_lines;
@@ -43,6 +44,8 @@ void write_model_card(const tn::OutputFolder& folder, const nlohmann::json& sett
   const auto row = [&](const std::string& name, const std::string& value) {
     text.append("| ").append(name).append(" | ").append(value).append(" |\n");
   };
+  row("trained parameters", size.at("trained_parameters").dump());
+  if (size.contains("ranks")) row("ranks", ranks_text(size["ranks"].get<std::vector<tn::Index>>()));
   row("steps", std::to_string(result.state.steps));
   row("training loss", fixed(result.state.train_loss, 4));
   if (!result.evaluation.metrics.empty()) row("evaluation loss", fixed(result.evaluation.loss, 4));

@@ -41,8 +41,8 @@ std::optional<Estimate> metric_of_group(const std::vector<RunRecord>& runs, cons
 std::optional<Estimate> estimate_of_group(const std::vector<RunRecord>& runs, const RunGroup& group,
                                           std::optional<double> RunRecord::*value);
 
-/// The mean number of trained parameters at the end; nothing if a counted run does not say it.
-/// Where a sweep cuts to a budget, seeds may end with different numbers.
+/// The mean number of trained parameters at the end, without the head; nothing if a counted run
+/// does not say it. Where a sweep cuts to a budget, seeds may end with different numbers.
 std::optional<double> parameters_of_group(const std::vector<RunRecord>& runs,
                                           const RunGroup& group);
 

@@ -105,9 +105,10 @@ void read_start(const json& line, const std::string& place, RunRecord& run) {
     if (name != "event" && name != "resumed_at") run.settings[name] = setting_text(value);
   if (line.contains("resumed_at"))
     run.resumed_at.push_back(required<std::int64_t>(line, "resumed_at", place));
-  if (line.contains("trainable_adapter"))
-    run.parameters = required<std::int64_t>(line, "trainable_adapter", place) +
-                     required<std::int64_t>(line, "trainable_head", place);
+  if (line.contains("trainable_adapter")) {
+    run.parameters = required<std::int64_t>(line, "trainable_adapter", place);
+    run.head_parameters = required<std::int64_t>(line, "trainable_head", place);
+  }
   run.end = RunEnd::open;
   run.error.clear();
 }
@@ -117,7 +118,8 @@ void read_end(const json& line, const std::string& place, RunRecord& run) {
   run.seconds = number_or_nan(line, "seconds", place);
   run.peak_memory_mb = number_or_nan(line, "peak_memory_mb", place);
   if (line.contains("trained_parameters"))
-    run.parameters = required<std::int64_t>(line, "trained_parameters", place);
+    run.parameters =
+        required<std::int64_t>(line, "trained_parameters", place) - run.head_parameters;
   if (line.contains("ranks"))  // which logs of earlier versions lack
     run.ranks = required<std::vector<Index>>(line, "ranks", place);
   if (const auto results = line.find("results"); results != line.end())
@@ -195,7 +197,7 @@ std::string RunRecord::status() const {
   return text;
 }
 
-std::string RunRecord::ranks_text() const {
+std::string ranks_text(std::span<const Index> ranks) {
   constexpr std::size_t listed = 12;
   if (ranks.empty()) return "";
   const auto [least, most] = std::ranges::minmax(ranks);

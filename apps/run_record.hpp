@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -60,12 +61,12 @@ struct RunRecord {
   std::optional<EvaluationRecord> result;  ///< of a run that ended, if it evaluated
   std::optional<double> seconds;           ///< of training; of a run that has not ended, so far
   std::optional<double> peak_memory_mb;    ///< of a run that ended
-  /// Trained at the end; as long as a run has not ended, at the start.
+  /// Trained ones but the head's, which all methods have; of a run that has not ended, at the
+  /// start.
   std::optional<tn::Index> parameters;
+  tn::Index head_parameters = 0;
   std::vector<tn::Index> ranks;  ///< of a run that ended: of all bonds, or matrices; may be none
 
-  /// "8" where all are equal, "8-4-8", or "2 to 9" of more than twelve; "" if there are none.
-  std::string ranks_text() const;
   /// "ended", "failed" or why it may be open, where it was resumed, and whether the log is cut.
   std::string status() const;
   /// A setting, or "" if the run has none of that name.
@@ -73,6 +74,9 @@ struct RunRecord {
   /// The last step that the log has.
   tn::Index last_step() const;
 };
+
+/// "8" where all are equal, "8-4-8", or "2 to 9" of more than twelve; "" if there are none.
+std::string ranks_text(std::span<const tn::Index> ranks);
 
 inline constexpr const char* run_log_name = "log.jsonl";
 

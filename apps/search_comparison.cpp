@@ -130,7 +130,7 @@ std::string comparison_table(std::span<const SearchTrial> trials,
                              const std::filesystem::path& trial_folder) {
   std::string text =
       "section,best_setting,seeds,metric,mean,half_width,better_than_first,better_half_width,"
-      "trained_parameters,seconds,peak_memory_mb,file_bytes\n";
+      "parameters_without_head,seconds,peak_memory_mb,file_bytes\n";
   for (const SectionBest& section : sections) {
     text.append(csv_field(section.section)).append(",");
     if (!section.best) {

@@ -69,7 +69,7 @@ std::string sections_table(const std::filesystem::path& search) {
   if (!std::filesystem::exists(file, ignored)) return "";
   HtmlTable table(
       {"section", "best setting", "metric", "seeds", "mean", "better than the first section",
-       "trained parameters", "seconds", "peak memory, MB", "file, bytes"},
+       "parameters without head", "seconds", "peak memory, MB", "file, bytes"},
       3);
   bool first = true;
   for (const CsvRow& row : read_csv(file)) {
@@ -80,7 +80,7 @@ std::string sections_table(const std::filesystem::path& search) {
         {text("section"), text("best_setting"), text("metric"), text("seeds"),
          interval_text(number("mean"), number("half_width"), 4),
          first ? "–" : interval_text(number("better_than_first"), number("better_half_width"), 4),
-         plain("trained_parameters"), plain("seconds"), plain("peak_memory_mb"),
+         plain("parameters_without_head"), plain("seconds"), plain("peak_memory_mb"),
          plain("file_bytes")});
     first = false;
   }

@@ -24,9 +24,10 @@ void add_output_options(CLI::App& command, TrainingOptions& o, bool epochs) {
       ->group(files);
   if (epochs)
     command
-        .add_option("--save_strategy", o.save_strategy,
-                    "Checkpoints: at the end of every epoch, every --save_steps, or only when "
-                    "the run is interrupted (no)")
+        .add_option(
+            "--save_strategy", o.save_strategy,
+            "Checkpoints: epoch (at the end of each), steps (every --save_steps), or no (only "
+            "when the run is interrupted)")
         ->check(one_of({"epoch", "steps", "no"}))
         ->group(files);
   command
@@ -76,7 +77,7 @@ void add_optimiser_options(CLI::App& command, TrainingOptions& o) {
       ->group(training);
   command
       .add_option("--lr_scheduler_type", o.schedule,
-                  "How the learning rate falls after the warm-up")
+                  "How the learning rate falls after the warm-up: linear, cosine, or constant")
       ->check(one_of({"linear", "cosine", "constant"}))
       ->group(training);
   command.add_option("--warmup_ratio", t.warmup_ratio, "Share of steps with rising learning rate")

@@ -227,7 +227,7 @@ void set_apart(Picture& picture) {
   const auto count_of = [](const Curve& curve) { return curve.x[0]; };
   const auto [first, last] = std::ranges::minmax(plot.curves, {}, count_of);
   const double least = first.x[0], most = last.x[0];
-  plot.logarithmic_x = most > 20 * least;
+  plot.logarithmic_x = least > 0 && most > 20 * least;  // the head alone has none
   std::map<double, int> groups;
   bool moved = false;
   for (Curve& curve : plot.curves) {
@@ -254,7 +254,7 @@ std::optional<double> mean_of(const std::vector<RunRecord>& runs, const RunGroup
 }
 
 constexpr Cost costs[] = {
-    {"trained parameters", "trained parameters (adapter and head)", parameters_of_group},
+    {"trained parameters", "trained parameters without the head", parameters_of_group},
     {"time", "seconds of training", mean_of<&RunRecord::seconds>},
     {"memory", "peak memory, MB", mean_of<&RunRecord::peak_memory_mb>},
 };

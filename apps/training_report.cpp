@@ -21,8 +21,8 @@ std::string mean_text(const std::optional<Estimate>& estimate, int digits) {
 }
 
 std::string group_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
-  HtmlTable table({"group", "task", "metric", "seeds", "trained parameters", "mean of the metric",
-                   "mean of the dev loss", "seconds", "peak memory, MB"},
+  HtmlTable table({"group", "task", "metric", "seeds", "parameters without head",
+                   "mean of the metric", "mean of the dev loss", "seconds", "peak memory, MB"},
                   1);
   for (const RunGroup& group : groups) {
     const RunRecord& first = runs[group.runs.front()];
@@ -40,7 +40,7 @@ std::string group_table(const std::vector<RunRecord>& runs, const std::vector<Ru
 std::string run_table(const std::vector<RunRecord>& runs, const std::vector<RunGroup>& groups) {
   const auto differing = differing_settings(runs);
   HtmlTable table({"run", "status", "settings that differ", "group", "seed", "steps",
-                   "trained parameters", "ranks at the end", "metric", "dev loss",
+                   "parameters without head", "ranks at the end", "metric", "dev loss",
                    "last training loss", "seconds", "peak memory, MB"},
                   3);
   for (std::size_t g = 0; g < groups.size(); ++g)
@@ -57,8 +57,9 @@ std::string run_table(const std::vector<RunRecord>& runs, const std::vector<RunG
       table.row({run.name, run.status(), settings, std::to_string(g + 1), run.setting("seed"),
                  std::to_string(run.last_step()),
                  run.parameters ? std::to_string(*run.parameters) : unknown,
-                 run.ranks.empty() ? unknown : run.ranks_text(), number(metric, 4), number(loss, 4),
-                 number(training, 4), number(run.seconds, 1), number(run.peak_memory_mb, 0)});
+                 run.ranks.empty() ? unknown : ranks_text(run.ranks), number(metric, 4),
+                 number(loss, 4), number(training, 4), number(run.seconds, 1),
+                 number(run.peak_memory_mb, 0)});
     }
   return table.html();
 }
@@ -85,10 +86,10 @@ std::string remarks(const std::vector<RunRecord>& runs, const std::vector<RunGro
 }
 
 std::string shared_settings(const std::vector<RunRecord>& runs) {
-  const auto differing = differing_settings(runs);
   std::string lines;
   for (const auto& [name, value] : runs.front().settings)
-    if (!value.empty() && std::ranges::find(differing, name) == differing.end())
+    if (!value.empty() &&
+        std::ranges::all_of(runs, [&](const RunRecord& run) { return run.setting(name) == value; }))
       lines += name + " = " + value + "\n";
   return "<pre>" + html_escaped(lines) + "</pre>\n";
 }

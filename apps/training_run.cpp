@@ -93,11 +93,8 @@ class Reporter {
     log_->sweep(step_, report);
     if (report.pair) return;  // hundreds
     clear();
-    std::cout << "sweep before ";
-    if (epochs_)
-      std::cout << "epoch " << report.epoch << " (step " << report.step + 1 << ")";
-    else
-      std::cout << "step " << report.step + 1;
+    std::cout << "sweep after " << report.step << " steps";
+    if (epochs_) std::cout << ", in epoch " << report.epoch;
     std::cout << ": ranks";
     constexpr std::size_t listed = 8;  // an adapter may have a hundred
     for (const BondChange& bond :
@@ -287,7 +284,7 @@ TrainResult run_training(const Objective<float>& objective, const TrainSettings&
     write_results(folder);
     if (finish) finish(folder);  // before there is anything by which the run is over
     write_run_results(folder, result, size);
-    write_model_card(folder, settings, result);
+    write_model_card(folder, settings, result, size);
     reporter.log().write(end_line(result, size));
     return result;
   } catch (const Diverged& error) {

@@ -155,25 +155,9 @@ SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, Swee
   return sweep(train, std::vector<TruncationPolicy>(train.length() - 1, policy), mode);
 }
 
-template <class T>
-SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode) {
-  TrainBudget counted = budget;
-  // The budget counts dense cores; with charges they store less.
-  if (train.parameter_count() <= budget.maximum_parameters) counted.maximum_parameters = unlimited;
-  TensorTrain<T> canonical = train;
-  std::vector<std::vector<double>> spectra;
-  for (auto& bond : sweep(canonical, TruncationPolicy{}, SweepMode::rounding).bonds)
-    spectra.push_back(std::move(bond.spectrum));
-  std::vector<TruncationPolicy> policies;
-  for (const Index rank : ranks_within(spectra, train.modes(), counted))
-    policies.push_back({.maximum_rank = rank});
-  return sweep(train, policies, mode);
-}
-
 #define METATT_SWEEP(T)                                                                         \
   template SweepReport<T> sweep(TensorTrain<T>&, std::span<const TruncationPolicy>, SweepMode); \
-  template SweepReport<T> sweep(TensorTrain<T>&, const TruncationPolicy&, SweepMode);           \
-  template SweepReport<T> sweep_within(TensorTrain<T>&, const TrainBudget&, SweepMode);
+  template SweepReport<T> sweep(TensorTrain<T>&, const TruncationPolicy&, SweepMode);
 METATT_SWEEP(float)
 METATT_SWEEP(double)
 METATT_SWEEP(std::complex<float>)

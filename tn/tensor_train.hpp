@@ -171,10 +171,21 @@ SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> po
 template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, SweepMode mode);
 
-/// A sweep with the ranks that ranks_within() finds for the spectra of all bonds, which cost one
-/// sweep of `rounding` more. The cutoff bounds the error of `rounding`; `paper` cuts without a
-/// canonical form and may lose more (see its error_bound). With conserved charges the cores store
-/// fewer elements than the budget counts. Errors as ranks_within() and sweep().
+/// The rank of each inner bond within a budget: the singular value that costs the least weight for
+/// each parameter that it frees is dropped, again and again, until the budget holds. What a value
+/// weighs depends on what other bonds have lost (neighbouring bonds often carry the same
+/// directions), so spectra are those of the train as it is cut by then, found anew whenever half of
+/// what is still too much has gone. Then what still fits comes back, the best first. A cutoff
+/// bounds the squared relative error of the whole train, as `rounding` with these ranks has it.
+/// Values that are zero to rounding go in any case; every bond keeps a rank of at least one,
+/// whatever the budget. Costs some ten to fifty sweeps of `rounding`. With conserved charges the
+/// cores store fewer elements than the budget counts. Throws Error unless the cutoff lies in [0, 1]
+/// and the number of parameters is not negative, and as sweep().
+template <class T>
+std::vector<Index> ranks_within(const TensorTrain<T>& train, const TrainBudget& budget);
+
+/// A sweep with the ranks of ranks_within(). The cutoff bounds the error of `rounding`; `paper`
+/// cuts without a canonical form and may lose more (see its error_bound). Errors as ranks_within().
 template <class T>
 SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode);
 

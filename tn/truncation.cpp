@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <vector>
 
 namespace metatt::tn {
@@ -86,129 +85,6 @@ Index train_parameters(std::span<const Index> modes, std::span<const Index> rank
   for (std::size_t k = 0; k < modes.size(); ++k)
     count += (k > 0 ? ranks[k - 1] : 1) * modes[k] * (k < ranks.size() ? ranks[k] : 1);
   return count;
-}
-
-namespace {
-
-/// The ranks of a train while values are dropped one by one.
-class Spending {
- public:
-  Spending(std::span<const std::vector<double>> spectra, std::span<const Index> modes)
-      : spectra_(spectra), modes_(modes) {
-    for (const auto& spectrum : spectra) {
-      check_spectrum(spectrum);
-      ranks_.push_back(static_cast<Index>(spectrum.size()));
-      double weight = 0;
-      for (std::size_t i = spectrum.size(); i-- > 0;) weight += share(spectrum, i);
-      totals_.push_back(weight);
-    }
-  }
-
-  Index parameters() const { return train_parameters(modes_, ranks_); }
-
-  /// The relative weight of the smallest value at inner bond k that is still there.
-  double weight(std::size_t k) const { return weight_of(k, ranks_[k] - 1); }
-
-  /// The inner bond whose last value costs least for each parameter that goes with it, among those
-  /// whose value weighs at most `most`.
-  std::optional<std::size_t> cheapest(double most) const {
-    std::optional<std::size_t> best;
-    double best_price = 0;
-    for (std::size_t k = 0; k < ranks_.size(); ++k) {
-      if (ranks_[k] == 1 || weight(k) > most) continue;
-      const double price = weight(k) / static_cast<double>(size(k));
-      if (best && price >= best_price) continue;
-      best = k;
-      best_price = price;
-    }
-    return best;
-  }
-
-  /// The inner bond whose first dropped value brings most for each parameter that it takes, among
-  /// those that need at most so many and can hold it beside their neighbours.
-  std::optional<std::size_t> best_within(Index parameters) const {
-    std::optional<std::size_t> best;
-    double best_price = 0;
-    for (std::size_t k = 0; k < ranks_.size(); ++k) {
-      if (ranks_[k] == std::ssize(spectra_[k]) || ranks_[k] >= held(k) || size(k) > parameters)
-        continue;
-      const double price = weight_of(k, ranks_[k]) / static_cast<double>(size(k));
-      if (price <= best_price) continue;
-      best = k;
-      best_price = price;
-    }
-    return best;
-  }
-
-  void drop(std::size_t k) { --ranks_[k]; }
-  void take_back(std::size_t k) { ++ranks_[k]; }
-  /// Lowers what neighbours that have become smaller can no longer hold.
-  void settle() {
-    for (bool lowered = true; lowered;) {
-      lowered = false;
-      for (std::size_t k = 0; k < ranks_.size(); ++k) {
-        lowered = lowered || ranks_[k] > held(k);
-        ranks_[k] = std::min(ranks_[k], held(k));
-      }
-    }
-  }
-  std::vector<Index> ranks() { return std::move(ranks_); }
-
- private:
-  /// σ² in units of the largest, so that no square overflows.
-  static double share(const std::vector<double>& spectrum, std::size_t i) {
-    const double value = spectrum[0] > 0 ? spectrum[i] / spectrum[0] : 0;
-    return value * value;
-  }
-  double weight_of(std::size_t k, Index value) const {
-    return totals_[k] > 0 ? share(spectra_[k], static_cast<std::size_t>(value)) / totals_[k] : 0;
-  }
-  /// The rank that inner bond k can have beside those of its neighbours.
-  Index held(std::size_t k) const {
-    return std::min(rank(k) * modes_[k], modes_[k + 1] * rank(k + 2));
-  }
-  /// Parameters of one value at inner bond k.
-  Index size(std::size_t k) const { return rank(k) * modes_[k] + modes_[k + 1] * rank(k + 2); }
-  /// Of the bond left of core k; the outer bonds have one.
-  Index rank(std::size_t k) const { return k == 0 || k > ranks_.size() ? 1 : ranks_[k - 1]; }
-
-  std::span<const std::vector<double>> spectra_;
-  std::span<const Index> modes_;
-  std::vector<Index> ranks_;
-  std::vector<double> totals_;
-};
-
-}  // namespace
-
-std::vector<Index> ranks_within(std::span<const std::vector<double>> spectra,
-                                std::span<const Index> modes, const TrainBudget& budget) {
-  if (modes.size() != spectra.size() + 1)
-    fail("ranks_within: expected a spectrum for each pair of neighbouring modes, found ",
-         spectra.size(), " spectra and ", modes.size(), " modes");
-  if (!(budget.cutoff >= 0 && budget.cutoff <= 1) || budget.maximum_parameters < 0)
-    fail("ranks_within: expected a cutoff in [0, 1] and no negative number of parameters, found ",
-         budget.cutoff, " and ", budget.maximum_parameters);
-  Spending spending(spectra, modes);
-  double left = budget.cutoff;
-  while (spending.parameters() > budget.maximum_parameters) {
-    const auto bond = spending.cheapest(std::numeric_limits<double>::infinity());
-    if (!bond) break;
-    left -= spending.weight(*bond);
-    spending.drop(*bond);
-  }
-  spending.settle();
-  // The last value that had to go was perhaps larger than what was still too much.
-  while (const auto bond =
-             spending.best_within(budget.maximum_parameters - spending.parameters())) {
-    spending.take_back(*bond);
-    left += spending.weight(*bond);
-  }
-  while (const auto bond = spending.cheapest(std::max(left, 0.0))) {
-    left -= spending.weight(*bond);
-    spending.drop(*bond);
-  }
-  spending.settle();
-  return spending.ranks();
 }
 
 }  // namespace metatt::tn

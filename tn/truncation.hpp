@@ -50,18 +50,8 @@ Index train_parameters(std::span<const Index> modes, std::span<const Index> rank
 
 /// What a whole train may lose or keep, to be spread over its bonds.
 struct TrainBudget {
-  double cutoff = 0;                     ///< of the sum of the discarded weights of all bonds
+  double cutoff = 0;  ///< largest relative discarded weight, ‖A − Ã‖² / ‖A‖²
   Index maximum_parameters = unlimited;  ///< of all cores; goes before the cutoff
 };
-
-/// The rank of each inner bond within a budget, from their spectra (descending, as a sweep of a
-/// train in canonical form finds them) and the modes of the train: starting from all values, the
-/// one that costs the least weight for each parameter that it frees is dropped, again and again,
-/// until the budget holds; then the dropped ones that still fit come back, the best first.
-/// The squared relative error of the rounded train is at most the sum of the weights dropped. Every
-/// bond keeps a rank of at least one, whatever the budget. Throws Error unless there is a spectrum
-/// for each pair of neighbouring modes, and as truncate().
-std::vector<Index> ranks_within(std::span<const std::vector<double>> spectra,
-                                std::span<const Index> modes, const TrainBudget& budget);
 
 }  // namespace metatt::tn

@@ -119,9 +119,9 @@ void check_target(const RankTarget& target, const std::vector<Index>& modes) {
 tn::SweepReport<double> round(tn::TensorTrain<double>& train, const RankTarget& target) {
   constexpr auto mode = tn::SweepMode::rounding;
   if (target.ranks.empty()) return tn::sweep_within(train, target.budget, mode);
-  std::vector<tn::TruncationPolicy> policies(static_cast<std::size_t>(train.length() - 1));
-  for (std::size_t bond = 0; bond < policies.size(); ++bond)
-    policies[bond].maximum_rank = target.rank(bond);
+  std::vector<tn::TruncationPolicy> policies;
+  for (std::size_t bond = 0; bond + 1 < static_cast<std::size_t>(train.length()); ++bond)
+    policies.push_back({.maximum_rank = target.rank(bond), .cutoff = target.budget.cutoff});
   return tn::sweep<double>(train, policies, mode);
 }
 

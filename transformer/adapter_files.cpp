@@ -4,6 +4,7 @@
 #include <metatt/tn/decompositions.hpp>
 #include <metatt/transformer/fingerprint.hpp>
 #include <metatt/transformer/json.hpp>
+#include <metatt/transformer/weight_trains.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -68,14 +69,9 @@ std::map<std::string, Shape> adapter_shapes(const SafetensorsFile& file) {
 /// Of the trains or triplets of its adapter; 0 if it has none.
 template <class T>
 Index largest_rank(const AdaptedModel<T>& model) {
-  Index largest = 0;
   if (!model.adapter()) return 0;
-  for (const auto& ids : model.adapter()->trains())
-    for (std::size_t k = 0; k + 1 < ids.size(); ++k)
-      largest = std::max(largest, model.weights().shape(ids[k]).back());
-  for (const auto& triplet : model.adapter()->triplets())
-    largest = std::max(largest, model.weights().shape(triplet.E).front());
-  return largest;
+  const auto ranks = present_ranks(*model.adapter(), model.weights());
+  return ranks.empty() ? 0 : std::ranges::max(ranks);
 }
 
 /// Whether a matrix has orthonormal columns, to the rounding of single precision.

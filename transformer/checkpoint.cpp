@@ -138,6 +138,9 @@ TrainState read_state(const json& j, const std::string& source) {
   state.two_site = {required<std::int64_t>(j, "two_site_pair", source),
                     required<std::int64_t>(j, "two_site_steps", source),
                     required<bool>(j, "two_site_merged", source)};
+  if (state.two_site.pair < 0 || state.two_site.steps < 0)
+    tn::fail(source, ": fields \"two_site_pair\" and \"two_site_steps\": expected no negative ",
+             "numbers, found ", state.two_site.pair, " and ", state.two_site.steps);
   if (state.steps < 1 || state.steps > state.total_steps)
     tn::fail(source, ": field \"steps\": expected 1 … ", state.total_steps, ", found ",
              state.steps);
@@ -156,7 +159,23 @@ typename AdamW<T>::Counts read_counts(const json& j, const std::string& source) 
   return counts;
 }
 
-/// Values, and moments if they are wanted, of all that is trained. The number of axes must fit.
+/// Whether a tensor can be what sweeps have made of one of an adapter: of a matrix or a core only a
+/// bond may have another extent, of a diagonal all.
+bool fits(const std::string& name, const Shape& found, const Shape& own) {
+  if (!name.starts_with("adapter.") || found.size() != own.size()) return found == own;
+  switch (own.size()) {
+    case 1:
+      return true;
+    case 2:
+      return found[0] == own[0] || found[1] == own[1];
+    case 3:
+      return found[1] == own[1];
+    default:
+      return found == own;
+  }
+}
+
+/// Values, and moments if they are wanted, of all that is trained.
 template <class T>
 std::vector<typename Weights<T>::Replacement> read_tensors(const std::filesystem::path& checkpoint,
                                                            const Weights<T>& weights,
@@ -167,9 +186,7 @@ std::vector<typename Weights<T>::Replacement> read_tensors(const std::filesystem
     if (!weights.trainable(id)) continue;
     const std::string& name = weights.name(id);
     const Shape& shape = file.entry(name).shape;
-    const bool fits = name.starts_with("adapter.") ? shape.size() == weights.shape(id).size()
-                                                   : shape == weights.shape(id);
-    if (!fits)
+    if (!fits(name, shape, weights.shape(id)))
       tn::fail(file.path().string(), ": \"", name, "\": expected a tensor like ",
                tn::shape_text(weights.shape(id)), ", found ", tn::shape_text(shape));
     tensors.push_back({id, file.read<T>(name, shape), {}, {}});

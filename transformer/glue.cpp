@@ -100,8 +100,8 @@ std::vector<std::string> read_lines(const std::filesystem::path& file) {
 void check_split(const GlueTask& task, const std::string& split) {
   const auto& others = task.development_splits;
   if (split != "train" && std::find(others.begin(), others.end(), split) == others.end())
-    tn::fail("read_glue: task ", task.name, ": expected split train or ", tn::joined(others),
-             ", found \"", split, "\"");
+    tn::fail("split: expected train or ", tn::joined(others), " for task ", task.name, ", found \"",
+             split, "\"");
 }
 
 /// Where a split may lie, the one that is taken first.

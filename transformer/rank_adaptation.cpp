@@ -329,11 +329,15 @@ Index merge_pair(TrainedTrain& trained, Index bond) {
   return in_left ? bond : bond + 1;
 }
 
-BondChange split_pair(TrainedTrain& trained, Index bond, const tn::TruncationPolicy& policy) {
+BondChange split_pair(TrainedTrain& trained, Index bond, tn::TruncationPolicy policy) {
   auto cores = dense_cores(trained.train);
   auto &left = cores[static_cast<std::size_t>(bond)],
        &right = cores[static_cast<std::size_t>(bond) + 1];
-  auto svd = tn::truncated_svd(tn::matrix_product(left_matrix(left), right_matrix(right)), policy);
+  const auto merged = tn::matrix_product(left_matrix(left), right_matrix(right));
+  // Before the first step that changes anything a pair is zero: no reason to lose its rank.
+  if (tn::backend::norm(tn::backend::queue(), merged.size(), merged.data()) == 0)
+    policy.minimum_rank = policy.maximum_rank;
+  auto svd = tn::truncated_svd(merged, policy);
   const auto& [kept, discarded, weight, norm] = svd.truncation;
   BondChange change{bond,
                     left.extent(2),

@@ -130,8 +130,9 @@ std::vector<Tensor<double>> dense_cores(const tn::TensorTrain<double>& train);
 Index merge_pair(TrainedTrain& trained, Index bond);
 
 /// Splits a merged pair by a truncated singular value decomposition, which is the best for the
-/// whole train while the other cores are as merge_pair() left them. Moments become zero.
-BondChange split_pair(TrainedTrain& trained, Index bond, const tn::TruncationPolicy& policy);
+/// whole train while the other cores are as merge_pair() left them. A pair of zeros keeps the
+/// largest rank that the policy allows. Moments become zero.
+BondChange split_pair(TrainedTrain& trained, Index bond, tn::TruncationPolicy policy);
 
 /// Which core of the pair at a bond is the one that merge_pair() makes the merged one, before and
 /// after it: the left one unless that needs a wider bond.

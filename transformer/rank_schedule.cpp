@@ -58,6 +58,8 @@ std::vector<RankStep> parse_rank_schedule(const std::string& text) {
     step.in_steps = when.ends_with('s');
     if (step.in_steps) when.remove_suffix(1);
     step.when = parse_number<Index>(text, when);
+    constexpr Index latest = 1'000'000'000;
+    if (step.when > latest) bad_schedule(text, step.when, " is more than ", latest);
     step.target = parse_target(text, std::string_view(part).substr(colon + 1));
     if (steps.empty()) {
       if (step.when != 0) bad_schedule(text, "the first entry is not 0");

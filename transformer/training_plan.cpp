@@ -46,9 +46,13 @@ void check_schedule_times(const TrainSettings& settings, const TrainPlan& plan) 
                plan.schedule.total_steps, " steps",
                step.in_steps ? "" : " of " + std::to_string(plan.steps_per_epoch) + " an epoch");
     // With a warm-up the first step has learning rate zero.
-    if (steps_before < (plan.schedule.warmup_steps > 0 ? 2 : 1))
-      tn::fail("rank_schedule: only ", steps_before, " steps come before the sweep of ", unit,
-               step.when, ", in which the adapter does not leave zero");
+    const bool warms_up = plan.schedule.warmup_steps > 0;
+    if (steps_before < (warms_up ? 2 : 1))
+      tn::fail("rank_schedule: the change before ", unit, step.when,
+               " comes while the adapter is still zero; expected at least ",
+               warms_up ? "2 steps before it, of which the warm-up has the first at rate zero"
+                        : "1 step before it",
+               ", found ", steps_before);
   }
 }
 

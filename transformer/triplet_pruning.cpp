@@ -141,7 +141,8 @@ void check_pruning_schedule(const std::vector<RankStep>& schedule) {
       tn::fail(
           "rank_schedule: pruning by importance expects one rank, the mean over all matrices, "
           "found ",
-          ranks.empty() ? "a budget" : std::to_string(ranks.size()) + " ranks");
+          ranks.empty() ? "a cutoff or a number of parameters"
+                        : std::to_string(ranks.size()) + " ranks");
     if (i > 0 && ranks.front() > schedule[i - 1].target.ranks.front())
       tn::fail("rank_schedule: pruning by importance expects ranks that fall, found ",
                ranks.front(), " after ", schedule[i - 1].target.ranks.front());

@@ -164,7 +164,9 @@ RankSweep adapt_ranks(const std::vector<TrainIds<T>>& trains, Weights<T>& weight
                       const std::function<void()>& compute_gradients,
                       const Tensor<double>& input_gram) {
   RankSweep result{.bonds = {}, .error_bound = 0, .norm_before = 0};
-  std::uint64_t stream = std::uint64_t{1} << 32;  // apart from those that made the cores
+  // Slices of cores may have been drawn from these streams too (codes no and or): no harm, since
+  // probes leave out what the cores reach.
+  std::uint64_t stream = std::uint64_t{1} << 32;
   for (const auto& ids : trains) {
     const WeightTrain<T> place(ids, weights);
     TrainedTrain trained = place.read();

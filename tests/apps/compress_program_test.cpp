@@ -112,6 +112,20 @@ BOOST_AUTO_TEST_CASE(ranks_a_cutoff_and_a_budget_are_kept) {
   BOOST_TEST(summary("--parameters 100")["parameters"].get<int>() <= 100);
 }
 
+BOOST_AUTO_TEST_CASE(a_larger_rank_than_updates_have_keeps_no_rounding_errors) {
+  const SmallLora small;
+  check_done(small.compress("tt", small.peft) + "--task_name cola --rank 2");
+  check_done("export --adapter " + (small.folder / "tt").string() +
+             " --format peft-lora --output_dir " + (small.folder / "exact").string());
+  for (const char* target : {"--rank 5", "--parameters 400"}) {
+    check_done(small.compress("again", (small.folder / "exact").string()) + "--task_name cola " +
+               "--overwrite_output_dir " + target);
+    const auto summary = read_json(small.folder / "again/compression.json");
+    BOOST_TEST((summary["ranks"] == std::vector<int>{2, 2, 2}));
+    BOOST_TEST(summary["relative_error"].get<double>() < 1e-5);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(what_compress_cannot_do_is_refused) {
   const SmallLora small;
   const std::string compress = small.compress("tt", small.peft);

@@ -115,6 +115,18 @@ BOOST_AUTO_TEST_CASE(final_ranks_are_the_planted_ones_and_found_by_those_who_are
     BOOST_TEST(row.at("discarded_weight").empty() == (row.at("strategy") == "prune"));
 }
 
+BOOST_AUTO_TEST_CASE(lists_of_a_config_file_may_have_blanks) {
+  const TemporaryFolder folder;
+  const auto config = folder.write(
+      "study.conf",
+      "modes = 6, 3, 2, 5\noversampling = 4\nstrategies = fixed , grow\nmax_steps = 60\n"
+      "learning_rate = 0.01\nseeds = 1\n");
+  const Run study = run("ranks --threads 1 --config " + config.string() + " --output_dir " +
+                        (folder / "out").string());
+  BOOST_REQUIRE_MESSAGE(study.exit_code == 0, study.output);
+  BOOST_TEST(read_table(folder / "out/runs.csv").size() == 2u);
+}
+
 BOOST_AUTO_TEST_CASE(every_strategy_runs_on_a_teacher_and_the_same_study_has_the_same_errors) {
   const TemporaryFolder folder;
   std::vector<std::string> errors;

@@ -79,15 +79,17 @@ BOOST_AUTO_TEST_CASE(runs_that_differ_in_their_seed_are_one_group_with_students_
   const std::string page = page_of(folders, runs);
   // By hand: of 1, 2, 3 the mean is 2, the deviation 1, and 4.303 / √3 = 2.4843.
   check_has(page,
-            "1: lora</td><td>rte</td><td>accuracy</td><td>3</td><td>9</td>"
+            "1: lora</td><td>rte</td><td>accuracy</td><td>3</td><td>7</td>"
             "<td>2.0000 ± 2.4843</td><td>20.0000 ± 24.8434</td><td>2.0 ± 0.0</td>");
   check_has(page,
-            "2: vera</td><td>rte</td><td>accuracy</td><td>1</td><td>9</td><td>0.5000</td>"
+            "2: vera</td><td>rte</td><td>accuracy</td><td>1</td><td>7</td><td>0.5000</td>"
             "<td>5.0000</td>");
   check_has(page, "again: repeats seed 3 with the same settings, not counted in means");
   check_has(page, "open: not ended (interrupted, killed or running), drawn up to step 1, not");
   check_has(page, "1 (3 seeds): lora");
   check_has(page, "Groups of equal numbers are drawn side by side.");
+  check_has(page, "task = rte");
+  check_has(page, "seed = 1", false);  // not what all share
 }
 
 BOOST_AUTO_TEST_CASE(real_runs_become_a_page_that_needs_no_other_file_and_pictures_beside_it) {
@@ -123,8 +125,12 @@ BOOST_AUTO_TEST_CASE(real_runs_become_a_page_that_needs_no_other_file_and_pictur
     check_has(page, metatt::tn::read_file(entry.path()));
   }
   BOOST_TEST(files == 14u);
-  // Cores 16×2, 2×2×2, 2×2×2, 2×16; and a head of 16×16 + 16 (pooler) and 16×2 + 2.
-  check_has(page, "<td>" + std::to_string(32 + 8 + 8 + 32 + 272 + 34) + "</td>");
+  // Cores 16×2, 2×2×2, 2×2×2, 2×16.
+  check_has(page, "<td>" + std::to_string(32 + 8 + 8 + 32) + "</td>");
+  // The card says with what the run ended, with a head of 16×16 + 16 (pooler) and 16×2 + 2.
+  const std::string card = metatt::tn::read_file(folders.folder / "run/README.md");
+  check_has(card, "| ranks | 2 |");
+  check_has(card, "| trained parameters | " + std::to_string(80 + 272 + 34) + " |");
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_drawn_is_left_out_and_said) {

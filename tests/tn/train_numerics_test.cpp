@@ -179,22 +179,62 @@ BOOST_AUTO_TEST_CASE(a_budget_of_parameters_is_kept_and_spent_where_it_counts) {
       BOOST_TEST(distance(rounded.to_dense(), train.to_dense()) <= 1.0001 * report.error_bound);
       if (mode == SweepMode::rounding) check_nothing_more_fits(rounded, train.ranks(), limit);
     }
-  // Of the middle bond's six values four would be free, but the modes beside it hold two.
-  const std::vector<std::vector<double>> three{
-      {1, 0.1, 0.1, 0.1}, {1, 1, 1, 1, 1, 1}, {1, 0.1, 0.1, 0.1}};
-  BOOST_TEST(
-      ranks_within(three, Shape{64, 2, 2, 64}, {.maximum_parameters = 195}) == (Shape{1, 2, 1}),
-      boost::test_tools::per_element());
-  // One bond carries all of the weight: the other one pays.
-  const std::vector<std::vector<double>> two{{1, 0.9}, {1, 1e-3}};
-  BOOST_TEST(ranks_within(two, Shape{3, 3, 3}, {.maximum_parameters = 20}) == (Shape{2, 1}),
-             boost::test_tools::per_element());
-  BOOST_TEST(ranks_within(two, Shape{3, 3, 3}, {.maximum_parameters = 1}) == (Shape{1, 1}),
-             boost::test_tools::per_element());
-  BOOST_TEST(ranks_within(two, Shape{3, 3, 3}, {}) == (Shape{2, 2}),
-             boost::test_tools::per_element());
-  BOOST_CHECK_THROW(ranks_within(two, Shape{3, 3}, {}), Error);
-  BOOST_CHECK_THROW(ranks_within(two, Shape{3, 3, 3}, {.cutoff = 2}), Error);
+  auto least = train;
+  sweep_within(least, {.maximum_parameters = 1}, SweepMode::rounding);
+  BOOST_TEST(least.ranks() == (Shape{1, 1, 1, 1}), boost::test_tools::per_element());
+  BOOST_CHECK_THROW(ranks_within(train, {.cutoff = 2}), Error);
+  BOOST_CHECK_THROW(ranks_within(train, {.maximum_parameters = -1}), Error);
+}
+
+/// Σᵢ σᵢ · eᵢ ⊗ eᵢ ⊗ … with unit vectors eᵢ, σ = 1, 1/2, 1/4, …: every bond carries the same
+/// directions.
+TensorTrain<double> diagonal_train(const std::vector<Index>& modes, Index rank) {
+  std::vector<Tensor<double>> cores;
+  for (std::size_t k = 0; k < modes.size(); ++k) {
+    const Index left = k == 0 ? 1 : rank, right = k + 1 == modes.size() ? 1 : rank;
+    std::vector<double> core(static_cast<std::size_t>(left * modes[k] * right), 0.0);
+    for (Index i = 0; i < rank; ++i) {
+      const Index place = ((left == 1 ? 0 : i) * modes[k] + i) * right + (right == 1 ? 0 : i);
+      core[static_cast<std::size_t>(place)] = k == 0 ? std::pow(0.5, static_cast<double>(i)) : 1;
+    }
+    cores.push_back(Tensor<double>::from({left, modes[k], right}, std::span<const double>(core)));
+  }
+  return TensorTrain<double>(std::move(cores));
+}
+
+BOOST_AUTO_TEST_CASE(a_direction_that_one_bond_has_lost_is_dropped_at_the_others) {
+  const std::vector<Index> modes{20, 8, 9, 30};
+  const auto train = diagonal_train(modes, 8);
+  for (const Index rank : {1, 3, 5, 7}) {
+    const Shape uniform{rank, rank, rank};
+    // The squared error of the best train of that rank: what is left of a geometric series.
+    const double rest = std::pow(0.25, static_cast<double>(rank)),
+                 error = (rest - std::pow(0.25, 8)) / (1 - std::pow(0.25, 8));
+    const Index parameters = train_parameters(modes, uniform);
+    BOOST_TEST(ranks_within(train, {.maximum_parameters = parameters}) == uniform,
+               boost::test_tools::per_element());
+    // Some numbers more hold no further direction, which all bonds together have to carry.
+    BOOST_TEST(ranks_within(train, {.maximum_parameters = parameters + 60}) == uniform,
+               boost::test_tools::per_element());
+    BOOST_TEST(ranks_within(train, {.cutoff = 1.001 * error}) == uniform,
+               boost::test_tools::per_element());
+    auto rounded = train;
+    const auto report = sweep_within(rounded, {.cutoff = 1.001 * error}, SweepMode::rounding);
+    BOOST_TEST(std::abs(report.error_bound / train.norm() - std::sqrt(error)) < 1e-12);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(values_that_are_zero_to_rounding_need_no_budget) {
+  // Its ranks are twice what its elements need.
+  const auto once = falling_train(3);
+  const auto twice = once + once;
+  const auto ranks = ranks_within(twice, {});
+  auto exact = once;
+  sweep(exact, {.cutoff = 1e-28}, SweepMode::rounding);
+  BOOST_TEST(ranks == exact.ranks(), boost::test_tools::per_element());
+  auto zero = once;
+  zero.scale(0);
+  BOOST_TEST(ranks_within(zero, {}) == (Shape{1, 1, 1, 1}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -11,13 +11,13 @@ namespace {
 
 using Types = std::tuple<float, double>;
 
-/// make_adapter with changed settings.
+/// make_adapter with changed settings, perhaps with tensors of a file.
 template <class Change>
-void make_changed(const Change& change) {
+void make_changed(const Change& change, const std::map<std::string, Shape>& shapes = {}) {
   AdapterSettings settings;
   change(settings);
   Weights<float> weights;
-  make_adapter(settings, small_config(), weights);
+  make_adapter(settings, small_config(), weights, shapes);
 }
 
 BOOST_AUTO_TEST_SUITE(adapter)
@@ -121,6 +121,20 @@ BOOST_AUTO_TEST_CASE(settings_that_no_adapter_has_are_refused_by_name) {
   for (const char* kind : {"lora", "dora", "adalora", "lotr"})  // width 8, feed-forward 12
     check_error([&] { make_changed([&](auto& s) { s.kind = kind, s.rank = 9; }); },
                 {"rank", "1 … 8", "found 9"});
+  // Grown by a schedule a bond of LoTR's trains may be wider: 10 ≤ 2 layers × 6.
+  const std::map<std::string, Shape> grown{{"adapter.feed_forward_down.U", {12, 10}},
+                                           {"adapter.feed_forward_down.C", {10, 2, 6}},
+                                           {"adapter.feed_forward_down.V", {6, 8}}};
+  const auto grown_lotr = [&](const std::map<std::string, Shape>& shapes) {
+    make_changed(
+        [](auto& s) {
+          s.kind = "lotr", s.rank = 10;
+          s.targets = {MatrixType::feed_forward_down};
+        },
+        shapes);
+  };
+  grown_lotr(grown);
+  check_error([&] { grown_lotr({}); }, {"rank", "1 … 8", "found 10"});
   for (const char* kind : {"vera", "lorta"}) {  // all matrices share their factors
     make_changed([&](auto& s) { s.kind = kind, s.rank = 9; });
     check_error([&] { make_changed([&](auto& s) { s.kind = kind, s.rank = 65537; }); },

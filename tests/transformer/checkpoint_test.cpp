@@ -260,7 +260,11 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_another_run_or_a_damaged_one_changes_nothin
   damage("training_state.json", "\"metatt\"", "\"other\"", {"expected format"});
   damage("trainer_state.json", "\"log_history\": [", "\"log_history\": [7,",
          {"trainer_state.json"});
+  damage("training_state.json", "\"two_site_pair\": 0", "\"two_site_pair\": -3",
+         {"training_state.json", "two_site_pair", "-3"});
   damage("training_state.safetensors", "adapter.G1\"", "adapter.H1\"", {"adapter.G1"});
+  damage("training_state.safetensors", "\"shape\":[12,3]", "\"shape\":[36,1]",
+         {"training_state.safetensors", "adapter.G1", "12×3", "36×1"});
   std::filesystem::resize_file(checkpoint / "training_state.safetensors", 100);
   refused({"training_state.safetensors"}, same);
 }

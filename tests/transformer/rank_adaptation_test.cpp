@@ -440,6 +440,7 @@ BOOST_AUTO_TEST_CASE(a_bad_schedule_is_refused_with_what_is_wrong) {
   check("0:8,3:4,30s:3", "mix epochs and steps");
   check("0:8,3:4,3:2", "3 does not come after 3");
   check("0:8,3:4,2:2", "2 does not come after 3");
+  check("0:8,2305843009213693953:4", "is more than 1000000000");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -178,6 +178,24 @@ BOOST_AUTO_TEST_CASE(every_strategy_ends_with_the_same_ranks_and_the_same_bits_f
   }
 }
 
+BOOST_AUTO_TEST_CASE(every_change_of_ranks_has_a_step_of_its_own_before_it) {
+  auto settings = small_study("teacher");
+  settings.start_rank = 6;
+  settings.changes = 12;  // 0.6 · 40 / (2 · 12) = 1
+  for (const std::string& strategy : rank_strategies()) {
+    Index last = 0;
+    for (const RankStep& change : plan_strategy(strategy, settings).changes) {
+      BOOST_TEST(change.when > last);
+      last = change.when;
+    }
+  }
+  settings.changes = 13;
+  for (const char* strategy : {"shrink", "shrink_budget", "shrink_cutoff", "grow"})
+    check_error([&] { plan_strategy(strategy, settings); },
+                {"max_steps", "at least 44", "changes = 13", "found 40"});
+  plan_strategy("fixed", settings);
+}
+
 BOOST_AUTO_TEST_CASE(ranks_go_the_way_that_the_name_says) {
   const auto settings = small_study("recovery");
   std::vector<Index> budgets;

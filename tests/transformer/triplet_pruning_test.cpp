@@ -179,7 +179,7 @@ BOOST_AUTO_TEST_CASE(schedules_that_pruning_cannot_follow_are_refused) {
   check_pruning_schedule(parse_rank_schedule("0:12,1:10,2:8"));
   check("0:8,1:10", "ranks that fall");
   check("0:8,1:4-4", "2 ranks");
-  check("0:8,1:cutoff=1e-3", "a budget");
+  check("0:8,1:cutoff=1e-3", "a cutoff or a number of parameters");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

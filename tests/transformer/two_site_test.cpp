@@ -83,6 +83,14 @@ BOOST_AUTO_TEST_CASE(a_split_loses_what_the_discarded_values_say_and_no_split_lo
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_pair_of_zeros_keeps_the_rank_that_it_may_have) {
+  TrainedTrain zero = random_train({7, 3, 2, 6}, {4, 5, 3});
+  zero.train.scale(0);
+  merge_pair(zero, 1);
+  BOOST_TEST(split_pair(zero, 1, {.maximum_rank = 4}).rank_after == 4);
+  BOOST_TEST(zero.train.ranks()[1] == 4);
+}
+
 BOOST_AUTO_TEST_CASE(pairs_go_to_the_right_end_and_back) {
   TrainProblem problem(random_train({7, 3, 2, 6}, {4, 5, 3}).train);
   AdamW<double> optimiser(problem.weights, {}, {0, 100});

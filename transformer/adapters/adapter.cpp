@@ -141,21 +141,24 @@ MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type) {
 
 namespace {
 
-void check_rank(const AdapterSettings& settings, const ModelConfig& config) {
+/// What all matrices share may well be larger than each (VeRA's factors are random).
+void check_rank(const AdapterSettings& settings) {
   if (settings.kind.starts_with("metatt")) return;  // the bonds have limits of their own
-  if (has_trains(settings.kind) || has_triplets(settings.kind)) {
-    for (const MatrixType type : settings.targets) {
-      const auto [d_in, d_out] = matrix_extents(config, type);
-      if (settings.rank < 1 || settings.rank > std::min(d_in, d_out))
-        tn::fail("rank: expected 1 … ", std::min(d_in, d_out), ", what ", matrix_type_name(type),
-                 " (", d_in, "×", d_out, ") can have, found ", settings.rank);
-    }
-    return;
-  }
-  // What all matrices share may well be larger than each (VeRA's factors are random).
   constexpr Index most = 65536;
   if (settings.rank < 1 || settings.rank > most)
     tn::fail("rank: expected 1 … ", most, ", found ", settings.rank);
+}
+
+/// Of trains and triplets, which start with one rank that every matrix can have.
+void check_first_rank(const AdapterSettings& settings, const ModelConfig& config) {
+  if (settings.kind.starts_with("metatt")) return;
+  if (!has_trains(settings.kind) && !has_triplets(settings.kind)) return;
+  for (const MatrixType type : settings.targets) {
+    const auto [d_in, d_out] = matrix_extents(config, type);
+    if (settings.rank > std::min(d_in, d_out))
+      tn::fail("rank: expected 1 … ", std::min(d_in, d_out), ", what ", matrix_type_name(type),
+               " (", d_in, "×", d_out, ") can have, found ", settings.rank);
+  }
 }
 
 }  // namespace
@@ -171,7 +174,7 @@ void check_adapter_settings(const AdapterSettings& settings, const ModelConfig& 
     tn::fail("target_modules: feed_forward_gate: the family \"", config.model_type,
              "\" has no gate");
   if (settings.tasks < 1) tn::fail("tasks: expected at least 1, found ", settings.tasks);
-  check_rank(settings, config);
+  check_rank(settings);
   if (!(settings.alpha > 0) || settings.alpha > 1e6)
     tn::fail("alpha: expected a positive factor up to 1e6, found ", settings.alpha);
 }
@@ -386,6 +389,7 @@ std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const 
                                          Weights<T>& weights,
                                          const std::map<std::string, Shape>& shapes) {
   check_adapter_settings(settings, config);
+  if (shapes.empty()) check_first_rank(settings, config);  // else it is the largest of the file's
   const auto found = kinds<T>().find(settings.kind);
   if (found == kinds<T>().end())
     tn::fail("adapter: expected one of ", tn::joined(adapter_kinds()), "; found \"", settings.kind,

@@ -315,6 +315,11 @@ std::vector<std::string> rank_strategies() {
   return names;
 }
 
+/// Also where half of the time belongs to growing.
+Index least_steps(Index changes) {
+  return static_cast<Index>(std::ceil(2 * static_cast<double>(changes) / share_of_changes));
+}
+
 const StrategyUses& strategy_uses(const std::string& name) {
   return find_strategy(name).uses;
 }
@@ -329,6 +334,9 @@ StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& set
     if (large[k] < final[k])
       tn::fail("start_rank: expected at least the final ranks, here ", final[k], ", found ",
                settings.start_rank);
+  if (strategy.uses.changes && settings.steps < least_steps(settings.changes))
+    tn::fail("max_steps: expected at least ", least_steps(settings.changes),
+             " for changes = ", settings.changes, ", found ", settings.steps);
   auto plan = strategy.plan(Ranks(final.size(), 1), large, final, settings);
   for (const RankStep& change : plan.changes)
     wanted_ranks(change.target, modes, plan.start_ranks, "rank");

@@ -54,8 +54,11 @@ struct StrategyUses {
 /// Throws Error on an unknown name.
 const StrategyUses& strategy_uses(const std::string& name);
 
-/// Throws Error on an unknown name, a start_rank below the final ranks, or ranks on the way that
-/// the bonds cannot hold.
+/// The fewest steps in which ranks can change so often, each time after a step of its own.
+Index least_steps(Index changes);
+
+/// Throws Error on an unknown name, a start_rank below the final ranks, ranks on the way that the
+/// bonds cannot hold, or fewer steps than least_steps().
 StrategyPlan plan_strategy(const std::string& name, const RankStudySettings& settings);
 
 /// A moment of a run.
