@@ -40,13 +40,6 @@ AdapterSettings settings_of(std::span<const LoraUpdates> tasks, const std::strin
   return settings;
 }
 
-std::vector<Index> inner_extents(const AdapterSettings& settings, const ModelConfig& config) {
-  std::vector<Index> extents{config.num_hidden_layers};
-  if (settings.kind == "metatt4+1d") extents.push_back(settings.tasks);
-  extents.push_back(static_cast<Index>(settings.targets.size()));
-  return extents;
-}
-
 /// All updates, with their places in the stacks of factors.
 std::vector<Site> sites_of(std::span<const LoraUpdates> tasks, const AdapterSettings& settings) {
   std::vector<Site> sites;
@@ -142,16 +135,13 @@ CompressedUpdates compress_updates(std::span<const LoraUpdates> tasks, const std
                                    const ModelConfig& config, const RankTarget& target) {
   AdapterSettings settings = settings_of(tasks, kind);
   check_adapter_settings(settings, config);
-  const auto [d_in, d_out] = largest_extents(settings, config);
-  const std::vector<Index> inner = inner_extents(settings, config);
-  std::vector<Index> modes{d_in};
-  modes.insert(modes.end(), inner.begin(), inner.end());
-  modes.push_back(d_out);
+  const std::vector<Index> modes = train_modes(settings, config);
   check_target(target, modes);
   const std::vector<Site> sites = sites_of(tasks, settings);
-  const auto left = stacked(sites, d_in, [](const auto& factors) { return factors.A; });
-  const auto right =
-      stacked(sites, d_out, [](const auto& factors) { return scaled_transpose(factors.B, 1.0); });
+  const auto left = stacked(sites, modes.front(), [](const auto& factors) { return factors.A; });
+  const auto right = stacked(sites, modes.back(),
+                             [](const auto& factors) { return scaled_transpose(factors.B, 1.0); });
+  const std::vector<Index> inner(modes.begin() + 1, modes.end() - 1);
   const tn::TruncationPolicy exact{.cutoff = rounding_weight};
   auto train =
       tn::TensorTrain<double>::from_dense(middle_tensor(sites, left.l, right.l, inner), exact)

@@ -13,8 +13,7 @@ namespace {
 
 /// Which core has the slices of the tasks, from 0.
 Index task_core(const AdapterSettings& settings) {
-  const auto modes =
-      settings.core_order.empty() ? inner_modes_of(settings.kind) : settings.core_order;
+  const auto modes = inner_modes(settings);
   return std::ranges::find(modes, TrainMode::task) - modes.begin() + 1;
 }
 

@@ -66,8 +66,18 @@ Tensor<T> initial_core(Index k, const std::string& code, const Shape& shape, std
   return core;
 }
 
-/// The modes of a kind in the order that is wanted.
-std::vector<TrainMode> ordered_modes(const AdapterSettings& settings) {
+}  // namespace
+
+std::vector<TrainMode> inner_modes_of(const std::string& kind) {
+  using enum TrainMode;
+  if (kind == "metatt4d") return {layer, matrix_type};
+  if (kind == "metatt5d") return {layer, matrix_type, head};
+  if (kind == "metatt4+1d") return {layer, task, matrix_type};
+  if (kind == "metatt5+1d") return {layer, task, matrix_type, head};
+  tn::fail("adapter: expected metatt4d, metatt5d, metatt4+1d or metatt5+1d, found \"", kind, "\"");
+}
+
+std::vector<TrainMode> inner_modes(const AdapterSettings& settings) {
   const auto usual = inner_modes_of(settings.kind);
   if (settings.core_order.empty()) return usual;
   if (!std::ranges::is_permutation(settings.core_order, usual)) {
@@ -82,15 +92,22 @@ std::vector<TrainMode> ordered_modes(const AdapterSettings& settings) {
   return settings.core_order;
 }
 
-}  // namespace
-
-std::vector<TrainMode> inner_modes_of(const std::string& kind) {
-  using enum TrainMode;
-  if (kind == "metatt4d") return {layer, matrix_type};
-  if (kind == "metatt5d") return {layer, matrix_type, head};
-  if (kind == "metatt4+1d") return {layer, task, matrix_type};
-  if (kind == "metatt5+1d") return {layer, task, matrix_type, head};
-  tn::fail("adapter: expected metatt4d, metatt5d, metatt4+1d or metatt5+1d, found \"", kind, "\"");
+std::vector<Index> train_modes(const AdapterSettings& settings, const ModelConfig& config) {
+  const auto [d_in, d_out] = largest_extents(settings, config);
+  std::vector<Index> modes{d_in};
+  Index last = d_out;
+  for (const TrainMode mode : inner_modes(settings)) {
+    if (mode == TrainMode::layer) modes.push_back(config.num_hidden_layers);
+    if (mode == TrainMode::task) modes.push_back(settings.tasks);
+    if (mode == TrainMode::matrix_type)
+      modes.push_back(static_cast<Index>(settings.targets.size()));
+    if (mode == TrainMode::head) {
+      modes.push_back(head_blocks(config, d_out));
+      last = config.head_size();
+    }
+  }
+  modes.push_back(last);
+  return modes;
 }
 
 bool has_task_mode(const std::string& kind) {
@@ -101,7 +118,7 @@ bool has_task_mode(const std::string& kind) {
 template <class T>
 MetaTT<T>::MetaTT(const AdapterSettings& settings, const ModelConfig& config, Weights<T>& weights,
                   const std::map<std::string, Shape>& shapes)
-    : Adapter<T>(settings, config), weights_(weights), inner_(ordered_modes(settings)) {
+    : Adapter<T>(settings, config), weights_(weights), inner_(inner_modes(settings)) {
   const auto codes = split_codes(settings.initialisation, inner_.size() + 2);
   const auto sizes = modes(), ranks = shapes.empty() ? fresh_ranks() : stored_ranks(shapes);
   for (std::size_t k = 0; k < codes.size(); ++k) {
@@ -125,23 +142,6 @@ bool MetaTT<T>::is_task_core(Index k) const {
 template <class T>
 Index MetaTT<T>::head_core() const {
   return std::ranges::find(inner_, TrainMode::head) - inner_.begin() + 1;
-}
-
-template <class T>
-std::vector<Index> MetaTT<T>::modes() const {
-  const AdapterSettings& settings = this->settings_;
-  const auto [d_in, d_out] = largest_extents(settings, this->config_);
-  std::vector<Index> modes{d_in};
-  for (const TrainMode mode : inner_) {
-    if (mode == TrainMode::layer) modes.push_back(this->config_.num_hidden_layers);
-    if (mode == TrainMode::task) modes.push_back(settings.tasks);
-    if (mode == TrainMode::matrix_type)
-      modes.push_back(static_cast<Index>(settings.targets.size()));
-    if (mode == TrainMode::head) modes.push_back(head_blocks(this->config_, d_out));
-  }
-  const bool heads = std::ranges::count(inner_, TrainMode::head) > 0;
-  modes.push_back(heads ? this->config_.head_size() : d_out);
-  return modes;
 }
 
 /// The ranks of a fresh adapter.

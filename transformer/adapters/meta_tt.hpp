@@ -10,6 +10,11 @@ namespace metatt::transformer {
 /// task between layer and matrix type) or "metatt5+1d" (both), in that order. Throws Error on
 /// another name.
 std::vector<TrainMode> inner_modes_of(const std::string& kind);
+/// The inner modes of a MetaTT in the order of its cores. Throws Error if `core_order` is no order
+/// of its kind's.
+std::vector<TrainMode> inner_modes(const AdapterSettings& settings);
+/// The extents of all its modes.
+std::vector<Index> train_modes(const AdapterSettings& settings, const ModelConfig& config);
 /// Whether adapters of this name have a slice for each task.
 bool has_task_mode(const std::string& kind);
 
@@ -52,7 +57,7 @@ class MetaTT : public Adapter<T> {
  private:
   /// Position of the head core, or of the last core where there is none.
   Index head_core() const;
-  std::vector<Index> modes() const;
+  std::vector<Index> modes() const { return train_modes(this->settings_, this->config_); }
   std::vector<Index> fresh_ranks() const;
   std::vector<Index> stored_ranks(const std::map<std::string, Shape>& stored) const;
   Index target(MatrixType type) const;
