@@ -163,6 +163,17 @@ class CurveScript {
   std::string look_, title_, commands_;
 };
 
+/// Labels at 1, 2 and 5 of each decade where the decades alone would be few.
+std::string labels_within(char axis, double least, double most) {
+  if (most > 1000 * least) return "";
+  std::ostringstream labels;
+  for (double decade = std::pow(10, std::floor(std::log10(least))); decade <= most; decade *= 10)
+    for (const double digit : {1, 2, 5})
+      if (const double value = digit * decade; value >= least && value <= most)
+        labels << (labels.tellp() > 0 ? ", " : "") << value;
+  return std::string("set ") + axis + "tics (" + labels.str() + ")\n";
+}
+
 /// A logarithmic axis with room on either side of the points.
 std::string logarithmic_axis(const LinePlot& plot, char axis) {
   double least = std::numeric_limits<double>::infinity(), most = 0;
@@ -177,9 +188,12 @@ std::string logarithmic_axis(const LinePlot& plot, char axis) {
       most = std::max(most, value + half);
     }
   const double room = std::max(std::pow(most / least, 0.05), 1.1);
+  least /= room;
+  most *= room;
   std::ostringstream script;
   script << "set logscale " << axis << "\nset format " << axis << " '%g'\nset " << axis << "range ["
-         << least / room << ":" << most * room << "]\n";
+         << least << ":" << most << "]\n"
+         << labels_within(axis, least, most);
   return script.str();
 }
 

@@ -87,10 +87,13 @@ std::string remarks(const std::vector<RunRecord>& runs, const std::vector<RunGro
 
 std::string shared_settings(const std::vector<RunRecord>& runs) {
   std::string lines;
-  for (const auto& [name, value] : runs.front().settings)
-    if (!value.empty() &&
-        std::ranges::all_of(runs, [&](const RunRecord& run) { return run.setting(name) == value; }))
-      lines += name + " = " + value + "\n";
+  for (const auto& setting : runs.front().settings) {
+    const auto has_it = [&](const RunRecord& run) {
+      return run.setting(setting.first) == setting.second;
+    };
+    if (!setting.second.empty() && std::ranges::all_of(runs, has_it))
+      lines += setting.first + " = " + setting.second + "\n";
+  }
   return "<pre>" + html_escaped(lines) + "</pre>\n";
 }
 

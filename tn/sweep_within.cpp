@@ -104,7 +104,8 @@ class Spending {
 
 /// Drops the cheapest values until so many parameters are left, or half of what is too much is
 /// gone. Rounding finds what neighbours that have become smaller can no longer hold.
-std::vector<Index> towards(const Rounded& train, std::span<const Index> modes, Index parameters) {
+std::vector<Index> ranks_of_fewer_parameters(const Rounded& train, std::span<const Index> modes,
+                                             Index parameters) {
   Spending spending(train, modes);
   const Index excess = spending.parameters() - parameters;
   const Index goal = spending.parameters() -
@@ -119,7 +120,8 @@ std::vector<Index> towards(const Rounded& train, std::span<const Index> modes, I
 
 /// Drops the cheapest values until half of the weight that may still be lost is gone, at least
 /// one value.
-std::vector<Index> lighter(const Rounded& train, std::span<const Index> modes, double left) {
+std::vector<Index> ranks_of_less_weight(const Rounded& train, std::span<const Index> modes,
+                                        double left) {
   Spending spending(train, modes);
   double spent = 0;
   while (const auto bond = spending.cheapest(spent > 0 ? share_of_excess * left - spent : left)) {
@@ -170,14 +172,15 @@ std::vector<Index> ranks_within(const TensorTrain<T>& train, const TrainBudget& 
   const Rounded whole = rounded(train, train.ranks());
   Rounded present = whole;
   while (train_parameters(modes, present.ranks) > most) {
-    Rounded next = rounded(train, towards(present, modes, most));
+    Rounded next = rounded(train, ranks_of_fewer_parameters(present, modes, most));
     if (next.ranks == present.ranks) break;  // rank one everywhere
     present = std::move(next);
   }
   // The last value that had to go was perhaps larger than what was still too much.
   while (auto next = with_one_more(train, whole, present, most)) present = std::move(*next);
   while (present.lost < budget.cutoff) {
-    Rounded next = rounded(train, lighter(present, modes, budget.cutoff - present.lost));
+    Rounded next =
+        rounded(train, ranks_of_less_weight(present, modes, budget.cutoff - present.lost));
     if (next.ranks == present.ranks || next.lost > budget.cutoff) break;
     present = std::move(next);
   }
