@@ -30,8 +30,9 @@ std::vector<RankStep> evenly(const Settings& settings, double begin, double end,
   std::vector<RankStep> schedule;
   for (Index i = 1; i <= settings.changes; ++i) {
     const double part = static_cast<double>(i) / static_cast<double>(settings.changes);
-    const auto when =
-        static_cast<Index>((begin + (end - begin) * part) * static_cast<double>(settings.steps));
+    constexpr double rounding = 1e-9;  // 0.3 · 10 / 3 is a little below one
+    const auto when = static_cast<Index>(
+        (begin + (end - begin) * part) * static_cast<double>(settings.steps) + rounding);
     RankStep step{when, true, target(part)};
     if (step.target.ranks != (schedule.empty() ? from : schedule.back().target.ranks) ||
         step.target.ranks.empty())
