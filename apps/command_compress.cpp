@@ -187,14 +187,17 @@ void add_target_options(CLI::App& command, CompressOptions& o) {
                           ->transform(whole_number(1));
   CLI::Option* cutoff =
       command
-          .add_option("--cutoff", o.cutoff,
-                      "Σ discarded σ² / Σ σ² that the whole train may lose: the square of the "
-                      "relative error (default, also beside a rank or parameters: 1e-12)")
+          .add_option(
+              "--cutoff", o.cutoff,
+              "Σ discarded σ² / Σ σ² that the whole train may lose: the square of the "
+              "relative error (default: 1e-12, which goes beside --parameters too and, with "
+              "--rank, at each bond)")
           ->check(number_between(0, 1))
           ->excludes(rank);
   command
-      .add_option("--parameters", o.parameters,
-                  "How many numbers the cores may have, spread over the bonds by their spectra")
+      .add_option(
+          "--parameters", o.parameters,
+          "How many numbers the cores may have, spread over the bonds by what each is worth")
       ->transform(whole_number(1))
       ->excludes(rank)
       ->excludes(cutoff);

@@ -271,7 +271,7 @@ class RankStudy {
         const double taken = mean_seconds(strategy, oversampling);
         const double factor = taken > 0 && wanted > 0 ? wanted / taken : 1;
         const auto steps = std::max(
-            {fewest_steps, least_steps(o_.study.changes),
+            {fewest_steps, strategy_uses(strategy).changes ? least_steps(o_.study.changes) : 0,
              static_cast<Index>(std::round(factor * static_cast<double>(o_.study.steps)))});
         for (const double rate : o_.learning_rates)
           run_seeds({"time", strategy, oversampling, samples(oversampling), rate, 0, steps},

@@ -163,15 +163,24 @@ class CurveScript {
   std::string look_, title_, commands_;
 };
 
-/// Labels at 1, 2 and 5 of each decade where the decades alone would be few.
+/// So many digits of each decade as labels, as far as they lie within the axis.
+std::vector<double> labels_at(const std::vector<double>& digits, double least, double most) {
+  std::vector<double> labels;
+  for (double decade = std::pow(10, std::floor(std::log10(least))); decade <= most; decade *= 10)
+    for (const double digit : digits)
+      if (digit * decade >= least && digit * decade <= most) labels.push_back(digit * decade);
+  return labels;
+}
+
+/// More labels where the decades alone would be few.
 std::string labels_within(char axis, double least, double most) {
   if (most > 1000 * least) return "";
-  std::ostringstream labels;
-  for (double decade = std::pow(10, std::floor(std::log10(least))); decade <= most; decade *= 10)
-    for (const double digit : {1, 2, 5})
-      if (const double value = digit * decade; value >= least && value <= most)
-        labels << (labels.tellp() > 0 ? ", " : "") << value;
-  return std::string("set ") + axis + "tics (" + labels.str() + ")\n";
+  std::vector<double> labels = labels_at({1, 2, 5}, least, most);
+  if (labels.size() < 2) labels = labels_at({1, 2, 3, 4, 5, 6, 7, 8, 9}, least, most);
+  if (labels.size() < 2) labels = {least, most};
+  std::ostringstream list;
+  for (const double label : labels) list << (list.tellp() > 0 ? ", " : "") << label;
+  return std::string("set ") + axis + "tics (" + list.str() + ")\n";
 }
 
 /// A logarithmic axis with room on either side of the points.

@@ -181,14 +181,18 @@ BOOST_AUTO_TEST_CASE(every_strategy_ends_with_the_same_ranks_and_the_same_bits_f
 BOOST_AUTO_TEST_CASE(every_change_of_ranks_has_a_step_of_its_own_before_it) {
   auto settings = small_study("teacher");
   settings.start_rank = 6;
-  settings.changes = 12;  // 0.6 · 40 / (2 · 12) = 1
-  for (const std::string& strategy : rank_strategies()) {
-    Index last = 0;
-    for (const RankStep& change : plan_strategy(strategy, settings).changes) {
-      BOOST_TEST(change.when > last);
-      last = change.when;
+  for (const Index changes : {3, 6, 12, 21}) {
+    settings.changes = changes;
+    settings.steps = least_steps(changes);
+    for (const std::string& strategy : rank_strategies()) {
+      Index last = 0;
+      for (const RankStep& change : plan_strategy(strategy, settings).changes) {
+        BOOST_TEST(change.when > last);
+        last = change.when;
+      }
     }
   }
+  settings.steps = 40;
   settings.changes = 13;
   for (const char* strategy : {"shrink", "shrink_budget", "shrink_cutoff", "grow"})
     check_error([&] { plan_strategy(strategy, settings); },
