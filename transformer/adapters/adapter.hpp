@@ -190,7 +190,7 @@ Tensor<T> scaled_transpose(const Tensor<T>& matrix, T factor);
 /// Adds the adapter's freshly initialised tensors to `weights` (trainable) and returns the adapter.
 /// `shapes` gives the shapes of the tensors where they differ from a fresh adapter's (an adapter
 /// read from a file after rank adaptation). Throws Error on an unknown kind, no targets, or a rank
-/// below 1 or above what one of the matrices can have.
+/// below 1 or, of a fresh adapter, above what one of the matrices can have.
 template <class T>
 std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const ModelConfig& config,
                                          Weights<T>& weights,
