@@ -155,9 +155,19 @@ SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, Swee
   return sweep(train, std::vector<TruncationPolicy>(train.length() - 1, policy), mode);
 }
 
+template <class T>
+std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>& train) {
+  TensorTrain<T> copy = train;
+  std::vector<std::vector<double>> spectra;
+  for (auto& bond : sweep(copy, TruncationPolicy{}, SweepMode::rounding).bonds)
+    spectra.push_back(std::move(bond.spectrum));
+  return spectra;
+}
+
 #define METATT_SWEEP(T)                                                                         \
   template SweepReport<T> sweep(TensorTrain<T>&, std::span<const TruncationPolicy>, SweepMode); \
-  template SweepReport<T> sweep(TensorTrain<T>&, const TruncationPolicy&, SweepMode);
+  template SweepReport<T> sweep(TensorTrain<T>&, const TruncationPolicy&, SweepMode);           \
+  template std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>&);
 METATT_SWEEP(float)
 METATT_SWEEP(double)
 METATT_SWEEP(std::complex<float>)

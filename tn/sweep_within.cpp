@@ -21,14 +21,6 @@ struct Rounded {
   std::vector<std::vector<double>> spectra;  ///< of Ã, which has norm √(1 − lost)
 };
 
-template <class T>
-std::vector<std::vector<double>> spectra_of(TensorTrain<T> train) {
-  std::vector<std::vector<double>> spectra;
-  for (auto& bond : sweep(train, TruncationPolicy{}, SweepMode::rounding).bonds)
-    spectra.push_back(std::move(bond.spectrum));
-  return spectra;
-}
-
 std::vector<TruncationPolicy> policies_for(std::span<const Index> ranks) {
   std::vector<TruncationPolicy> policies;
   for (const Index rank : ranks) policies.push_back({.maximum_rank = rank});
@@ -40,7 +32,7 @@ Rounded rounded(TensorTrain<T> train, const std::vector<Index>& ranks) {
   const double norm = train.norm();
   if (norm == 0) return {std::vector<Index>(ranks.size(), 1), 0, {}};
   const auto report = sweep<T>(train, policies_for(ranks), SweepMode::rounding);
-  Rounded result{train.ranks(), std::pow(report.error_bound / norm, 2), spectra_of(train)};
+  Rounded result{train.ranks(), std::pow(report.error_bound / norm, 2), bond_spectra(train)};
   for (std::size_t k = 0; k < result.ranks.size(); ++k) {
     auto& spectrum = result.spectra[k];
     const double zero = std::numeric_limits<Real<T>>::epsilon() *

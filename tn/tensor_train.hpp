@@ -171,6 +171,11 @@ SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> po
 template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, SweepMode mode);
 
+/// Singular values of each inner bond, descending: those of the tensor as a matrix, the modes left
+/// of the bond by the modes right of it. Costs a sweep of `rounding`.
+template <class T>
+std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>& train);
+
 /// The rank of each inner bond within a budget: the singular value that costs the least weight for
 /// each parameter that it frees is dropped, again and again, until the budget holds. What a value
 /// weighs depends on what other bonds have lost (neighbouring bonds often carry the same

@@ -109,6 +109,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(spectra_are_the_singular_values_of_the_train_in_an
   }
 }
 
+BOOST_AUTO_TEST_CASE(the_spectra_of_the_bonds_are_those_that_rounding_finds) {
+  auto train = random_train<double>(3);
+  const auto spectra = bond_spectra(train);
+  const auto report = sweep(train, TruncationPolicy{}, SweepMode::rounding);
+  BOOST_TEST(spectra.size() == report.bonds.size());
+  for (std::size_t k = 0; k < spectra.size(); ++k)
+    BOOST_TEST(spectra[k] == report.bonds[k].spectrum, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_second_sweep_changes_nothing, T, Types) {
   for (SweepMode mode : sweep_modes) {
     auto train = random_train<T>(3);

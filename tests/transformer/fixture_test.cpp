@@ -20,8 +20,8 @@ using Types = std::tuple<float, double>;
 const std::filesystem::path fixtures = METATT_FIXTURES;
 constexpr std::array<const char*, 3> classifiers{"bert_two_classes", "bert_three_classes",
                                                  "bert_regression"};
-constexpr std::array<const char*, 3> cases{"metatt4d_query_value", "metatt4d_all_targets",
-                                           "lora_query_value"};
+constexpr std::array<const char*, 3> adapters{"metatt4d_query_value", "metatt4d_all_targets",
+                                              "lora_query_value"};
 
 /// Of the largest entry of each array. The golden values are doubles, the weights floats.
 template <class T>
@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_SUITE(fixture)
 BOOST_AUTO_TEST_CASE_TEMPLATE(adapted_models_agree_with_pytorch, T, Types) {
   for (const std::string folder : classifiers) {
     const Fixture fixture(folder);
-    for (const std::string name : cases) {
+    for (const std::string name : adapters) {
       BOOST_TEST_CONTEXT(folder << ", " << name) {
         const auto model = adapted<T>(fixture, name);
         check_forward(fixture, name + ".", *model);

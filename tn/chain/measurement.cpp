@@ -219,13 +219,11 @@ double entropy(std::span<const double> singular_values) {
 
 template <class T>
 std::vector<std::vector<double>> entanglement_spectra(const TensorTrain<T>& state) {
-  TensorTrain<T> copy = state;
-  const auto report = sweep(copy, TruncationPolicy{}, SweepMode::rounding);
-  const double norm = static_cast<double>(copy.norm());
-  std::vector<std::vector<double>> spectra;
-  for (const auto& bond : report.bonds) {
-    spectra.push_back(bond.spectrum);
-    for (double& value : spectra.back()) value /= norm;
+  auto spectra = bond_spectra(state);
+  for (auto& spectrum : spectra) {
+    double weight = 0;
+    for (const double value : spectrum) weight += value * value;
+    for (double& value : spectrum) value /= std::sqrt(weight);
   }
   return spectra;
 }

@@ -13,7 +13,7 @@ namespace metatt::tn {
 /// −Σ p ln p of the probabilities p = σ² / Σ σ².
 double entropy(std::span<const double> singular_values);
 
-/// Schmidt values of each bond, descending, for a state of norm one: Σ σ² = 1.
+/// Schmidt values of each bond, descending: bond_spectra() of the state at norm one, Σ σ² = 1.
 template <class T>
 std::vector<std::vector<double>> entanglement_spectra(const TensorTrain<T>& state);
 
