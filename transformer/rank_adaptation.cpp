@@ -257,8 +257,7 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   }
   const auto report = target.ranks.empty() ? tn::sweep_within(trained.train, target.budget, mode_)
                                            : tn::sweep(trained.train, policies, mode_);
-  auto spectra_after = tn::entanglement_spectra(trained.train);  // of norm one
-  const double norm_after = trained.train.norm();
+  auto spectra_after = tn::bond_spectra(trained.train);
   if (!roots.inverse.empty()) multiply_first_mode(trained.train, roots.inverse);
   if (state_ == OptimizerState::project)
     project_moments(trained, report);
@@ -267,7 +266,6 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   const auto after = trained.train.ranks();
   for (std::size_t k = 0; k < before.size(); ++k) {
     const auto& bond = report.bonds[k];
-    for (double& value : spectra_after[k]) value *= norm_after;
     result.bonds.push_back({static_cast<Index>(k), before[k], after[k], bond.spectrum,
                             std::move(spectra_after[k]), tn::entropy(bond.spectrum),
                             bond.truncation.discarded_weight, bond.truncation.discarded_norm});
