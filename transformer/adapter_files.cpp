@@ -131,6 +131,17 @@ void read_tasks(AdapterRecord& record, const nlohmann::json& json, const std::st
   }
 }
 
+/// What else users give for the folder of an adapter.
+void check_is_adapter(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / adapter_config_name)) return;
+  for (const auto& [file, what] :
+       {std::pair{"adapter_config.json", "a LoRA adapter of PEFT, which metatt compress reads"},
+        {"config.json", "a whole model, which --model reads"}})
+    if (std::filesystem::exists(folder / file))
+      tn::fail(folder.string(), ": expected an adapter with ", adapter_config_name, ", found ",
+               what);
+}
+
 void write_tasks(nlohmann::json& json, const AdapterRecord& record) {
   if (record.tasks.size() > 1) json["tasks"] = record.tasks;
   if (record.next_tokens)
@@ -200,6 +211,7 @@ Index chosen_task(const AdapterRecord& record, const std::string& wanted) {
 }
 
 AdapterRecord read_adapter_record(const std::filesystem::path& folder) {
+  check_is_adapter(folder);
   const std::string source = (folder / adapter_config_name).string();
   const auto json = parse_json(tn::read_file(source), source);
   if (required<std::string>(json, "format", source) != "metatt" ||

@@ -159,13 +159,14 @@ typename AdamW<T>::Counts read_counts(const json& j, const std::string& source) 
   return counts;
 }
 
-/// Whether a tensor can be what sweeps have made of one of an adapter: of a matrix or a core only a
-/// bond may have another extent, of a diagonal all.
+/// Whether a tensor can be what changes of ranks have made of one of an adapter: of a matrix or a
+/// core only a bond may have another extent; of vectors only the diagonal E of a triplet, which is
+/// one.
 bool fits(const std::string& name, const Shape& found, const Shape& own) {
   if (!name.starts_with("adapter.") || found.size() != own.size()) return found == own;
   switch (own.size()) {
     case 1:
-      return true;
+      return found == own || name.ends_with(".E");
     case 2:
       return found[0] == own[0] || found[1] == own[1];
     case 3:

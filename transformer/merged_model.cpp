@@ -15,11 +15,15 @@ namespace {
 template <class T>
 std::vector<NamedTensor<T>> merged_tensors(const AdaptedModel<T>& model, Index task) {
   const auto* adapter = model.adapter();
+  autodiff::Tape<T> tape;
+  UpdateTable<T> updates;
   MatrixChange<T> add_update;
-  if (adapter)
+  if (adapter) {
+    updates = adapter->updates(tape, task);
     add_update = [&](Index layer, MatrixType type, const Tensor<T>& weight) {
-      return adapter->merged(layer, type, task, weight);
+      return adapter->merged(updates, layer, type, weight);
     };
+  }
   auto tensors = backbone_tensors(model.backbone(), add_update);
   const auto& weights = model.backbone().weights();
   for (const auto& [name, id] : model.task_head(task))

@@ -393,6 +393,18 @@ BOOST_AUTO_TEST_CASE(tensors_that_are_missing_too_many_or_of_another_shape_are_n
   });
 }
 
+BOOST_AUTO_TEST_CASE(a_folder_of_another_kind_is_called_what_it_is) {
+  const TemporaryFolder folder;
+  check_error([&] { read_adapter_record(folder.path()); },
+              {(folder / "metatt_config.json").string()});
+  metatt::tn::write_file_atomically(folder / "config.json", "{}");
+  check_error([&] { read_adapter_record(folder.path()); },
+              {folder.path().string(), "metatt_config.json", "a whole model", "--model"});
+  metatt::tn::write_file_atomically(folder / "adapter_config.json", "{}");
+  check_error([&] { read_adapter_record(folder.path()); },
+              {folder.path().string(), "PEFT", "metatt compress"});
+}
+
 BOOST_AUTO_TEST_CASE(an_adapter_of_another_model_is_refused) {
   const WrittenAdapter<float> written("metatt4d");
   written.write();

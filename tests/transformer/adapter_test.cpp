@@ -104,7 +104,9 @@ BOOST_AUTO_TEST_CASE(an_adapter_of_rank_one_has_factors_too) {
       // The merged matrix is what its weight and the factors add up to.
       auto sum = dense_update<double>(factors).to_vector();
       const auto weight = random_weight<double>("weight", {8, 8});
-      const auto merged = model.adapter->merged(1, MatrixType::key, 0, weight).to_vector();
+      autodiff::Tape<double> tape;
+      const auto updates = model.adapter->updates(tape, 0);
+      const auto merged = model.adapter->merged(updates, 1, MatrixType::key, weight).to_vector();
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += weight.to_vector()[i];
       if (model.adapter->only_adds()) BOOST_TEST(relative_error(sum, merged) < 1e-13);
     }

@@ -30,13 +30,15 @@ inline std::vector<double> merged_logits(const AssembledModel<double>& model, co
     return random_weight<double>(name, shape);
   };
   AssembledModel<double> merged(config, 2, Method::named("none", {}), initial);
+  autodiff::Tape<double> tape;
+  const auto updates = model.adapter->updates(tape, task);
   for (Index l = 0; l < config.num_hidden_layers; ++l) {
     const auto& ids = merged.backbone.layers()[static_cast<std::size_t>(l)];
     const auto add = [&](auto id, Index first_row, MatrixType type) {
       Tensor<double> weight = merged.weights.value(id);
       const Index rows = matrix_extents(config, type).d_out;
       const auto updated =
-          model.adapter->merged(l, type, task, weight.slice(first_row, first_row + rows));
+          model.adapter->merged(updates, l, type, weight.slice(first_row, first_row + rows));
       tn::backend::copy(tn::backend::queue(), updated.size(), updated.data(),
                         weight.mutable_data() + first_row * weight.extent(1));
       merged.weights.set_value(id, weight);

@@ -67,9 +67,12 @@ BOOST_AUTO_TEST_CASE(a_run_that_goes_on_from_any_step_ends_with_the_bits_of_the_
   projecting.optimizer_state = OptimizerState::project;
   projecting.rank_schedule = parse_rank_schedule("0:3,2s:5,8s:cutoff=0.1");
   projecting.schedule = ScheduleShape::cosine;
+  TrainSettings pruning = sweeping;
+  pruning.optimizer_state = OptimizerState::project;
   for (const auto& [method, settings] :
        {std::pair<std::string, TrainSettings>{"metatt4d", sweeping},
         {"metatt4d", projecting},
+        {"adalora", pruning},
         {"lora", SmallRun::usual()},
         {"full", SmallRun::usual()}}) {
     const TemporaryFolder folder;
@@ -267,6 +270,30 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_of_another_run_or_a_damaged_one_changes_nothin
          {"training_state.safetensors", "adapter.G1", "12×3", "36×1"});
   std::filesystem::resize_file(checkpoint / "training_state.safetensors", 100);
   refused({"training_state.safetensors"}, same);
+}
+
+BOOST_AUTO_TEST_CASE(a_vector_that_is_no_bond_has_its_length) {
+  for (const auto& [method, vector] :
+       {std::pair<std::string, std::string>{"vera", "d"}, {"vera", "b"}, {"dora", "m"}}) {
+    const TemporaryFolder folder;
+    const SmallRun run(method), later(method);
+    run.trainer(folder.path()).run();
+    const auto path = folder / "checkpoint-9" / "training_state.safetensors";
+    const std::string damaged = "adapter.layer.1.value." + vector;
+    std::vector<NamedTensor<float>> tensors;
+    {
+      const SafetensorsFile file(path);
+      for (const std::string& name : file.names()) {
+        auto tensor = file.read<float>(name, file.entry(name).shape);
+        if (name.starts_with(damaged)) tensor = tensor.slice(0, tensor.extent(0) - 1);
+        tensors.push_back({name, tensor});
+      }
+    }
+    write_safetensors<float>(path, tensors, {{"format", "metatt"}});
+    Trainer<float> trainer(*later.objective, later.settings, {}, later.checkpoints(folder.path()));
+    check_error([&] { trainer.resume(folder / "checkpoint-9"); },
+                {"training_state.safetensors", damaged, "expected a tensor like"});
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

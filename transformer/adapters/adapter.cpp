@@ -289,17 +289,15 @@ typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixTyp
 }
 
 template <class T>
-Tensor<T> Adapter<T>::merged(Index layer, MatrixType type, Index task,
+Tensor<T> Adapter<T>::merged(const UpdateTable<T>& updates, Index layer, MatrixType type,
                              const Tensor<T>& weight) const {
-  if (std::ranges::find(settings_.targets, type) == settings_.targets.end()) return weight;
-  autodiff::Tape<T> tape;
-  const UpdateTable<T> table = updates(tape, task);
-  const auto [A, B] =
-      factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type), false);
+  const auto parts = updates.of(layer, type);
+  if (parts.empty()) return weight;
+  const auto [A, B] = factors_of_parts<T>(parts, matrix_extents(config_, type), false);
   auto& queue = tn::backend::queue();
   Tensor<T> sum = tn::matrix_product(B, A);
   tn::backend::add_scaled(queue, sum.size(), T(1), weight.data(), sum.mutable_data());
-  const Variable<T> gain = table.gain(layer, type);
+  const Variable<T> gain = updates.gain(layer, type);
   const Index width = sum.extent(1);
   if (!gain.empty()) {
     const auto factors = gain.value.to_vector();

@@ -137,8 +137,9 @@ class Adapter {
   };
   /// A is Uᵀ, or (U·C)ᵀ where C leaves a smaller rank; with `keeps_U` always Uᵀ.
   LoraFactors lora_factors(Index layer, MatrixType type, Index task, bool keeps_U = false) const;
-  /// The matrix (D_out × D_in) with its update, if it is adapted.
-  Tensor<T> merged(Index layer, MatrixType type, Index task, const Tensor<T>& weight) const;
+  /// The matrix (D_out × D_in) with its update of that table, if it is adapted.
+  Tensor<T> merged(const UpdateTable<T>& updates, Index layer, MatrixType type,
+                   const Tensor<T>& weight) const;
 
   /// From now on passes outside training add the inputs of all adapted matrices there; null ends
   /// it.
