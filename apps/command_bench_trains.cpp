@@ -8,6 +8,7 @@
 #include <metatt/tn/chain/matrix_product_state.hpp>
 #include <metatt/tn/chain/operator_application.hpp>
 #include <metatt/tn/cross_interpolation.hpp>
+#include <metatt/transformer/rank_adaptation.hpp>
 
 #include <cmath>
 #include <iomanip>
@@ -59,13 +60,20 @@ std::function<void()> rounding(Index rank, Index length) {
 }
 
 /// The train of all updates of a transformer of width 1024 and six matrices a layer, to half its
-/// rank; 24 layers make it RoBERTa's large size.
+/// rank as training does it, with the spectra before and after and AdamW's moments carried along;
+/// 24 layers make it RoBERTa's large size.
 Prepare adapter_sweep(tn::SweepMode mode) {
   return [mode](Index rank, Index layers) -> std::function<void()> {
     const std::vector<Index> modes{1024, layers, 6, 1024}, ranks(3, rank);
-    return [train = tn::TensorTrain<double>::random(modes, ranks, 1), rank, mode] {
-      auto copy = train;
-      tn::sweep(copy, {.maximum_rank = rank / 2}, mode);
+    const auto random = [&](std::uint64_t seed) {
+      return tn::TensorTrain<double>::random(modes, ranks, seed);
+    };
+    const transformer::TrainedTrain trained{random(1), transformer::dense_cores(random(2)),
+                                            transformer::dense_cores(random(3))};
+    return [trained, rank, mode] {
+      auto copy = trained;
+      transformer::RankAdaptation(mode, transformer::OptimizerState::project)
+          .truncate(copy, {{rank / 2}});
     };
   };
 }

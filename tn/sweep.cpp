@@ -131,6 +131,13 @@ SweepReport<T> paper_sweep(std::vector<BlockTensor<T>>& cores,
   return report;
 }
 
+template <class T>
+void check_finite(const TensorTrain<T>& train, const char* function) {
+  for (Index k = 0; k < train.length(); ++k)
+    if (!all_finite(train.core(k)))
+      fail(function, ": core ", k, " of the tensor train has NaN or infinite elements");
+}
+
 }  // namespace
 
 template <class T>
@@ -140,12 +147,15 @@ SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> po
   if (static_cast<Index>(policies.size()) != length - 1)
     fail("sweep: expected a policy for each of the ", length - 1, " bonds, found ",
          policies.size());
-  for (Index k = 0; k < length; ++k)
-    if (!all_finite(train.core(k)))
-      fail("sweep: core ", k, " of the tensor train has NaN or infinite elements");
+  check_finite(train, "sweep");
   std::vector<BlockTensor<T>> cores = train.cores_;
   const bool paper = mode == SweepMode::paper;
   SweepReport<T> report = paper ? paper_sweep(cores, policies) : rounding_sweep(cores, policies);
+  if (length == 1)
+    report.norm = norm(cores[0]);
+  else
+    for (const double value : report.bonds[0].spectrum)
+      report.norm = std::hypot(report.norm, value);
   train = TensorTrain<T>(std::move(cores), paper ? 0 : length - 1);
   return report;
 }
@@ -157,10 +167,27 @@ SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, Swee
 
 template <class T>
 std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>& train) {
-  TensorTrain<T> copy = train;
-  std::vector<std::vector<double>> spectra;
-  for (auto& bond : sweep(copy, TruncationPolicy{}, SweepMode::rounding).bonds)
-    spectra.push_back(std::move(bond.spectrum));
+  check_finite(train, "bond_spectra");
+  TensorTrain<T> canonical = train;
+  if (!canonical.center()) canonical.orthogonalise(0);
+  const Index center = *canonical.center(), last = canonical.length() - 1;
+  std::vector<std::vector<double>> spectra(static_cast<std::size_t>(last));
+  const auto note = [&](Index bond, const BlockTensor<T>& factor) {
+    spectra[static_cast<std::size_t>(bond)] = truncated_svd(factor, 1, {}).spectrum;
+  };
+  // What the centre becomes on its way to either end; what it has not reached is orthonormal.
+  BlockTensor<T> moving = canonical.core(center);
+  for (Index k = center; k < last; ++k) {
+    const BlockTensor<T> factor = qr(moving, 2).r;
+    note(k, factor);
+    moving = contract("ab,bsc->asc", factor, canonical.core(k + 1));
+  }
+  moving = canonical.core(center);
+  for (Index k = center; k > 0; --k) {
+    const BlockTensor<T> factor = lq(moving, 1).l;
+    note(k - 1, factor);
+    moving = contract("asb,bc->asc", canonical.core(k - 1), factor);
+  }
   return spectra;
 }
 

@@ -29,9 +29,9 @@ std::vector<TruncationPolicy> policies_for(std::span<const Index> ranks) {
 
 template <class T>
 Rounded rounded(TensorTrain<T> train, const std::vector<Index>& ranks) {
-  const double norm = train.norm();
-  if (norm == 0) return {std::vector<Index>(ranks.size(), 1), 0, {}};
   const auto report = sweep<T>(train, policies_for(ranks), SweepMode::rounding);
+  const double norm = report.norm;
+  if (norm == 0) return {std::vector<Index>(ranks.size(), 1), 0, {}};
   Rounded result{train.ranks(), std::pow(report.error_bound / norm, 2), bond_spectra(train)};
   for (std::size_t k = 0; k < result.ranks.size(); ++k) {
     auto& spectrum = result.spectra[k];

@@ -154,6 +154,7 @@ struct SweepReport {
   /// paper: Σ discarded_norm over the cuts of both passes, those of the first pass times the
   /// spectral norm of what then stands right of the merged pair (one in a canonical form).
   double error_bound = 0;
+  double norm = 0;  ///< Frobenius norm of the train before
 };
 
 /// Lowers the ranks of a train, with a policy for each inner bond. Leaves it in canonical form with
@@ -172,7 +173,9 @@ template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, SweepMode mode);
 
 /// Singular values of each inner bond, descending: those of the tensor as a matrix, the modes left
-/// of the bond by the modes right of it. Costs a sweep of `rounding`.
+/// of the bond by the modes right of it. Costs half a sweep of `rounding` where the centre of the
+/// canonical form is known to be at an end, otherwise a little more. Throws Error if a core has NaN
+/// or infinite elements.
 template <class T>
 std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>& train);
 

@@ -246,19 +246,20 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   const auto before = trained.train.ranks();
   const auto wanted = wanted_ranks(target, trained.train.modes(), before);
   const Roots roots = input_gram.empty() ? Roots{} : roots_of(input_gram);
-  if (!roots.root.empty()) multiply_first_mode(trained.train, roots.root);
-  result.norm_before = trained.train.norm();
-  if (result.norm_before == 0)
-    tn::fail("adapt_ranks: the adapter is still zero and has no spectrum; train it before a sweep");
+  Train train = trained.train;
+  if (!roots.root.empty()) multiply_first_mode(train, roots.root);
   std::vector<tn::TruncationPolicy> policies;
   for (std::size_t k = 0; k < before.size(); ++k) {
     const Index rank = std::min(before[k], wanted[k]);
     policies.push_back({.maximum_rank = rank, .minimum_rank = rank});
   }
-  const auto report = target.ranks.empty() ? tn::sweep_within(trained.train, target.budget, mode_)
-                                           : tn::sweep(trained.train, policies, mode_);
-  auto spectra_after = tn::bond_spectra(trained.train);
-  if (!roots.inverse.empty()) multiply_first_mode(trained.train, roots.inverse);
+  const auto report = target.ranks.empty() ? tn::sweep_within(train, target.budget, mode_)
+                                           : tn::sweep(train, policies, mode_);
+  if (report.norm == 0)
+    tn::fail("adapt_ranks: the adapter is still zero and has no spectrum; train it before a sweep");
+  auto spectra_after = tn::bond_spectra(train);
+  if (!roots.inverse.empty()) multiply_first_mode(train, roots.inverse);
+  trained.train = std::move(train);
   if (state_ == OptimizerState::project)
     project_moments(trained, report);
   else
@@ -271,6 +272,7 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
                             bond.truncation.discarded_weight, bond.truncation.discarded_norm});
   }
   result.error_bound = report.error_bound;
+  result.norm_before = report.norm;
   return result;
 }
 

@@ -93,29 +93,44 @@ BOOST_AUTO_TEST_CASE(the_second_pass_of_a_paper_sweep_cuts_what_the_first_could_
     BOOST_TEST(relative_distance(carried_core(old, report, k), train.dense_core(k)) < 1e-12);
 }
 
+/// Checks the spectra of all bonds of random_train() against those of the dense tensor.
+template <class T>
+void check_spectra(const Tensor<T>& dense, const std::vector<std::vector<double>>& spectra) {
+  BOOST_TEST(spectra.size() == ranks.size());
+  Index rows = 1;
+  for (std::size_t k = 0; k < spectra.size(); ++k) {
+    rows *= modes[k];
+    const auto values = svd(dense.reshaped({rows, dense.size() / rows})).singular_values;
+    BOOST_TEST(spectra[k].size() == static_cast<std::size_t>(ranks[k]));
+    for (std::size_t i = 0; i < spectra[k].size(); ++i)
+      BOOST_TEST(std::abs(spectra[k][i] - values[i]) < tolerance<T>() * values[0]);
+  }
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(spectra_are_the_singular_values_of_the_train_in_any_gauge, T, Types) {
   const auto dense = random_train<T>(3).to_dense();
   for (const SweepMode mode : sweep_modes) {
     auto train = random_train<T>(3);
     const auto report = sweep(train, TruncationPolicy{}, mode);
-    Index rows = 1;
-    for (std::size_t k = 0; k + 1 < modes.size(); ++k) {
-      rows *= modes[k];
-      const auto values = svd(dense.reshaped({rows, dense.size() / rows})).singular_values;
-      BOOST_TEST(report.bonds[k].spectrum.size() == static_cast<std::size_t>(ranks[k]));
-      for (std::size_t i = 0; i < report.bonds[k].spectrum.size(); ++i)
-        BOOST_TEST(std::abs(report.bonds[k].spectrum[i] - values[i]) < tolerance<T>() * values[0]);
-    }
+    std::vector<std::vector<double>> spectra;
+    for (const auto& bond : report.bonds) spectra.push_back(bond.spectrum);
+    check_spectra(dense, spectra);
+    const double norm = frobenius_norm(dense);
+    BOOST_TEST(std::abs(report.norm - norm) < tolerance<T>() * norm);
+    TensorTrain<T> vector(std::vector{Tensor<T>::from({1, 2, 1}, {3, 4})});
+    BOOST_TEST(sweep(vector, TruncationPolicy{}, mode).norm == 5);
   }
 }
 
-BOOST_AUTO_TEST_CASE(the_spectra_of_the_bonds_are_those_that_rounding_finds) {
-  auto train = random_train<double>(3);
-  const auto spectra = bond_spectra(train);
-  const auto report = sweep(train, TruncationPolicy{}, SweepMode::rounding);
-  BOOST_TEST(spectra.size() == report.bonds.size());
-  for (std::size_t k = 0; k < spectra.size(); ++k)
-    BOOST_TEST(spectra[k] == report.bonds[k].spectrum, boost::test_tools::per_element());
+BOOST_AUTO_TEST_CASE_TEMPLATE(the_spectra_of_the_bonds_are_found_from_every_center, T, Types) {
+  auto train = random_train<T>(3);
+  const auto dense = train.to_dense();
+  check_spectra(dense, bond_spectra(train));
+  for (Index center = 0; center < train.length(); ++center) {
+    train.orthogonalise(center);
+    check_spectra(dense, bond_spectra(train));
+  }
+  BOOST_TEST(bond_spectra(TensorTrain<T>(std::vector{Tensor<T>::from({1, 2, 1}, {1, 2})})).empty());
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_second_sweep_changes_nothing, T, Types) {

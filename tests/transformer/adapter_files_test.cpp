@@ -18,7 +18,8 @@ using Types = std::tuple<float, double>;
 /// A trained adapter on a small model, and its folder.
 template <class T>
 struct WrittenAdapter {
-  explicit WrittenAdapter(const std::string& kind) : method(small_adapter(kind)) {
+  explicit WrittenAdapter(const std::string& kind) : WrittenAdapter(small_adapter(kind)) {}
+  explicit WrittenAdapter(const Method& wanted) : method(wanted) {
     write_small_model(folder / "base");
     model = std::make_unique<ClassifierModel<T>>(folder / "base", 2, method, HeadSource::fresh, 1);
     if (model->adapter()) randomise_adapter(*model->adapter(), model->weights());
@@ -57,6 +58,24 @@ void lower_ranks(ClassifierModel<T>& model) {
                      {}});
   }
   model.weights().replace(cores);
+}
+
+/// A train of each kind with its inner cores in the order opposite to the usual one and ranks that
+/// differ.
+std::vector<Method> reversed_trains() {
+  using enum TrainMode;
+  std::vector<Method> methods;
+  for (const auto& [kind, order] :
+       {std::pair<std::string, std::vector<TrainMode>>{"metatt4d", {matrix_type, layer}},
+        {"metatt5d", {head, matrix_type, layer}},
+        {"metatt4+1d", {matrix_type, task, layer}},
+        {"metatt5+1d", {head, matrix_type, task, layer}}}) {
+    methods.push_back(small_adapter(kind));
+    methods.back().adapter.core_order = order;
+    methods.back().adapter.ranks.assign(order.size() + 1, 3);
+    methods.back().adapter.ranks.front() = 2;
+  }
+  return methods;
 }
 
 /// All adapters and other methods.
@@ -102,6 +121,19 @@ BOOST_AUTO_TEST_CASE(an_adapter_of_adapted_ranks_is_read_with_them) {
              boost::test_tools::per_element());
   BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
              boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_train_of_another_order_is_read_in_it) {
+  const Batch batch = pack(random_examples(6, 1));
+  for (const Method& method : reversed_trains()) BOOST_TEST_CONTEXT(method.name()) {
+      const WrittenAdapter<float> written(method);
+      written.write();
+      const auto read = written.read();
+      BOOST_TEST((read->method().adapter.core_order == method.adapter.core_order));
+      BOOST_TEST(read->train()->ranks() == method.adapter.ranks, boost::test_tools::per_element());
+      BOOST_TEST(logits_of(*read, batch) == logits_of(*written.model, batch),
+                 boost::test_tools::per_element());
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_record_keeps_what_it_was_given) {
@@ -197,6 +229,8 @@ BOOST_AUTO_TEST_CASE(a_peft_export_has_the_native_update_at_one_rank_everywhere)
   const WrittenAdapter<float> lowered("metatt4d");
   lower_ranks(*lowered.model);
   check_export(lowered, 1);
+  for (const Method& method : reversed_trains()) BOOST_TEST_CONTEXT(method.name())
+  check_export(WrittenAdapter<float>(method), 2);
 }
 
 BOOST_AUTO_TEST_CASE(every_adapter_of_trains_is_read_with_its_adapted_ranks) {

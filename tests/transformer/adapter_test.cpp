@@ -37,6 +37,19 @@ BOOST_AUTO_TEST_CASE(parameter_counts_of_the_others) {
   BOOST_TEST(base("vera", 256) == 24 * (256 + 768));
   BOOST_TEST(base("lotr", 8) == 2 * (2 * 768 * 8 + 12 * 64));
   BOOST_TEST(base("lorta", 8) == 8 * (768 + 64 + 12 + 12 + 2));
+  // On all six matrices, four of 768 × 768 and two of 3072 × 768, whose widths add up to 13,824.
+  const auto six = [](const char* kind, Index rank) {
+    AdapterSettings settings;
+    settings.kind = kind;
+    settings.rank = rank;
+    settings.targets = matrix_types(small_config().family());
+    return parameters_of(settings, 768, 12, 12);
+  };
+  BOOST_TEST(six("lora", 8) == 12 * 13824 * 8);
+  BOOST_TEST(six("adalora", 8) == 12 * (13824 + 6) * 8);
+  BOOST_TEST(six("vera", 256) == 12 * (6 * 256 + 5 * 768 + 3072));
+  BOOST_TEST(six("lotr", 8) == 13824 * 8 + 6 * 12 * 64);
+  BOOST_TEST(six("lorta", 8) == 8 * (3072 + 64 + 48 + 12 + 6));
   const auto trainable = [](const char* kind) {
     return AssembledModel<float>(small_config(), 2, small_adapter(kind), random_weight<float>)
         .weights.trainable_count();

@@ -5,21 +5,27 @@
 
 namespace metatt::testing {
 
-/// Of an adapter on queries and values of a model of this shape.
-inline Index adapter_parameters(const std::string& kind, Index rank, Index width, Index layers,
-                                Index heads, Index tasks = 1) {
+/// Trainable numbers of an adapter on a model of this shape, with a feed-forward of four widths.
+inline Index parameters_of(const AdapterSettings& settings, Index width, Index layers,
+                           Index heads) {
   ModelConfig config = small_config();
   config.hidden_size = width;
   config.intermediate_size = 4 * width;
   config.num_hidden_layers = layers;
   config.num_attention_heads = heads;
+  Weights<float> weights;
+  make_adapter(settings, config, weights);
+  return weights.trainable_count();
+}
+
+/// On queries and values.
+inline Index adapter_parameters(const std::string& kind, Index rank, Index width, Index layers,
+                                Index heads, Index tasks = 1) {
   AdapterSettings settings;
   settings.kind = kind;
   settings.rank = rank;
   settings.tasks = tasks;
-  Weights<float> weights;
-  make_adapter(settings, config, weights);
-  return weights.trainable_count();
+  return parameters_of(settings, width, layers, heads);
 }
 
 /// Logits of the bare model after the updates for a task are added to its weights.

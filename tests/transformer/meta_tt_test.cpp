@@ -87,6 +87,25 @@ BOOST_AUTO_TEST_CASE(parameter_counts_are_those_of_the_paper) {
   BOOST_TEST(adapter_parameters("metatt4d", 64, 4096, 32, 32) == 663552);
 }
 
+// All six matrices of a layer as wide as 768, two of them 3072 × 768: a train is as large as the
+// largest, where heads of 64 columns are 48.
+BOOST_AUTO_TEST_CASE(parameter_counts_of_matrices_that_differ_and_a_rank_for_each_bond) {
+  const auto count = [](const std::string& kind, const std::vector<Index>& ranks) {
+    AdapterSettings settings;
+    settings.kind = kind;
+    settings.ranks = ranks;
+    settings.tasks = 3;
+    settings.targets = matrix_types(small_config().family());
+    return parameters_of(settings, 768, 12, 12);
+  };
+  const Index ends = 3072 * 8 + 12 * 8 * 6;  // of the first mode and the layers
+  BOOST_TEST(count("metatt4d", {8, 6, 4}) == ends + 6 * 6 * 4 + 4 * 3072);
+  BOOST_TEST(count("metatt5d", {8, 6, 5, 4}) == ends + 6 * 6 * 5 + 48 * 5 * 4 + 4 * 64);
+  BOOST_TEST(count("metatt4+1d", {8, 6, 5, 4}) == ends + 3 * 6 * 5 + 6 * 5 * 4 + 4 * 3072);
+  BOOST_TEST(count("metatt5+1d", {8, 6, 5, 4, 3}) ==
+             ends + 3 * 6 * 5 + 6 * 5 * 4 + 48 * 4 * 3 + 3 * 64);
+}
+
 BOOST_AUTO_TEST_CASE(a_fresh_train_of_every_kind_and_order_changes_no_bit_of_the_logits) {
   const Batch batch = pack(random_examples(5, 1));
   const AssembledModel<float> bare(small_config(), 2, Method::named("none", {}),

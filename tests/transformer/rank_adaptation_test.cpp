@@ -154,6 +154,37 @@ BOOST_AUTO_TEST_CASE(a_projected_first_moment_is_that_of_the_gradients_after_the
   }
 }
 
+// The train diag(3, 1), as the product of (2 1; 2 −1) and (¾ ¼; 3/2 −½), loses its second singular
+// value. On paper: the new first core is g·(1, 0)ᵀ, with g = ±1 after rounding and ±3 after the
+// paper's sweep, so that expand = g·(¼, ½)ᵀ, and reduce = (2, 1)/g, since it takes the old second
+// core to (3, 0)/g. First moments go the way of gradients, m₁·reduceᵀ and expandᵀ·m₂, second ones
+// with the squares.
+BOOST_AUTO_TEST_CASE(moments_that_are_projected_to_a_lower_rank_by_hand) {
+  const auto left = [](std::initializer_list<double> values) {
+    return Tensor<double>::from({1, 2, 2}, values);
+  };
+  const auto right = [](std::initializer_list<double> values) {
+    return Tensor<double>::from({2, 2, 1}, values);
+  };
+  for (const auto mode : modes) {
+    TrainedTrain trained{
+        tn::TensorTrain<double>({left({2, 1, 2, -1}), right({.75, .25, 1.5, -.5})}),
+        {left({1, 2, 3, 4}), right({5, 6, 7, 8})},
+        {left({1, 2, 3, 4}), right({5, 6, 7, 8})}};
+    RankAdaptation(mode, OptimizerState::project).truncate(trained, {{1}});
+    const double g = trained.train.dense_core(0).to_vector()[0];
+    BOOST_TEST(std::abs(g) == (mode == tn::SweepMode::paper ? 3.0 : 1.0),
+               boost::test_tools::tolerance(1e-14));
+    const auto check = [](const Tensor<double>& found, double first, double second) {
+      BOOST_TEST(relative_error(std::vector{first, second}, found.to_vector()) < 1e-14);
+    };
+    check(trained.first_moments[0], 4 / g, 10 / g);
+    check(trained.first_moments[1], 4.75 * g, 5.5 * g);
+    check(trained.second_moments[0], 6 / (g * g), 16 / (g * g));
+    check(trained.second_moments[1], 2.0625 * g * g, 2.375 * g * g);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_reset_clears_the_moments_of_the_cores_and_spares_those_of_the_head) {
   const Batch batch = pack(random_examples(5, 1));
   const std::vector<double> labels{0, 1, 1, 0, 1};
