@@ -9,6 +9,7 @@
 #include <metatt/transformer/model.hpp>
 #include <metatt/transformer/optimiser.hpp>
 
+#include <algorithm>
 #include <iomanip>
 #include <iostream>
 
@@ -20,6 +21,7 @@ using namespace transformer;
 
 struct BenchOptions {
   std::vector<std::string> variants{"lora", "metatt4d", "full"};
+  std::vector<std::string> targets{"query", "value"}, core_order;
   std::vector<double> dropouts{0.0, 0.1};
   Index samples = 7, batch = 16, tokens = 128, rank = 8;
   ModelConfig config;
@@ -36,6 +38,12 @@ class StepBench {
         labels_(static_cast<std::size_t>(o.batch)) {
     AdapterSettings settings;
     settings.rank = o.rank;
+    settings.targets.clear();
+    for (const auto& name : o.targets) settings.targets.push_back(find_matrix_type(name));
+    std::ranges::sort(settings.targets);
+    if (has_task_mode(variant)) settings.tasks = 3;
+    if (variant.starts_with("metatt"))
+      for (const auto& name : o.core_order) settings.core_order.push_back(find_train_mode(name));
     if (variant.starts_with("metatt5")) {  // its last bond holds no more than a head is wide
       settings.ranks.assign(inner_modes_of(variant).size() + 1, o.rank);
       settings.ranks.back() = std::min(o.rank, config_.head_size());
@@ -184,8 +192,8 @@ void bench_step(const BenchOptions& o) {
   std::cout
       << o.config.num_hidden_layers << " layers, width " << o.config.hidden_size << ", "
       << o.config.num_attention_heads << " heads, feed-forward " << o.config.intermediate_size
-      << ", batch " << o.batch << " × " << o.tokens << " tokens, rank " << o.rank
-      << " on query and value, float32, median of " << o.samples << "\n"
+      << ", batch " << o.batch << " × " << o.tokens << " tokens, rank " << o.rank << " on "
+      << tn::joined(o.targets) << ", float32, median of " << o.samples << "\n"
       << "variant    dropout       ms   cost to first    rel   tokens/s   GFLOP  sgemm GFLOP/s  "
          "trainable  saved MB  peak MB\n";
   LargeProduct<float> product;
@@ -218,6 +226,14 @@ void add_bench(CLI::App& program) {
                    "The others are compared with the first: " + tn::joined(variants))
       ->delimiter(',')
       ->check(one_of(variants));
+  command
+      ->add_option("--target_modules", o->targets,
+                   "query, key, value, attention_output, feed_forward_up, feed_forward_down")
+      ->delimiter(',');
+  command
+      ->add_option("--core_order", o->core_order,
+                   "Order of the inner cores of the MetaTTs, such as head,layer,matrix_type")
+      ->delimiter(',');
   command
       ->add_option("--dropouts", o->dropouts,
                    "Dropout probabilities; the first is what the others are compared with")

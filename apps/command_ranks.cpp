@@ -342,15 +342,15 @@ void run_study(RanksOptions& o) {
   check_results_folder(o.output, Results::rank_study, {});
   RankStudy study(o);
   const auto folder = open_results_folder(o.output, o.overwrite);
-  for (const char* table : {"runs.csv", "curves.csv", "rank_sweeps.csv", study_summary_name})
+  for (const char* table : {"runs.csv", study_curves_name, study_sweeps_name, study_summary_name})
     std::filesystem::remove(folder / table);  // of an earlier study
   tn::write_file_atomically(folder / "settings.json", settings_json(o, study).dump(2) + "\n");
   study.run([&] {
     const auto& trials = study.trials();
     if (trials.empty()) return;
     tn::write_file_atomically(folder / "runs.csv", runs_table(trials, study.true_ranks()));
-    tn::write_file_atomically(folder / "curves.csv", curves_table(trials));
-    tn::write_file_atomically(folder / "rank_sweeps.csv", sweeps_table(trials));
+    tn::write_file_atomically(folder / study_curves_name, curves_table(trials));
+    tn::write_file_atomically(folder / study_sweeps_name, sweeps_table(trials));
     tn::write_file_atomically(folder / study_summary_name,
                               summary_table(summarise(trials, study.true_ranks())));
   });

@@ -30,7 +30,8 @@ class StudyReport {
   explicit StudyReport(const std::filesystem::path& folder)
       : folder_(folder),
         summary_(read_csv(folder / study_summary_name)),
-        curves_(read_csv(folder / "curves.csv")) {
+        curves_(read_csv(folder / study_curves_name)),
+        sweeps_(read_csv(folder / study_sweeps_name)) {
     if (summary_.empty()) tn::fail(file_of(summary_), ": expected a strategy, found none");
     for (const Row& row : summary_) {
       add_once(comparisons_, field(summary_, row, "comparison"));
@@ -38,11 +39,8 @@ class StudyReport {
       add_once(oversamplings_, field(summary_, row, "oversampling"));
       best_rates_[key(summary_, row)] = field(summary_, row, "best_learning_rate");
     }
-    for (const Row& row : curves_) {
-      const auto best = best_rates_.find(key(curves_, row));
-      if (best != best_rates_.end() && best->second == field(curves_, row, "learning_rate"))
-        moments_[best->first].push_back(&row);
-    }
+    moments_ = lines_at_best_rates(curves_);
+    changes_ = lines_at_best_rates(sweeps_);
   }
 
   ReportPage page() const {
@@ -53,6 +51,7 @@ class StudyReport {
       add_outcomes(page, comparison);
       for (const std::string& oversampling : oversamplings_)
         add_courses(page, comparison, oversampling);
+      add_bonds(page, comparison, most_targets());
     }
     page.add_heading("Settings");
     page.add("<pre>" + html_escaped(tn::read_file(folder_ / "settings.json")) + "</pre>\n");
@@ -62,6 +61,7 @@ class StudyReport {
  private:
   /// Comparison, oversampling and strategy.
   using Key = std::array<std::string, 3>;
+  using Lines = std::vector<const Row*>;
   Key key(const std::vector<Row>& table, const Row& row) const {
     return {field(table, row, "comparison"), field(table, row, "oversampling"),
             field(table, row, "strategy")};
@@ -70,7 +70,10 @@ class StudyReport {
     if (std::ranges::find(values, value) == values.end()) values.push_back(value);
   }
   std::string file_of(const std::vector<Row>& table) const {
-    return (folder_ / (&table == &summary_ ? study_summary_name : "curves.csv")).string();
+    return (folder_ / (&table == &summary_  ? study_summary_name
+                       : &table == &curves_ ? study_curves_name
+                                            : study_sweeps_name))
+        .string();
   }
   const std::string& field(const std::vector<Row>& table, const Row& row,
                            const std::string& column) const {
@@ -137,20 +140,28 @@ class StudyReport {
                 "log10_tensor_error", "log10_tensor_error_half_width");
   }
 
-  /// The mean over the seeds of what each moment's line says, over the steps.
-  Curve course(const std::string& comparison, const std::string& oversampling,
-               const std::string& strategy, const std::string& column, bool logarithmic) const {
+  std::map<Key, Lines> lines_at_best_rates(const std::vector<Row>& table) const {
+    std::map<Key, Lines> lines;
+    for (const Row& row : table) {
+      const auto best = best_rates_.find(key(table, row));
+      if (best != best_rates_.end() && best->second == field(table, row, "learning_rate"))
+        lines[best->first].push_back(&row);
+    }
+    return lines;
+  }
+
+  /// The mean over the seeds of what the lines of each step say, over the steps.
+  Curve course(const std::string& strategy, const std::vector<Row>& table, const Lines& lines,
+               const std::string& column, bool logarithmic) const {
     std::map<double, std::pair<double, int>> sums;
-    const auto moments = moments_.find({comparison, oversampling, strategy});
-    if (moments != moments_.end())
-      for (const Row* row : moments->second) {
-        const double value = number(curves_, *row, column);
-        auto& [sum, count] = sums[number(curves_, *row, "step")];
-        sum += logarithmic ? std::log10(value) : value;
-        ++count;
-      }
+    for (const Row* row : lines) {
+      const double value = number(table, *row, column);
+      if (std::isnan(value)) continue;  // a column that does not apply to this change
+      auto& [sum, count] = sums[number(table, *row, "step")];
+      sum += logarithmic ? std::log10(value) : value;
+      ++count;
+    }
     Curve curve{strategy, {}, {}};
-    curve.points = false;
     for (const auto& [step, sum] : sums) {
       const double mean = sum.first / sum.second;
       curve.x.push_back(step);
@@ -165,8 +176,10 @@ class StudyReport {
     LinePlot errors{"Error, " + where, "step", "relative error of the tensor", {}, true};
     LinePlot parameters{"Parameters, " + where, "step", "numbers in the cores", {}};
     for (const std::string& strategy : strategies_) {
-      errors.curves.push_back(course(comparison, oversampling, strategy, "tensor_error", true));
-      parameters.curves.push_back(course(comparison, oversampling, strategy, "parameters", false));
+      const Lines lines = lines_of(moments_, {comparison, oversampling, strategy});
+      errors.curves.push_back(course(strategy, curves_, lines, "tensor_error", true));
+      parameters.curves.push_back(course(strategy, curves_, lines, "parameters", false));
+      errors.curves.back().points = parameters.curves.back().points = false;
     }
     const std::string name = " equal " + comparison + " oversampling " + oversampling;
     page.add_picture("error" + name, svg(errors),
@@ -174,11 +187,47 @@ class StudyReport {
     page.add_picture("parameters" + name, svg(parameters));
   }
 
+  static Lines lines_of(const std::map<Key, Lines>& lines, const Key& key) {
+    const auto found = lines.find(key);
+    return found == lines.end() ? Lines{} : found->second;
+  }
+
+  std::string most_targets() const {
+    return *std::ranges::max_element(oversamplings_, {},
+                                     [](const std::string& text) { return std::stod(text); });
+  }
+
+  /// What the changes of ranks did to each bond.
+  void add_bonds(ReportPage& page, const std::string& comparison,
+                 const std::string& oversampling) const {
+    std::vector<std::string> bonds;
+    for (const Row& row : sweeps_) add_once(bonds, field(sweeps_, row, "bond"));
+    for (const std::string& bond : bonds)
+      for (const auto& [column, title, label] :
+           {std::array<std::string, 3>{"rank_after", "Rank", "rank after the change"},
+            {"entropy", "Entropy", "entropy at the change, nats"},
+            {"discarded_weight", "Discarded weight", "share of the squared norm"}}) {
+        LinePlot plot{title + " of bond " + bond + ", " + oversampling +
+                          " targets for each degree of freedom",
+                      "step",
+                      label,
+                      {}};
+        for (const std::string& strategy : strategies_) {
+          Lines lines = lines_of(changes_, {comparison, oversampling, strategy});
+          std::erase_if(lines,
+                        [&](const Row* row) { return field(sweeps_, *row, "bond") != bond; });
+          plot.curves.push_back(course(strategy, sweeps_, lines, column, false));
+        }
+        page.add_picture(column + " bond " + bond + " equal " + comparison, svg(plot),
+                         "Means over the seeds, a point for each change of ranks.");
+      }
+  }
+
   std::filesystem::path folder_;
-  std::vector<Row> summary_, curves_;
+  std::vector<Row> summary_, curves_, sweeps_;
   std::vector<std::string> comparisons_, strategies_, oversamplings_;
   std::map<Key, std::string> best_rates_;
-  std::map<Key, std::vector<const Row*>> moments_;  ///< lines of curves_, at the best rate
+  std::map<Key, Lines> moments_, changes_;  ///< lines of curves_ and sweeps_ at the best rate
 };
 
 }  // namespace

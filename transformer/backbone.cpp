@@ -146,8 +146,8 @@ Variable<T> Backbone<T>::product(const Pass& pass, const Variable<T>& x, const L
   Index column = 0;
   for (const MatrixType type : types) {
     pass.updates.note_input(layer, type, x.value);
-    for (const LowRankUpdate<T>& update : pass.updates.of(layer, type)) {
-      picked.push_back(update);
+    if (const LowRankUpdate<T>* update = pass.updates.of(layer, type)) {
+      picked.push_back(*update);
       picked.back().first_column += column;
     }
     if (auto gain = pass.updates.gain(layer, type); !gain.empty())

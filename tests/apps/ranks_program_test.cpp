@@ -165,13 +165,14 @@ BOOST_AUTO_TEST_CASE(a_study_becomes_a_page, *boost::unit_test::precondition(has
   const TemporaryFolder folder;
   const std::string out = (folder / "out").string();
   BOOST_REQUIRE(
-      run(small + "--strategies fixed,grow --learning_rate 0.01 --output_dir " + out).exit_code ==
-      0);
+      run(small + "--strategies fixed,grow,shrink --learning_rate 0.01 --output_dir " + out)
+          .exit_code == 0);
   const Run report = run("report " + out);
   BOOST_REQUIRE_MESSAGE(report.exit_code == 0, report.output);
   const std::string page = metatt::tn::read_file(folder / "out/report.html");
   for (const char* text : {"At equal steps", "How often the train is found", "How well it is found",
-                           "Error, 4 targets", "<td class=\"text\">grow</td>", "42"})
+                           "Error, 4 targets", "Rank of bond 1, 4 targets", "Entropy of bond 2",
+                           "Discarded weight of bond 1", "<td class=\"text\">grow</td>", "42"})
     BOOST_CHECK_MESSAGE(page.find(text) != std::string::npos, text);
   metatt::tn::write_file_atomically(folder / "out/curves.csv", "step,loss\n1\n");
   check_refused("report " + out, "curves.csv: row 1: expected 2 fields, found 1");

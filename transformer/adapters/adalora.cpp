@@ -31,7 +31,7 @@ UpdateTable<T> AdaLora<T>::updates(autodiff::Tape<T>& tape, Index /*task*/) cons
   UpdateTable<T> table;
   for (std::size_t i = 0; i < E_.size(); ++i) {
     const auto& site = this->sites_[i];
-    table.add(site.layer, site.type,
+    table.set(site.layer, site.type,
               this->update(tape, site,
                            autodiff::scale_columns(tape, this->weights_.use(tape, site.U),
                                                    this->weights_.use(tape, E_[i]))));

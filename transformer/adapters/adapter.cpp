@@ -193,10 +193,9 @@ std::vector<Variable<T>*> factors_of(autodiff::LowRankUpdate<T>& update) {
 
 template <class T>
 void UpdateTable<T>::append_factors(Index layer, std::vector<Variable<T>>& factors) const {
-  for (auto [place, updates] : updates_)
+  for (auto [place, update] : updates_)
     if (place.first == layer)
-      for (auto& update : updates)
-        for (const Variable<T>* factor : factors_of(update)) factors.push_back(*factor);
+      for (const Variable<T>* factor : factors_of(update)) factors.push_back(*factor);
   for (const auto& [place, gain] : gains_)
     if (place.first == layer) factors.push_back(gain);
 }
@@ -206,12 +205,10 @@ UpdateTable<T> UpdateTable<T>::with_factors(Index layer,
                                             std::span<const Variable<T>> factors) const {
   UpdateTable result;
   std::size_t next = 0;
-  for (auto [place, updates] : updates_) {
+  for (auto [place, update] : updates_) {
     if (place.first != layer) continue;
-    for (auto& update : updates) {
-      for (Variable<T>* factor : factors_of(update)) *factor = factors[next++];
-      result.add(layer, place.second, std::move(update));
-    }
+    for (Variable<T>* factor : factors_of(update)) *factor = factors[next++];
+    result.set(layer, place.second, std::move(update));
   }
   for (const auto& [place, gain] : gains_)
     if (place.first == layer) result.set_gain(layer, place.second, factors[next++]);
@@ -252,28 +249,19 @@ Tensor<T> left_factor(const autodiff::LowRankUpdate<T>& update, Index rows) {
   return left;
 }
 
-/// The factors of the updates of one matrix.
+/// The factors of the update of one matrix.
 template <class T>
-typename Adapter<T>::LoraFactors factors_of_parts(std::span<const autodiff::LowRankUpdate<T>> parts,
-                                                  const MatrixExtents& extents, bool keeps_U) {
-  const auto [d_in, d_out] = extents;
-  const auto& first = parts.front();
-  // The smaller one of the two ranks, where it is the same for all columns.
-  if (!keeps_U && parts.size() == 1 && !first.C.empty() &&
-      first.C.value.extent(2) < first.C.value.extent(0)) {
-    autodiff::LowRankUpdate<T> outer = first;
+typename Adapter<T>::LoraFactors lora_factors_of(const autodiff::LowRankUpdate<T>& update,
+                                                 Index d_in, bool keeps_U) {
+  // The smaller one of the two ranks.
+  if (!keeps_U && !update.C.empty() && update.C.value.extent(2) < update.C.value.extent(0)) {
+    autodiff::LowRankUpdate<T> outer = update;
     outer.C = {};
-    return {scaled_transpose(left_factor(first, d_in), T(1)),
-            scaled_transpose(right_factor(outer), first.alpha)};
+    return {scaled_transpose(left_factor(update, d_in), T(1)),
+            scaled_transpose(right_factor(outer), update.alpha)};
   }
-  Tensor<T> right({first.U.value.extent(1), d_out});
-  for (const auto& part : parts) {  // with one U
-    const Tensor<T> block = right_factor(part);
-    tn::backend::copy_matrix(tn::backend::queue(), block.extent(0), part.width, block.data(),
-                             part.width, right.mutable_data() + part.first_column, d_out);
-  }
-  return {scaled_transpose(first.U.value.slice(0, d_in), T(1)),
-          scaled_transpose(right, first.alpha)};
+  return {scaled_transpose(update.U.value.slice(0, d_in), T(1)),
+          scaled_transpose(right_factor(update), update.alpha)};
 }
 
 }  // namespace
@@ -283,17 +271,18 @@ typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixTyp
                                                           bool keeps_U) const {
   autodiff::Tape<T> tape;
   const UpdateTable<T> table = updates(tape, task);
-  if (table.of(layer, type).empty())
+  const autodiff::LowRankUpdate<T>* update = table.of(layer, type);
+  if (!update)
     tn::fail(settings_.kind, ": ", matrix_type_name(type), " of layer ", layer, " is not adapted");
-  return factors_of_parts<T>(table.of(layer, type), matrix_extents(config_, type), keeps_U);
+  return lora_factors_of(*update, matrix_extents(config_, type).d_in, keeps_U);
 }
 
 template <class T>
 Tensor<T> Adapter<T>::merged(const UpdateTable<T>& updates, Index layer, MatrixType type,
                              const Tensor<T>& weight) const {
-  const auto parts = updates.of(layer, type);
-  if (parts.empty()) return weight;
-  const auto [A, B] = factors_of_parts<T>(parts, matrix_extents(config_, type), false);
+  const autodiff::LowRankUpdate<T>* update = updates.of(layer, type);
+  if (!update) return weight;
+  const auto [A, B] = lora_factors_of(*update, matrix_extents(config_, type).d_in, false);
   auto& queue = tn::backend::queue();
   Tensor<T> sum = tn::matrix_product(B, A);
   tn::backend::add_scaled(queue, sum.size(), T(1), weight.data(), sum.mutable_data());

@@ -72,14 +72,13 @@ struct AdapterSettings {
 template <class T>
 class UpdateTable {
  public:
-  void add(Index layer, MatrixType type, autodiff::LowRankUpdate<T> update) {
-    updates_[{layer, type}].push_back(std::move(update));
+  void set(Index layer, MatrixType type, autodiff::LowRankUpdate<T> update) {
+    updates_[{layer, type}] = std::move(update);
   }
-  /// Those of one matrix, each for some of its columns or all; none if it is not adapted.
-  std::span<const autodiff::LowRankUpdate<T>> of(Index layer, MatrixType type) const {
+  /// That of one matrix; null if it is not adapted.
+  const autodiff::LowRankUpdate<T>* of(Index layer, MatrixType type) const {
     const auto found = updates_.find({layer, type});
-    if (found == updates_.end()) return {};
-    return found->second;
+    return found == updates_.end() ? nullptr : &found->second;
   }
   /// Multiplies the columns of x·Wᵀ with its updates, before the bias.
   void set_gain(Index layer, MatrixType type, Variable<T> gain) {
@@ -92,7 +91,7 @@ class UpdateTable {
   }
   /// Notes the inputs of an adapted matrix, if that is asked for.
   void note_input(Index layer, MatrixType type, const Tensor<T>& x) const {
-    if (inputs_ && !of(layer, type).empty()) inputs_->add(x);
+    if (inputs_ && of(layer, type)) inputs_->add(x);
   }
   void set_input_gram(InputGram<T>* inputs) { inputs_ = inputs; }
   /// Appends the factors of a layer's updates and its gains, always in the same order.
@@ -101,7 +100,7 @@ class UpdateTable {
   UpdateTable with_factors(Index layer, std::span<const Variable<T>> factors) const;
 
  private:
-  std::map<std::pair<Index, MatrixType>, std::vector<autodiff::LowRankUpdate<T>>> updates_;
+  std::map<std::pair<Index, MatrixType>, autodiff::LowRankUpdate<T>> updates_;
   std::map<std::pair<Index, MatrixType>, Variable<T>> gains_;
   InputGram<T>* inputs_ = nullptr;
 };

@@ -69,7 +69,7 @@ template <class T>
 UpdateTable<T> Lora<T>::updates(autodiff::Tape<T>& tape, Index /*task*/) const {
   UpdateTable<T> table;
   for (const Site& site : sites_)
-    table.add(site.layer, site.type, update(tape, site, weights_.use(tape, site.U)));
+    table.set(site.layer, site.type, update(tape, site, weights_.use(tape, site.U)));
   return table;
 }
 

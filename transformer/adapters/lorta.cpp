@@ -36,7 +36,7 @@ UpdateTable<T> Lorta<T>::updates(autodiff::Tape<T>& tape, Index /*task*/) const 
   for (Index layer = 0; layer < layers; ++layer)
     for (Index m = 0; m < types; ++m) {
       const MatrixType type = targets[static_cast<std::size_t>(m)];
-      table.add(layer, type,
+      table.set(layer, type,
                 {A, C, layer * types + m, V, static_cast<T>(this->settings_.alpha), 0,
                  matrix_extents(this->config_, type).d_out});
     }

@@ -47,7 +47,7 @@ UpdateTable<T> Lotr<T>::updates(autodiff::Tape<T>& tape, Index /*task*/) const {
     const Variable<T> U = weights_.use(tape, factors.U), C = weights_.use(tape, factors.C),
                       V = weights_.use(tape, factors.V);
     for (Index layer = 0; layer < this->config_.num_hidden_layers; ++layer)
-      table.add(layer, factors.type,
+      table.set(layer, factors.type,
                 {U, C, layer, V, static_cast<T>(this->settings_.alpha), 0, V.value.extent(1)});
   }
   return table;

@@ -66,6 +66,21 @@ Tensor<T> initial_core(Index k, const std::string& code, const Shape& shape, std
   return core;
 }
 
+/// Some slices of a core, rank × slices × width, as rank × (as many · width).
+template <class T>
+Variable<T> side_by_side(autodiff::Tape<T>& tape, const Variable<T>& core,
+                         const std::vector<Index>& slices) {
+  const Index rank = core.value.extent(0), count = core.value.extent(1);
+  std::vector<std::int32_t> rows;
+  for (Index row = 0; row < rank; ++row)
+    for (const Index slice : slices) rows.push_back(static_cast<std::int32_t>(row * count + slice));
+  Variable<T> columns = autodiff::gather_rows(
+      tape, core,
+      Tensor<std::int32_t>::from({std::ssize(rows)}, std::span<const std::int32_t>(rows)));
+  columns.value = columns.value.reshaped({rank, std::ssize(slices) * core.value.extent(2)});
+  return columns;
+}
+
 }  // namespace
 
 std::vector<TrainMode> inner_modes_of(const std::string& kind) {
@@ -213,11 +228,7 @@ Variable<T> MetaTT<T>::task_slice(autodiff::Tape<T>& tape, Index k, Index task) 
   const Index rows = whole.value.extent(0), tasks = whole.value.extent(1);
   if (task < 0 || task >= tasks)
     tn::fail(this->settings_.kind, ": expected a task 0 … ", tasks - 1, ", found ", task);
-  std::vector<std::int32_t> places;
-  for (Index row = 0; row < rows; ++row)
-    places.push_back(static_cast<std::int32_t>(row * tasks + task));
-  Variable<T> slice = autodiff::gather_rows(
-      tape, whole, Tensor<std::int32_t>::from({rows}, std::span<const std::int32_t>(places)));
+  Variable<T> slice = side_by_side(tape, whole, {task});
   slice.value = slice.value.reshaped({rows, 1, whole.value.extent(2)});
   return slice;
 }
@@ -230,35 +241,40 @@ UpdateTable<T> MetaTT<T>::updates(autodiff::Tape<T>& tape, Index task) const {
   const auto extent = [&](Index k, int mode) {
     return mode == 1 && is_task_core(k) ? 1 : weights_.shape(core(k))[mode];
   };
-  const Index last = cores() - 1, heads = head_core();
-  const bool heads_last = heads + 1 == last;
-  const Index head_width = this->config_.head_size();
+  const Index last = cores() - 1, heads = head_core(), width = this->config_.head_size();
+  const bool heads_last = heads + 1 == last, heads_before = heads + 1 < last;
   const Index middle = heads_last ? heads : last;  // cores 1 … middle - 1 are in C
   Variable<T> V = G.back();
   if (heads_last)
     V = autodiff::matmul(tape, G[static_cast<std::size_t>(heads)], V,
-                         {extent(heads, 0), extent(heads, 1) * head_width});
+                         {extent(heads, 0), extent(heads, 1) * width});
   // One product for all slices: C[·, l·M + m, ·] = G2[l]·G3[m].
   Variable<T> C = G[1];
   for (Index k = 2; k < middle; ++k)
     C = autodiff::matmul(tape, C, G[static_cast<std::size_t>(k)],
                          {C.value.extent(0), C.value.extent(1) * extent(k, 1), extent(k, 2)});
-
-  UpdateTable<T> table;
-  const auto alpha = static_cast<T>(this->settings_.alpha);
+  // Where each head has slices of its own, those of a matrix times V stand side by side.
+  const Variable<T> CV =
+      heads_before ? autodiff::matmul(tape, C, V, {C.value.extent(0), C.value.extent(1), width})
+                   : Variable<T>{};
   const auto slice_of = [&](Index layer, MatrixType type, Index head) {
     Index joined = 0;
     for (Index k = 1; k < middle; ++k) joined = joined * extent(k, 1) + slice(k, layer, type, head);
     return joined;
   };
+  UpdateTable<T> table;
+  const auto alpha = static_cast<T>(this->settings_.alpha);
   for (Index layer = 0; layer < this->config_.num_hidden_layers; ++layer)
     for (const MatrixType type : this->settings_.targets) {
       const Index d_out = matrix_extents(this->config_, type).d_out;
-      const Index width = heads < middle ? head_width : d_out;  // that one slice of C is for
-      for (Index begin = 0; begin < d_out; begin += width)
-        table.add(layer, type,
-                  {G[0], C, slice_of(layer, type, begin / width), V, alpha, begin,
-                   std::min(width, d_out - begin)});
+      if (!heads_before) {
+        table.set(layer, type, {G[0], C, slice_of(layer, type, 0), V, alpha, 0, d_out});
+        continue;
+      }
+      std::vector<Index> slices;
+      for (Index head = 0; head < head_blocks(this->config_, d_out); ++head)
+        slices.push_back(slice_of(layer, type, head));
+      table.set(layer, type, {G[0], {}, 0, side_by_side(tape, CV, slices), alpha, 0, d_out});
     }
   return table;
 }

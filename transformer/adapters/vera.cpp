@@ -42,7 +42,7 @@ UpdateTable<T> Vera<T>::updates(autodiff::Tape<T>& tape, Index /*task*/) const {
   for (const Site& site : sites_) {
     const Index d_out = matrix_extents(this->config_, site.type).d_out;
     const Variable<T> rows = autodiff::constant(tn::leading_columns(V.value, d_out));
-    table.add(site.layer, site.type,
+    table.set(site.layer, site.type,
               {autodiff::scale_columns(tape, U, weights_.use(tape, site.d)),
                {},
                0,

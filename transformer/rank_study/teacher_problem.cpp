@@ -37,8 +37,9 @@ class ResidualNetwork {
                            const UpdateTable<double>& updates) const {
     Variable<double> h = autodiff::constant(inputs);
     const auto product = [&](const Variable<double>& x, std::size_t layer, std::size_t matrix) {
+      const auto* update = updates.of(static_cast<Index>(layer), types[matrix]);
       return autodiff::linear(tape, x, autodiff::constant(weights_[2 * layer + matrix]), {},
-                              updates.of(static_cast<Index>(layer), types[matrix]));
+                              std::span(update, update ? 1 : 0));
     };
     for (std::size_t layer = 0; layer < weights_.size() / 2; ++layer)
       h = autodiff::residual_add(
