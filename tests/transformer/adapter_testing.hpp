@@ -3,6 +3,8 @@
 
 #include "model_testing.hpp"
 
+#include <metatt/tn/contract.hpp>
+
 namespace metatt::testing {
 
 /// Trainable numbers of an adapter on a model of this shape, with a feed-forward of four widths.
@@ -58,6 +60,25 @@ inline std::vector<double> merged_logits(const AssembledModel<double>& model, co
     add(ids.down.weight, 0, MatrixType::feed_forward_down);
   }
   return logits_of(merged, batch);
+}
+
+/// What the tensors of an adapted matrix of a small model are called in a PEFT file, up to their
+/// ends.
+inline std::string exported_site(Index layer, MatrixType type) {
+  return "base_model.model.bert.encoder.layer." + std::to_string(layer) + "." +
+         module_of(ModelConfig().family(), type);
+}
+
+/// By how much ΔW in a PEFT file, lora_alpha / r = 1 times B·A, differs from the adapter's.
+inline double export_error(const SafetensorsFile& file, const Adapter<float>& adapter, Index layer,
+                           MatrixType type, Index task) {
+  const auto read = [&](const char* end) {
+    const std::string name = exported_site(layer, type) + end;
+    return file.read<float>(name, file.entry(name).shape);
+  };
+  const auto native = dense_update<float>(adapter.lora_factors(layer, type, task));
+  const auto exported = tn::matrix_product(read(".lora_B.weight"), read(".lora_A.weight"));
+  return relative_error(native.to_vector(), exported.to_vector());
 }
 
 }  // namespace metatt::testing

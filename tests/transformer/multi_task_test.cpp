@@ -1,4 +1,4 @@
-#include "model_testing.hpp"
+#include "adapter_testing.hpp"
 
 #include <metatt/transformer/added_task.hpp>
 
@@ -244,8 +244,11 @@ BOOST_AUTO_TEST_CASE(an_adapter_of_several_tasks_is_written_read_merged_and_expo
         BOOST_TEST(relative_error(expected, task_logits(whole, three.development, 0)) < 1e-5);
         const auto peft = tn::prepare_output_folder(three.folder / ("peft-" + name), false);
         export_peft_lora(peft, *read, record, name);
-        BOOST_TEST(SafetensorsFile(peft / "adapter_model.safetensors")
-                       .contains("base_model.model.classifier.weight"));
+        const SafetensorsFile file(peft / "adapter_model.safetensors");
+        BOOST_TEST(file.contains("base_model.model.classifier.weight"));
+        for (Index layer = 0; layer < 2; ++layer)
+          for (const MatrixType type : three.method.adapter.targets)
+            BOOST_TEST(export_error(file, *read->adapter(), layer, type, task) < 1e-6);
       }
       check_error([&] { write_merged_model({three.folder.path()}, *read, record); },
                   {"expected one that the adapter has, mrpc, cola, stsb; found none"});
