@@ -193,8 +193,8 @@ class StudyReport {
   }
 
   std::string most_targets() const {
-    return *std::ranges::max_element(oversamplings_, {},
-                                     [](const std::string& text) { return std::stod(text); });
+    const auto targets = [&](const Row& row) { return number(summary_, row, "oversampling"); };
+    return field(summary_, *std::ranges::max_element(summary_, {}, targets), "oversampling");
   }
 
   /// What the changes of ranks did to each bond.
@@ -214,12 +214,18 @@ class StudyReport {
                       {}};
         for (const std::string& strategy : strategies_) {
           Lines lines = lines_of(changes_, {comparison, oversampling, strategy});
-          std::erase_if(lines,
-                        [&](const Row* row) { return field(sweeps_, *row, "bond") != bond; });
+          std::erase_if(lines, [&](const Row* row) {
+            const bool grown = number(sweeps_, *row, "rank_after") >
+                               number(sweeps_, *row, "rank_before");  // its spectrum is another
+            return field(sweeps_, *row, "bond") != bond || (column == "entropy" && grown);
+          });
           plot.curves.push_back(course(strategy, sweeps_, lines, column, false));
         }
+        plot.logarithmic = column == "discarded_weight";
         page.add_picture(column + " bond " + bond + " equal " + comparison, svg(plot),
-                         "Means over the seeds, a point for each change of ranks.");
+                         "Means over the seeds, a point for each change of ranks" +
+                             std::string(column == "entropy" ? " but growth. " : ". ") +
+                             left_out(plot));
       }
   }
 

@@ -174,8 +174,8 @@ SweepReport<T> sweep(TensorTrain<T>& train, const TruncationPolicy& policy, Swee
 
 /// Singular values of each inner bond, descending: those of the tensor as a matrix, the modes left
 /// of the bond by the modes right of it. Costs half a sweep of `rounding` where the centre of the
-/// canonical form is known to be at an end, otherwise a little more. Throws Error if a core has NaN
-/// or infinite elements.
+/// canonical form is known, otherwise a whole one. Throws Error if a core has NaN or infinite
+/// elements.
 template <class T>
 std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>& train);
 

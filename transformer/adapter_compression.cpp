@@ -297,11 +297,13 @@ template <class T>
 std::vector<SiteError> site_errors(std::span<const LoraUpdates> tasks, const Adapter<T>& adapter,
                                    const ModelConfig& config) {
   std::vector<SiteError> sites;
-  for (std::size_t task = 0; task < tasks.size(); ++task)
+  for (std::size_t task = 0; task < tasks.size(); ++task) {
+    autodiff::Tape<T> tape;
+    const UpdateTable<T> updates = adapter.updates(tape, static_cast<Index>(task));
     for (Index layer = 0; layer < config.num_hidden_layers; ++layer)
       for (const MatrixType type : adapter.settings().targets) {
         const MatrixExtents extents = matrix_extents(config, type);
-        const auto own = adapter.lora_factors(layer, type, static_cast<Index>(task));
+        const auto own = adapter.lora_factors(updates, layer, type);
         std::vector<std::pair<double, Adapter<double>::LoraFactors>> terms;
         SiteError site{static_cast<Index>(task), layer, type, 0, 0};
         if (const auto given = tasks[task].find({layer, type}); given != tasks[task].end()) {
@@ -314,6 +316,7 @@ std::vector<SiteError> site_errors(std::span<const LoraUpdates> tasks, const Ada
         site.error = norm_of_sum(terms, extents);
         sites.push_back(site);
       }
+  }
   return sites;
 }
 

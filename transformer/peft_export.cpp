@@ -44,12 +44,13 @@ struct JoinedParts {
 };
 
 template <class T>
-JoinedParts<T> joined_parts(const AdaptedModel<T>& model, Index layer, Index task, bool keeps_U) {
+JoinedParts<T> joined_parts(const AdaptedModel<T>& model, const UpdateTable<T>& table, Index layer,
+                            bool keeps_U) {
   const auto& targets = model.adapter()->settings().targets;
   JoinedParts<T> all;
   for (const MatrixType type : {MatrixType::query, MatrixType::key, MatrixType::value}) {
     if (std::ranges::find(targets, type) != targets.end()) {
-      all.parts.emplace_back(all.rows, model.adapter()->lora_factors(layer, type, task, keeps_U));
+      all.parts.emplace_back(all.rows, model.adapter()->lora_factors(table, layer, type, keeps_U));
       const Tensor<T>&A = all.parts.back().second.A, &first = all.parts.front().second.A;
       all.shared = all.shared && A.shape() == first.shape() && A.to_vector() == first.to_vector();
       all.rank += A.extent(0);
@@ -63,11 +64,11 @@ JoinedParts<T> joined_parts(const AdaptedModel<T>& model, Index layer, Index tas
 /// The updates of queries, keys and values that are one matrix in files: one A, which a train's
 /// have in common, or all A one below the other; B in blocks below, and then beside, each other.
 template <class T>
-Factors<T> joined_factors(const AdaptedModel<T>& model, Index layer, Index task) {
+Factors<T> joined_factors(const AdaptedModel<T>& model, const UpdateTable<T>& table, Index layer) {
   auto& queue = tn::backend::queue();
   const Index width = model.config().hidden_size;
-  const auto common = joined_parts(model, layer, task, true),
-             smallest = joined_parts(model, layer, task, false);
+  const auto common = joined_parts(model, table, layer, true),
+             smallest = joined_parts(model, table, layer, false);
   const auto& [parts, rows, rank, shared] = common.rank <= smallest.rank ? common : smallest;
   auto A = Tensor<T>::zeros({rank, width}), B = Tensor<T>::zeros({rows, rank});
   Index first = 0;
@@ -82,14 +83,15 @@ Factors<T> joined_factors(const AdaptedModel<T>& model, Index layer, Index task)
 }
 
 template <class T>
-std::vector<PeftUpdate<T>> peft_updates(const AdaptedModel<T>& model, Index layer, Index task) {
+std::vector<PeftUpdate<T>> peft_updates(const AdaptedModel<T>& model, const UpdateTable<T>& table,
+                                        Index layer) {
   const Family& family = model.config().family();
   std::vector<PeftUpdate<T>> updates;
   for (const MatrixType type : model.adapter()->settings().targets)
     if (const char* module = module_of(family, type))
-      updates.push_back({module, model.adapter()->lora_factors(layer, type, task)});
+      updates.push_back({module, model.adapter()->lora_factors(table, layer, type)});
     else if (updates.empty())  // the first of the joined ones
-      updates.push_back({family.names.joined, joined_factors(model, layer, task)});
+      updates.push_back({family.names.joined, joined_factors(model, table, layer)});
   return updates;
 }
 
@@ -136,8 +138,10 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
                       {"inference_mode", true}};
   std::vector<std::vector<PeftUpdate<T>>> layers;
   Index rank = 0;
+  autodiff::Tape<T> tape;
+  const UpdateTable<T> table = model.adapter()->updates(tape, task);
   for (Index layer = 0; layer < model.config().num_hidden_layers; ++layer)
-    for (const auto& update : layers.emplace_back(peft_updates(model, layer, task)))
+    for (const auto& update : layers.emplace_back(peft_updates(model, table, layer)))
       rank = std::max(rank, update.rank());
   json["target_modules"] = peft_targets(family, layers.front());
   json["r"] = json["lora_alpha"] = rank;  // the same, so that nothing is scaled

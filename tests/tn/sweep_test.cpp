@@ -306,6 +306,8 @@ BOOST_AUTO_TEST_CASE(a_refused_sweep_leaves_the_train_as_it_was) {
     train.set_core(2, core);
     BOOST_TEST(message_of([&] { sweep(train, TruncationPolicy{}, mode); }) ==
                "sweep: core 2 of the tensor train has NaN or infinite elements");
+    BOOST_TEST(message_of([&] { bond_spectra(train); }) ==
+               "bond_spectra: core 2 of the tensor train has NaN or infinite elements");
   }
 }
 

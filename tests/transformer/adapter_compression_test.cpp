@@ -74,7 +74,7 @@ TotalError check_errors(const std::vector<LoraUpdates>& tasks,
   const auto sites = site_errors<double>(tasks, *own.adapter, small_config());
   for (const SiteError& site : sites) {
     const auto kept =
-        dense_update<double>(own.adapter->lora_factors(site.layer, site.type, site.task));
+        dense_update<double>(lora_factors(*own.adapter, site.layer, site.type, site.task));
     std::vector<double> given(static_cast<std::size_t>(kept.size())), difference = given;
     const auto& updates = tasks[static_cast<std::size_t>(site.task)];
     if (const auto found = updates.find({site.layer, site.type}); found != updates.end())
@@ -106,7 +106,7 @@ struct RandomTrain {
       updates.emplace_back();
       for (Index layer = 0; layer < 2; ++layer)
         for (const MatrixType type : settings.targets)
-          updates.back()[{layer, type}] = adapter->lora_factors(layer, type, task);
+          updates.back()[{layer, type}] = lora_factors(*adapter, layer, type, task);
     }
   }
   std::vector<Index> ranks() const { return dynamic_cast<const MetaTT<double>&>(*adapter).ranks(); }

@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(a_fresh_adapter_leaves_zero_after_one_step) {
     AdamW<double> optimiser(model.weights, {}, {0, 100});
     model.loss_and_gradients(batch, labels);
     optimiser.step();
-    const auto factors = model.adapter->lora_factors(1, MatrixType::key, 0);
+    const auto factors = lora_factors(*model.adapter, 1, MatrixType::key, 0);
     BOOST_TEST(tn::backend::norm(tn::backend::queue(), factors.B.size(), factors.B.data()) > 0);
     BOOST_TEST(tn::backend::norm(tn::backend::queue(), factors.A.size(), factors.A.data()) > 0);
   }
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(an_adapter_of_rank_one_has_factors_too) {
       method.adapter.rank = 1;
       AssembledModel<double> model(small_config(), 2, method, random_weight<double>);
       randomise_adapter(*model.adapter, model.weights);
-      const auto factors = model.adapter->lora_factors(1, MatrixType::key, 0);
+      const auto factors = lora_factors(*model.adapter, 1, MatrixType::key, 0);
       BOOST_TEST(factors.A.extent(0) == 1);
       // The merged matrix is what its weight and the factors add up to.
       auto sum = dense_update<double>(factors).to_vector();
@@ -194,7 +194,7 @@ BOOST_AUTO_TEST_CASE(a_matrix_that_is_not_adapted_has_no_factors) {
     Method method = small_adapter(kind);
     method.adapter.targets = {MatrixType::query, MatrixType::value};
     const AssembledModel<float> model(small_config(), 2, method, random_weight<float>);
-    check_error([&] { model.adapter->lora_factors(0, MatrixType::key, 0); },
+    check_error([&] { lora_factors(*model.adapter, 0, MatrixType::key, 0); },
                 {"key", "not adapted"});
   }
 }

@@ -76,7 +76,7 @@ inline double export_error(const SafetensorsFile& file, const Adapter<float>& ad
     const std::string name = exported_site(layer, type) + end;
     return file.read<float>(name, file.entry(name).shape);
   };
-  const auto native = dense_update<float>(adapter.lora_factors(layer, type, task));
+  const auto native = dense_update<float>(lora_factors(adapter, layer, type, task));
   const auto exported = tn::matrix_product(read(".lora_B.weight"), read(".lora_A.weight"));
   return relative_error(native.to_vector(), exported.to_vector());
 }

@@ -325,7 +325,7 @@ Tensor<float> native_update(const TrainedClassifier<float>& trained, Index layer
     const auto [d_in, d_out] = matrix_extents(config, type);
     const bool adapted = std::ranges::find(targets, type) != targets.end();
     const auto update =
-        adapted ? dense_update<float>(trained.model->adapter()->lora_factors(layer, type, 0))
+        adapted ? dense_update<float>(lora_factors(*trained.model->adapter(), layer, type, 0))
                 : Tensor<float>::zeros({d_out, d_in});
     const auto values = update.to_vector();
     rows.insert(rows.end(), values.begin(), values.end());

@@ -210,6 +210,14 @@ double largest_difference(const std::vector<T>& a, const std::vector<T>& b) {
   return largest;
 }
 
+/// One matrix's update for a task.
+template <class T>
+typename Adapter<T>::LoraFactors lora_factors(const Adapter<T>& adapter, Index layer,
+                                              MatrixType type, Index task = 0) {
+  autodiff::Tape<T> tape;
+  return adapter.lora_factors(adapter.updates(tape, task), layer, type);
+}
+
 /// B·A of an adapter's LoRA factors, D_out × D_in.
 template <class T>
 Tensor<T> dense_update(const typename Adapter<T>::LoraFactors& factors) {

@@ -407,13 +407,13 @@ BOOST_AUTO_TEST_CASE(what_has_grown_begins_with_the_mean_second_moment_of_its_co
 BOOST_AUTO_TEST_CASE(cutting_lora_is_the_best_approximation_of_every_update) {
   AssembledModel<double> model(small_config(), 2, small_adapter("lora"), random_weight<double>);
   randomise_adapter(*model.adapter, model.weights);
-  const auto before = dense_update<double>(model.adapter->lora_factors(1, MatrixType::key, 0));
+  const auto before = dense_update<double>(lora_factors(*model.adapter, 1, MatrixType::key, 0));
   AdamW<double> optimiser(model.weights, {}, {0, 100});
   const RankSweep report =
       adapt_ranks<double>(model.adapter->trains(), model.weights, optimiser, {{2}},
                           {tn::SweepMode::rounding, OptimizerState::reset}, no_growth);
   BOOST_TEST(report.bonds.size() == 12U);
-  const auto after = dense_update<double>(model.adapter->lora_factors(1, MatrixType::key, 0));
+  const auto after = dense_update<double>(lora_factors(*model.adapter, 1, MatrixType::key, 0));
   // The third singular value is what is lost (Eckart and Young).
   BOOST_TEST(distance(before, after) == tn::svd(before).singular_values.at(2),
              boost::test_tools::tolerance(1e-10));

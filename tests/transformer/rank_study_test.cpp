@@ -238,7 +238,9 @@ BOOST_AUTO_TEST_CASE(enough_samples_without_noise_find_the_train_and_too_few_can
     const StudyRun found = run_strategy(strategy, settings, 3);
     BOOST_TEST_CONTEXT(strategy) {
       BOOST_TEST(found.recovered);
-      BOOST_TEST(found.curve.back().tensor_error < 1e-3);
+      // Two-site steps restart the moments, and the cut of a large train comes after the last step.
+      const bool exact = strategy != "two_site" && strategy != "train_large_then_cut";
+      BOOST_TEST(found.curve.back().tensor_error < (exact ? 1e-6 : 1e-3));
       BOOST_TEST(found.ranks == (Ranks{2, 2, 2}), boost::test_tools::per_element());
       BOOST_TEST(found.significant_ranks == (Ranks{2, 2, 2}), boost::test_tools::per_element());
     }

@@ -267,11 +267,10 @@ typename Adapter<T>::LoraFactors lora_factors_of(const autodiff::LowRankUpdate<T
 }  // namespace
 
 template <class T>
-typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(Index layer, MatrixType type, Index task,
+typename Adapter<T>::LoraFactors Adapter<T>::lora_factors(const UpdateTable<T>& updates,
+                                                          Index layer, MatrixType type,
                                                           bool keeps_U) const {
-  autodiff::Tape<T> tape;
-  const UpdateTable<T> table = updates(tape, task);
-  const autodiff::LowRankUpdate<T>* update = table.of(layer, type);
+  const autodiff::LowRankUpdate<T>* update = updates.of(layer, type);
   if (!update)
     tn::fail(settings_.kind, ": ", matrix_type_name(type), " of layer ", layer, " is not adapted");
   return lora_factors_of(*update, matrix_extents(config_, type).d_in, keeps_U);

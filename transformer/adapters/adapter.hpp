@@ -129,13 +129,15 @@ class Adapter {
   virtual UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const = 0;
   /// Weight ids of the adapter's tensors in the order of its file.
   virtual std::vector<typename Weights<T>::Id> tensors() const = 0;
-  /// One matrix's update as the factors of ordinary LoRA, ΔW = B·A without further scaling: A (r ×
-  /// D_in), B (D_out × r). Exact, but without a gain. Throws Error if the matrix is not adapted.
+  /// One matrix's update of that table as the factors of ordinary LoRA, ΔW = B·A without further
+  /// scaling: A (r × D_in), B (D_out × r). Exact, but without a gain. Throws Error if the matrix is
+  /// not adapted.
   struct LoraFactors {
     Tensor<T> A, B;
   };
   /// A is Uᵀ, or (U·C)ᵀ where C leaves a smaller rank; with `keeps_U` always Uᵀ.
-  LoraFactors lora_factors(Index layer, MatrixType type, Index task, bool keeps_U = false) const;
+  LoraFactors lora_factors(const UpdateTable<T>& updates, Index layer, MatrixType type,
+                           bool keeps_U = false) const;
   /// The matrix (D_out × D_in) with its update of that table, if it is adapted.
   Tensor<T> merged(const UpdateTable<T>& updates, Index layer, MatrixType type,
                    const Tensor<T>& weight) const;

@@ -38,7 +38,7 @@ class MetaTT : public Adapter<T> {
          const std::map<std::string, Shape>& shapes);
 
   /// Products of cores once a pass: L · M · r³, and r² · D_out with heads, or, where the head core
-  /// is not the last inner one, L · M · r² · D_out.
+  /// is not the last inner one, H · L · M · r³ and L · M · r² · D_out.
   UpdateTable<T> updates(autodiff::Tape<T>& tape, Index task) const override;
   std::vector<Id> tensors() const override { return ids_; }
   std::vector<std::vector<Id>> trains() const override { return {ids_}; }
