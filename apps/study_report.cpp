@@ -212,20 +212,20 @@ class StudyReport {
                       "step",
                       label,
                       {}};
+        const bool of_spectrum = column == "entropy";
         for (const std::string& strategy : strategies_) {
           Lines lines = lines_of(changes_, {comparison, oversampling, strategy});
           std::erase_if(lines, [&](const Row* row) {
             const bool grown = number(sweeps_, *row, "rank_after") >
                                number(sweeps_, *row, "rank_before");  // its spectrum is another
-            return field(sweeps_, *row, "bond") != bond || (column == "entropy" && grown);
+            return field(sweeps_, *row, "bond") != bond || (of_spectrum && grown);
           });
           plot.curves.push_back(course(strategy, sweeps_, lines, column, false));
         }
         plot.logarithmic = column == "discarded_weight";
         page.add_picture(column + " bond " + bond + " equal " + comparison, svg(plot),
                          "Means over the seeds, a point for each change of ranks" +
-                             std::string(column == "entropy" ? " but growth. " : ". ") +
-                             left_out(plot));
+                             std::string(of_spectrum ? " but growth. " : ". ") + left_out(plot));
       }
   }
 
