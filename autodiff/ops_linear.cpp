@@ -1,5 +1,6 @@
 #include <metatt/autodiff/ops_linear.hpp>
 
+#include <algorithm>
 #include <vector>
 
 namespace metatt::autodiff {
@@ -40,7 +41,7 @@ UpdateShape check_update(const LowRankUpdate<T>& update, Index d_in, Index d_out
   return s;
 }
 
-/// Updates with one U, and x·U for them (times α where there is no C).
+/// Updates with one U, and x·U for them (where there is no C times α, which then is the same).
 template <class T>
 struct SharedProjection {
   Variable<T> U;
@@ -49,20 +50,22 @@ struct SharedProjection {
 };
 
 template <class T>
+bool share_projection(const LowRankUpdate<T>& a, const LowRankUpdate<T>& b) {
+  return a.U.value.data() == b.U.value.data() && a.C.empty() == b.C.empty() &&
+         (!a.C.empty() || a.alpha == b.alpha);
+}
+
+template <class T>
 std::vector<SharedProjection<T>> group_by_projection(std::span<const LowRankUpdate<T>> updates) {
   std::vector<SharedProjection<T>> groups;
   for (std::size_t i = 0; i < updates.size(); ++i) {
-    const auto& update = updates[i];
-    SharedProjection<T>* home = nullptr;
-    if (!update.C.empty())  // without C, α is part of the projection
-      for (auto& group : groups)
-        if (group.U.value.data() == update.U.value.data() &&
-            !updates[group.members.front()].C.empty())
-          home = &group;
-    if (home)
+    const auto home = std::ranges::find_if(groups, [&](const SharedProjection<T>& group) {
+      return share_projection(updates[group.members.front()], updates[i]);
+    });
+    if (home != groups.end())
       home->members.push_back(i);
     else
-      groups.push_back({update.U, {}, {i}});
+      groups.push_back({updates[i].U, {}, {i}});
   }
   return groups;
 }
@@ -117,12 +120,14 @@ struct LinearBackward {
     const bool needs_dz = group.U.tracked() || x.tracked();
     Tensor<T> dz;
     for (const std::size_t i : group.members) {
-      Tensor<T> t = backward_member(gradients, updates[i], shapes[i], group.z, above, needs_dz);
-      if (!needs_dz) continue;
       if (updates[i].C.empty()) {
-        dz = std::move(t);
+        dz = backward_member(gradients, updates[i], shapes[i], group.z, above, needs_dz,
+                             std::move(dz));
         continue;
       }
+      const Tensor<T> t =
+          backward_member(gradients, updates[i], shapes[i], group.z, above, needs_dz, {});
+      if (!needs_dz) continue;
       const bool first = dz.empty();
       if (first) dz = Tensor<T>({n, r1});
       backend::low_rank_project(queue, n, shapes[i].r3, r1, T(1), t.data(), shapes[i].r3,
@@ -146,10 +151,11 @@ struct LinearBackward {
     });
   }
 
-  /// Gradients of V and C; returns t = α·dy·Vᵀ (n × r3) if the caller or C needs it.
+  /// Gradients of V and C; returns t = α·dy·Vᵀ (n × r3), added to `sum` if there is one, if the
+  /// caller or C needs it.
   Tensor<T> backward_member(Gradients<T>& gradients, const LowRankUpdate<T>& update,
-                            const UpdateShape& s, const Tensor<T>& z, const T* above,
-                            bool needs_dz) const {
+                            const UpdateShape& s, const Tensor<T>& z, const T* above, bool needs_dz,
+                            Tensor<T> sum) const {
     auto& queue = tn::backend::queue();
     const T* columns = above + update.first_column;
     if (update.V.tracked()) {
@@ -164,9 +170,10 @@ struct LinearBackward {
         gradients.add_into(update.V, [&](T* dv) { add(dv, T(1)); });
     }
     if (!needs_dz && !update.C.tracked()) return {};
-    Tensor<T> t({n, s.r3});
+    const T beta = sum.empty() ? T(0) : T(1);
+    Tensor<T> t = sum.empty() ? Tensor<T>({n, s.r3}) : std::move(sum);
     backend::low_rank_project(queue, n, update.width, s.r3, update.alpha, columns, d_out,
-                              Transpose::yes, update.V.value.data(), s.ld_v, T(0),
+                              Transpose::yes, update.V.value.data(), s.ld_v, beta,
                               t.mutable_data());
     gradients.add_into(update.C, [&](T* dc) {
       backend::low_rank_gradient(queue, n, s.r3, s.r1, T(1), z.data(), t.data(), s.r3,

@@ -12,7 +12,8 @@ namespace metatt::autodiff {
 ///   U: at least D_in rows × r1; the leading D_in rows are used.
 ///   C: r1 × slices × r3, of which slice `slice` is used; empty stands for the identity (r1 = r3).
 ///   V: r3 × at least `width` columns; the leading ones are used.
-/// Updates of one layer that share U (the same tensor) share the product x·U.
+/// Updates of one layer that share U (the same tensor) share the product x·U; without C they also
+/// need the same α for that.
 template <class T>
 struct LowRankUpdate {
   Variable<T> U;

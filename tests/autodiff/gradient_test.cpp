@@ -76,6 +76,33 @@ BOOST_AUTO_TEST_CASE(linear_with_updates_that_share_only_their_left_factor) {
       });
 }
 
+BOOST_AUTO_TEST_CASE(linear_with_updates_of_two_factors_that_share_the_left_one) {
+  check_adapted_linear({normal("U", {7, 3}), normal("V1", {3, 5}), normal("V2", {3, 9})},
+                       [](auto in) {
+                         return std::vector<Update>{{in[0], {}, 0, in[1], 0.7, 2, 5},
+                                                    {in[0], {}, 0, in[2], 0.7, 0, 9},
+                                                    {in[0], {}, 0, in[2], 1.3, 0, 9}};
+                       });
+}
+
+// x·U, its gradient by x and that by U once, not once for each update.
+BOOST_AUTO_TEST_CASE(updates_that_share_the_left_factor_share_its_products) {
+  const auto operations = [](std::size_t updates) {
+    const auto zeros = [](Shape shape) { return Tensor<double>::zeros(std::move(shape)); };
+    ParameterArena<double> arena(
+        {{"x", zeros({5, 7})}, {"U", zeros({7, 3})}, {"V", zeros({3, 9})}});
+    auto& work = tn::backend::queue().work;
+    work = {};
+    Tape<double> tape(arena, 1, 0);
+    const auto use = [&](const char* name) { return tape.parameter(arena, arena.find(name)); };
+    const std::vector<Update> list(updates, Update{use("U"), {}, 0, use("V"), 0.7, 0, 9});
+    const auto y = linear<double>(tape, use("x"), constant(zeros({9, 7})), {}, list);
+    tape.backward(as_loss(tape, y, 0));
+    return work.low_rank_flops;
+  };
+  BOOST_TEST(operations(2) - operations(1) == 3 * 2 * 5 * 3 * 9);
+}
+
 BOOST_AUTO_TEST_CASE(matmul_of_matrices) {
   check_operation({normal("a", {4, 3}), normal("b", {3, 5})},
                   [](Tape<double>& tape, const Inputs& in) {
