@@ -61,6 +61,10 @@ class Search {
   }
 
  private:
+  static std::string measure(const SearchTrial& trial) {
+    return trial.task.empty() ? trial.metric : trial.task + "'s " + trial.metric;
+  }
+
   /// Whether the first seeds of each section can decide.
   void check_comparable() const {
     for (std::size_t i = 0; i < trials_.size(); ++i) {
@@ -68,9 +72,10 @@ class Search {
       if (trial.metric.empty())
         tn::fail("--first_seed_decides: expected every trial to evaluate, ", trial.name,
                  " does not");
-      if (trial.section == before.section && trial.metric != before.metric)
-        tn::fail("--first_seed_decides: expected one metric to compare by, found ", before.metric,
-                 " in ", before.name, " and ", trial.metric, " in ", trial.name);
+      if (trial.section == before.section &&
+          (trial.metric != before.metric || trial.task != before.task))
+        tn::fail("--first_seed_decides: expected one task and metric to compare by, found ",
+                 measure(before), " in ", before.name, " and ", measure(trial), " in ", trial.name);
     }
   }
 
@@ -226,7 +231,7 @@ class Search {
     const auto sections = best_of_sections(trials_, scored);
     if (has_sections()) return say_sections(sections);
     if (!sections.front().best)
-      return say_uncompared("settings of different metrics are not compared", file);
+      return say_uncompared("settings of different tasks or metrics are not compared", file);
     std::cout << "best: ";
     say_score(*sections.front().best);
     std::cout << "; all in " << file << std::endl;
@@ -250,7 +255,7 @@ class Search {
     if (!section.best) {
       std::cout << "  " << section.section << ": "
                 << (section.comparable ? "no setting has ended with a metric for every seed"
-                                       : "its settings have different metrics")
+                                       : "its settings have different tasks or metrics")
                 << "\n";
       return;
     }

@@ -42,6 +42,7 @@ std::vector<ScoredSetting> scored_settings(std::span<const SearchTrial> trials,
       if (seeds > 0 && wanted == seeds) continue;
       ++wanted;
       if (states[i].status != "ended" || !states[i].run->result) continue;
+      scored.purpose = purpose(*states[i].run);
       scored.metric = main_metric(*states[i].run);
       const double value = metric_value(*states[i].run->result, scored.metric);
       if (!std::isfinite(value)) continue;
@@ -64,8 +65,8 @@ std::vector<SectionBest> best_of_sections(std::span<const SearchTrial> trials,
   for (const ScoredSetting& setting : scored)
     for (SectionBest& section : sections) {
       if (section.section != trials[setting.trials.front()].section) continue;
-      section.comparable = !section.best || section.best->metric == setting.metric;
-      if (!section.comparable) break;
+      section.comparable =
+          section.comparable && (!section.best || section.best->comparable_with(setting));
       if (!section.best || setting.better_than(*section.best)) section.best = &setting;
     }
   for (SectionBest& section : sections)
@@ -76,7 +77,7 @@ std::vector<SectionBest> best_of_sections(std::span<const SearchTrial> trials,
 std::optional<Estimate> paired_difference(std::span<const SearchTrial> trials,
                                           const ScoredSetting& setting,
                                           const ScoredSetting& reference) {
-  if (setting.metric != reference.metric) return std::nullopt;
+  if (!setting.comparable_with(reference)) return std::nullopt;
   std::map<std::string, double> of_seed;
   for (std::size_t i = 0; i < reference.trials.size(); ++i)
     of_seed[trials[reference.trials[i]].seed] = reference.values[i];

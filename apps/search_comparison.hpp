@@ -15,10 +15,13 @@ namespace metatt::apps {
 /// A setting of which all wanted seeds ended with a metric.
 struct ScoredSetting {
   std::vector<std::size_t> trials;  ///< places among all
-  std::string metric;               ///< by which it is compared
+  std::string purpose, metric;      ///< by which it is compared
   std::vector<double> values;       ///< of each of the trials
   Estimate estimate;
 
+  bool comparable_with(const ScoredSetting& other) const {
+    return purpose == other.purpose && metric == other.metric;
+  }
   bool better_than(const ScoredSetting& other) const;
 };
 
@@ -32,7 +35,7 @@ std::vector<ScoredSetting> scored_settings(std::span<const SearchTrial> trials,
 struct SectionBest {
   std::string section;
   const ScoredSetting* best = nullptr;  ///< null if no setting has a metric for every seed
-  bool comparable = true;               ///< or if its settings are compared by different metrics
+  bool comparable = true;               ///< or if its settings have different tasks or metrics
 };
 
 /// Of all sections, in the order of the file.
@@ -40,7 +43,7 @@ std::vector<SectionBest> best_of_sections(std::span<const SearchTrial> trials,
                                           std::span<const ScoredSetting> scored);
 
 /// How much better (less, for a cost) a setting is than another, seed by seed; nothing if they have
-/// no seed in common or are compared by different metrics.
+/// no seed in common or are not comparable.
 std::optional<Estimate> paired_difference(std::span<const SearchTrial> trials,
                                           const ScoredSetting& setting,
                                           const ScoredSetting& reference);

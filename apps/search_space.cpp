@@ -119,9 +119,9 @@ std::vector<Setting> random_settings(const std::vector<Axis>& axes, const Search
   return settings;
 }
 
-/// The metric by which a trial is compared. Throws Error with what finetune would say of its words
-/// before it reads a model.
-std::string checked_metric(const std::string& file, const SearchTrial& trial) {
+/// Sets the task of a trial and the metric by which it is compared. Throws Error with what finetune
+/// would say of its words before it reads a model.
+void check(const std::string& file, SearchTrial& trial) {
   CLI::App program;
   CLI::App* command = add_command(program, "finetune", "");
   FinetuneOptions options;
@@ -134,7 +134,8 @@ std::string checked_metric(const std::string& file, const SearchTrial& trial) {
     check_used(*command, options);
     const auto settings = train_settings(options);
     method_of(options, settings);
-    return options.tasks.empty() && options.validation_file.empty() ? "" : settings.metric;
+    trial.task = tn::joined(options.tasks, ",");
+    if (!options.tasks.empty() || !options.validation_file.empty()) trial.metric = settings.metric;
   } catch (const std::exception& error) {  // of CLI11 or our own
     tn::fail(file, ": ", trial.section.empty() ? "" : "[" + trial.section + "]: ", "trial ",
              trial.name, ": ", error.what());
@@ -211,7 +212,7 @@ void add_trials(const std::string& file, const std::string& section, const Secti
         if (!axes[k].fixed_value()) trial.varied.emplace_back(axes[k].key, settings[i][k]);
       }
       trial.words.push_back("--seed=" + seed);
-      trial.metric = checked_metric(file, trial);
+      check(file, trial);
       trials.push_back(std::move(trial));
     }
 }

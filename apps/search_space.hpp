@@ -18,6 +18,7 @@ struct SearchTrial {
   /// What differs between settings of its section, without the seed.
   std::vector<std::pair<std::string, std::string>> varied;
   std::vector<std::string> words;  ///< for finetune, "--key=value"
+  std::string task = {};           ///< or several, "cola,mrpc"; empty for texts
   std::string metric = {};         ///< by which it is compared; empty if it evaluates nothing
 
   /// What one of them says; empty if none has the key.

@@ -101,10 +101,17 @@ BOOST_AUTO_TEST_CASE(the_page_of_a_search_calls_trials_by_their_sections,
 BOOST_AUTO_TEST_CASE(what_cannot_be_compared_is_run_but_decides_nothing) {
   const Base base;
   const std::string several =
-      base.bare_search("threads = 1\nadapter = none\ntask = [cola | mrpc]\n");
+      base.bare_search("threads = 1\nadapter = none\ntask = [rte | cola | mrpc]\n");
   check_refused(base.command(several, "--first_seed_decides"),
-                "--first_seed_decides: expected one metric to compare by");
+                "--first_seed_decides: expected one task and metric to compare by, found rte's "
+                "accuracy in 1-seed-42 and cola's matthews_correlation in 2-seed-42");
   BOOST_TEST(!std::filesystem::exists(base.folder / "out"));
+  check_refused(
+      base.command(
+          base.folder.write("same.conf", "model = MODEL\ndata = DATA\ntask = [rte | wnli]\n")
+              .string(),
+          "--first_seed_decides"),
+      "found rte's accuracy in 1-seed-42 and wnli's accuracy in 2-seed-42");
   check_refused(
       "finetune --model MODEL --task cola --data DATA --num_train_epochs 2 --max_steps 30 "
       "--output_dir OUT",
@@ -121,7 +128,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_compared_is_run_but_decides_nothing) {
                 "expected every trial to evaluate, 1-seed-42 does not");
   const Run search = run(base.command(several));
   BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
-  BOOST_TEST(search.has("result: settings of different metrics are not compared"));
+  BOOST_TEST(search.has("result: settings of different tasks or metrics are not compared"));
   check_refused(base.command(several), "--resume goes on with a search that has left them");
   base.folder.write("other/file.txt", "mine");
   check_refused(
@@ -203,7 +210,7 @@ BOOST_AUTO_TEST_CASE(a_section_without_results_has_its_line_and_is_nobodys_refer
   const Run search = run(base.command(file));
   BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
   BOOST_TEST(search.has("too much: no setting has ended with a metric for every seed"));
-  BOOST_TEST(search.has("mixed: its settings have different metrics"));
+  BOOST_TEST(search.has("mixed: its settings have different tasks or metrics"));
   BOOST_TEST(search.has("3 sections compared"));
   const auto lines =
       metatt::tn::split_lines(metatt::tn::read_file(base.folder / "out/comparison.csv"));
