@@ -48,8 +48,7 @@ void convert(const ExportOptions& o, Results kind, Write write) {
     model = read_adapted_decoder<float>(o.adapter, record, o.model);
   else
     model = read_adapted_model<float>(o.adapter, record, o.model);
-  if (kind == Results::peft_adapter && !model->adapter())
-    tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
+  if (kind == Results::peft_adapter) check_exportable(*model, record);
   const auto folder = open_results_folder(o.output, o.overwrite);
   write(folder, *model, record, o.task);
   std::cout << "result: written to " << folder.path.string() << std::endl;

@@ -45,7 +45,7 @@ void add_predict(CLI::App& program) {
   auto o = std::make_shared<PredictOptions>();
   CLI::App* command =
       add_command(program, "predict", "Predict the labels of a GLUE task's test file");
-  add_classifier_options(*command, o->classifier);
+  add_classifier_options(*command, o->classifier, "one must be named");
   command->add_option("--data,--data_dir", o->data, "Folder with the task's TSV files")
       ->check(not_empty("a folder"))
       ->required();

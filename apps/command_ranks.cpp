@@ -188,10 +188,10 @@ class RankStudy {
     refuse_repeated("--strategies", "strategy", o_.strategies);
     refuse_repeated("--oversampling", "number", o_.oversampling);
     refuse_repeated("--learning_rate", "rate", o_.learning_rates);
-    for (const std::string& strategy : o_.strategies) plan_strategy(strategy, o_.study);
-    make_rank_problem(o_.study.problem, o_.study.ranks, o_.seed);
     const auto modes = problem_modes(o_.study.problem);
     true_ranks_ = planted_train(o_.study.problem, o_.seed).ranks();
+    make_rank_problem(o_.study.problem, o_.study.ranks, o_.seed);
+    for (const std::string& strategy : o_.strategies) plan_strategy(strategy, o_.study);
     degrees_ = degrees_of_freedom(modes, true_ranks_);
   }
   const std::vector<Index>& true_ranks() const { return true_ranks_; }

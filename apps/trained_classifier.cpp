@@ -10,7 +10,8 @@ namespace metatt::apps {
 
 using namespace transformer;
 
-void add_classifier_options(CLI::App& command, ClassifierOptions& o) {
+void add_classifier_options(CLI::App& command, ClassifierOptions& o,
+                            const std::string& without_task) {
   command.add_option("--adapter", o.adapter, "Folder that finetune wrote")
       ->check(not_empty("a folder"));
   command
@@ -19,7 +20,7 @@ void add_classifier_options(CLI::App& command, ClassifierOptions& o) {
                   "a model with its head")
       ->check(not_empty("a folder"));
   command.add_option("--task,--task_name", o.task,
-                     "Default: the adapter's, of a classifier all of several");
+                     "Default: the adapter's; of an adapter for several tasks " + without_task);
   command.add_option("--per_device_eval_batch_size", o.batch_size, "Sequences a batch")
       ->transform(whole_number(1));
   command

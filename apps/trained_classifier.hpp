@@ -16,8 +16,10 @@ struct ClassifierOptions {
   tn::Index max_seq_length = 0, batch_size = 32;
 };
 
-/// --adapter, --model, --task, --max_seq_length, --per_device_eval_batch_size.
-void add_classifier_options(CLI::App& command, ClassifierOptions& options);
+/// --adapter, --model, --task, --max_seq_length, --per_device_eval_batch_size. `without_task` is
+/// what the command does with an adapter for several tasks if none is named.
+void add_classifier_options(CLI::App& command, ClassifierOptions& options,
+                            const std::string& without_task);
 
 /// A task, and its place among those of the model.
 struct TrainedTask {

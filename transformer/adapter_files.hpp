@@ -76,12 +76,18 @@ std::vector<TaskHead> task_heads(std::span<const std::string> tasks);
 /// Throws Error if the adapter does not have it, or has several and none is named.
 Index chosen_task(const AdapterRecord& record, const std::string& wanted);
 
+/// Throws Error unless the model has an adapter that files of LoRA can hold: one that adds low-rank
+/// updates and does nothing else.
+template <class T>
+void check_exportable(const AdaptedModel<T>& model, const AdapterRecord& record);
+
 /// adapter_config.json and adapter_model.safetensors as PEFT writes them for LoRA: the same rank at
 /// every site, lora_alpha = rank, head under modules_to_save. Exact, no SVD. Where files have
 /// queries, keys and values as one matrix (GPT-2), the updates of those that are adapted become
 /// one, whose rank is that of the left factor if they have it in common, as those of a train do, or
 /// the sum of their ranks if that is smaller. Smaller ranks than the largest are filled up with
-/// zeros. Of an adapter with several tasks it is the one of this name (chosen_task).
+/// zeros. Of an adapter with several tasks it is the one of this name (chosen_task). Errors as
+/// check_exportable().
 template <class T>
 void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
                       const AdapterRecord& record, const std::string& task = {});

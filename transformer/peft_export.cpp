@@ -119,13 +119,18 @@ nlohmann::json peft_targets(const Family& family, const std::vector<PeftUpdate<T
 }  // namespace
 
 template <class T>
-void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
-                      const AdapterRecord& record, const std::string& wanted_task) {
+void check_exportable(const AdaptedModel<T>& model, const AdapterRecord& record) {
   if (!model.adapter())
     tn::fail("export: the method \"", record.method.name(), "\" has no low-rank update to export");
   if (!model.adapter()->only_adds())
     tn::fail("export: ", record.method.name(), " also sets the norms of a matrix, for which the ",
              "files of LoRA have no place; merge writes the whole model");
+}
+
+template <class T>
+void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& model,
+                      const AdapterRecord& record, const std::string& wanted_task) {
+  check_exportable(model, record);
   const Index task = chosen_task(record, wanted_task);
   const std::string prefix = "base_model.model.";
   const Family& family = model.config().family();
@@ -167,6 +172,8 @@ void export_peft_lora(const tn::OutputFolder& folder, const AdaptedModel<T>& mod
   write_json(folder / "adapter_config.json", json);
 }
 
+template void check_exportable(const AdaptedModel<float>&, const AdapterRecord&);
+template void check_exportable(const AdaptedModel<double>&, const AdapterRecord&);
 template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<float>&,
                                const AdapterRecord&, const std::string&);
 template void export_peft_lora(const tn::OutputFolder&, const AdaptedModel<double>&,

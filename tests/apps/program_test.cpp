@@ -256,6 +256,16 @@ BOOST_AUTO_TEST_CASE(training_evaluation_export_and_merging_agree) {
   BOOST_TEST(run("inspect " + adapter + "/metatt_adapter.safetensors").has("ranks 2×2×2"));
 }
 
+BOOST_AUTO_TEST_CASE(an_adapter_that_lora_cannot_express_leaves_no_folder_behind) {
+  const SmallModel small;
+  BOOST_REQUIRE(run(small.training("out") + "--adapter dora --rank 2").exit_code == 0);
+  const auto exported = small.folder / "peft";
+  check_refused(
+      "export --adapter " + (small.folder / "out").string() + " --output_dir " + exported.string(),
+      "export: dora also sets the norms of a matrix");
+  BOOST_TEST(!std::filesystem::exists(exported));
+}
+
 BOOST_AUTO_TEST_CASE(a_folder_holds_the_files_of_one_method) {
   const SmallModel small;
   BOOST_REQUIRE(run(small.finetune("adapter")).exit_code == 0);

@@ -193,6 +193,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_study_ends_before_its_first_run) {
   check_refused(small + out + " --seed 1 --seed 2", "--seed: expected once, found twice or more");
   check_refused(small + out + " --spectrum 3,2,1", "spectrum: expected 2 values");
   check_refused(small + out + " --problem teacher", "modes: expected D,L,2,D");
+  check_refused(small + out + " --true_ranks 50", "true_ranks: expected at most ");
   check_refused(small + out + " --oversampling 0", "--oversampling");
   check_refused(small + out + " --strategies fixed,shrink,fixed",
                 "--strategies: expected each strategy once, found fixed");
