@@ -170,6 +170,30 @@ class StudyReport {
     return curve;
   }
 
+  /// The rank of a bond over the run, from what each change says of it.
+  Curve ranks(const std::string& strategy, const Lines& changes, double last_step) const {
+    const Curve before = course(strategy, sweeps_, changes, "rank_before", false);
+    const Curve after = course(strategy, sweeps_, changes, "rank_after", false);
+    Curve curve{strategy, {}, {}};
+    curve.points = false;
+    for (std::size_t i = 0; i < after.x.size(); ++i) {
+      curve.x.insert(curve.x.end(), {i == 0 ? 0 : after.x[i], after.x[i], after.x[i]});
+      curve.y.insert(curve.y.end(), {before.y[i], before.y[i], after.y[i]});
+    }
+    if (!curve.x.empty()) {
+      curve.x.push_back(last_step);
+      curve.y.push_back(curve.y.back());
+    }
+    return curve;
+  }
+
+  double last_step(const Key& key) const {
+    double last = 0;
+    for (const Row* row : lines_of(moments_, key))
+      last = std::max(last, number(curves_, *row, "step"));
+    return last;
+  }
+
   void add_courses(ReportPage& page, const std::string& comparison,
                    const std::string& oversampling) const {
     const std::string where = oversampling + " targets for each degree of freedom";
@@ -204,7 +228,7 @@ class StudyReport {
     for (const Row& row : sweeps_) add_once(bonds, field(sweeps_, row, "bond"));
     for (const std::string& bond : bonds)
       for (const auto& [column, title, label] :
-           {std::array<std::string, 3>{"rank_after", "Rank", "rank after the change"},
+           {std::array<std::string, 3>{"rank_after", "Rank", "rank"},
             {"entropy", "Entropy", "entropy at the change, nats"},
             {"discarded_weight", "Discarded weight", "share of the squared norm"}}) {
         LinePlot plot{title + " of bond " + bond + ", " + oversampling +
@@ -214,18 +238,23 @@ class StudyReport {
                       {}};
         const bool of_spectrum = column == "entropy";
         for (const std::string& strategy : strategies_) {
-          Lines lines = lines_of(changes_, {comparison, oversampling, strategy});
+          const Key key{comparison, oversampling, strategy};
+          Lines lines = lines_of(changes_, key);
           std::erase_if(lines, [&](const Row* row) {
             const bool grown = number(sweeps_, *row, "rank_after") >
                                number(sweeps_, *row, "rank_before");  // its spectrum is another
             return field(sweeps_, *row, "bond") != bond || (of_spectrum && grown);
           });
-          plot.curves.push_back(course(strategy, sweeps_, lines, column, false));
+          plot.curves.push_back(column == "rank_after"
+                                    ? ranks(strategy, lines, last_step(key))
+                                    : course(strategy, sweeps_, lines, column, false));
         }
         plot.logarithmic = column == "discarded_weight";
+        std::string about = "Means over the seeds";
+        if (column != "rank_after") about += ", a point for each change of ranks";
+        if (of_spectrum) about += " but growth";
         page.add_picture(column + " bond " + bond + " equal " + comparison, svg(plot),
-                         "Means over the seeds, a point for each change of ranks" +
-                             std::string(of_spectrum ? " but growth. " : ". ") + left_out(plot));
+                         about + ". " + left_out(plot));
       }
   }
 

@@ -105,7 +105,7 @@ void TrainingLog::evaluation(tn::Index step, tn::Index epoch,
 }
 
 std::string rank_table(const std::filesystem::path& log) {
-  constexpr const char* of_sweep[] = {"step", "epoch"};
+  constexpr const char* of_sweep[] = {"step", "epoch", "pair"};
   constexpr const char* of_bond[] = {"left_core",     "bond",    "rank_before",
                                      "rank_after",    "entropy", "discarded_weight",
                                      "discarded_norm"};
@@ -124,7 +124,8 @@ std::string rank_table(const std::filesystem::path& log) {
     }
   }
   if (rows.empty()) return {};
-  return "step,epoch,left_core,bond,rank_before,rank_after,entropy,discarded_weight,discarded_norm,"
+  return "step,epoch,pair,left_core,bond,rank_before,rank_after,entropy,discarded_weight,discarded_"
+         "norm,"
          "loss_before,loss_after,seconds\n" +
          rows;
 }

@@ -47,8 +47,8 @@ double spectral_norm(const BlockTensor<T>& matrix) {
 
 template <class T>
 SweepReport<T> rounding_sweep(std::vector<BlockTensor<T>>& cores,
+                              const RightCanonical<T>& canonical,
                               std::span<const TruncationPolicy> policies) {
-  const RightCanonical<T> canonical = right_canonical(cores);
   SweepReport<T> report;
   double squares = 0;
   BlockTensor<T> center = canonical.cores[0];
@@ -79,12 +79,10 @@ SweepReport<T> rounding_sweep(std::vector<BlockTensor<T>>& cores,
 enum class Weight { left, right };
 
 /// Splits the product of two neighbouring cores anew, M = left · right = U · S · Vᴴ truncated, and
-/// says which reduce and expand turn the old cores into the new ones. The spectrum is that of M,
-/// or, with `rest`, of left · rest.
+/// says which reduce and expand turn the old cores into the new ones. The spectrum is that of M.
 template <class T>
 BondReport<T> split_bond(BlockTensor<T>& left, BlockTensor<T>& right,
-                         const TruncationPolicy& policy, Weight weight,
-                         const BlockTensor<T>* rest = nullptr) {
+                         const TruncationPolicy& policy, Weight weight) {
   const BlockQr<T> outer_left = qr(left, 2);
   const BlockLq<T> outer_right = lq(right, 1);
   TruncatedBlockSvd<T> cut =
@@ -102,23 +100,18 @@ BondReport<T> split_bond(BlockTensor<T>& left, BlockTensor<T>& right,
   }
   left = contract("lsa,an->lsn", outer_left.q, cut.u);
   right = contract("nb,bsr->nsr", cut.vh, outer_right.q);
-  bond.spectrum = rest ? truncated_svd(contract("ab,bc->ac", outer_left.r, *rest), 1, {}).spectrum
-                       : std::move(cut.spectrum);
+  bond.spectrum = std::move(cut.spectrum);
   return bond;
 }
 
 template <class T>
-SweepReport<T> paper_sweep(std::vector<BlockTensor<T>>& cores,
+SweepReport<T> paper_sweep(std::vector<BlockTensor<T>>& cores, const RightCanonical<T>& canonical,
                            std::span<const TruncationPolicy> policies) {
-  const std::vector<BlockTensor<T>> factors = right_canonical(cores).factors;
   const std::size_t bonds = policies.size();
   SweepReport<T> report;
   for (std::size_t k = 0; k < bonds; ++k) {
-    // Left of the bond the cores are orthonormal by now, and factors[k] is all that is right of it
-    // but for orthonormal ones: its singular values are those of the train, unlike the pair's.
-    report.bonds.push_back(
-        split_bond(cores[k], cores[k + 1], policies[k], Weight::right, &factors[k]));
-    const double rest = k + 1 < bonds ? spectral_norm(factors[k + 1]) : 1;
+    report.bonds.push_back(split_bond(cores[k], cores[k + 1], policies[k], Weight::right));
+    const double rest = k + 1 < bonds ? spectral_norm(canonical.factors[k + 1]) : 1;
     report.error_bound += report.bonds[k].truncation.discarded_norm * rest;
   }
   for (std::size_t k = bonds; k-- > 0;) {
@@ -142,20 +135,20 @@ void check_finite(const TensorTrain<T>& train, const char* function) {
 
 template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> policies,
-                     SweepMode mode) {
+                     SweepMode mode, TrainBefore before) {
   const Index length = train.length();
   if (static_cast<Index>(policies.size()) != length - 1)
     fail("sweep: expected a policy for each of the ", length - 1, " bonds, found ",
          policies.size());
   check_finite(train, "sweep");
   std::vector<BlockTensor<T>> cores = train.cores_;
+  RightCanonical<T> canonical = right_canonical(cores);
   const bool paper = mode == SweepMode::paper;
-  SweepReport<T> report = paper ? paper_sweep(cores, policies) : rounding_sweep(cores, policies);
-  if (length == 1)
-    report.norm = norm(cores[0]);
-  else
-    for (const double value : report.bonds[0].spectrum)
-      report.norm = std::hypot(report.norm, value);
+  SweepReport<T> report =
+      paper ? paper_sweep(cores, canonical, policies) : rounding_sweep(cores, canonical, policies);
+  report.norm = norm(canonical.cores[0]);
+  if (before == TrainBefore::spectra)
+    report.spectra_before = bond_spectra(TensorTrain<T>(std::move(canonical.cores), 0));
   train = TensorTrain<T>(std::move(cores), paper ? 0 : length - 1);
   return report;
 }
@@ -191,9 +184,10 @@ std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>& train) {
   return spectra;
 }
 
-#define METATT_SWEEP(T)                                                                         \
-  template SweepReport<T> sweep(TensorTrain<T>&, std::span<const TruncationPolicy>, SweepMode); \
-  template SweepReport<T> sweep(TensorTrain<T>&, const TruncationPolicy&, SweepMode);           \
+#define METATT_SWEEP(T)                                                                        \
+  template SweepReport<T> sweep(TensorTrain<T>&, std::span<const TruncationPolicy>, SweepMode, \
+                                TrainBefore);                                                  \
+  template SweepReport<T> sweep(TensorTrain<T>&, const TruncationPolicy&, SweepMode);          \
   template std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>&);
 METATT_SWEEP(float)
 METATT_SWEEP(double)

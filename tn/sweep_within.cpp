@@ -180,13 +180,14 @@ std::vector<Index> ranks_within(const TensorTrain<T>& train, const TrainBudget& 
 }
 
 template <class T>
-SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode) {
-  return sweep<T>(train, policies_for(ranks_within(train, budget)), mode);
+SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode,
+                            TrainBefore before) {
+  return sweep<T>(train, policies_for(ranks_within(train, budget)), mode, before);
 }
 
 #define METATT_SWEEP_WITHIN(T)                                                         \
   template std::vector<Index> ranks_within(const TensorTrain<T>&, const TrainBudget&); \
-  template SweepReport<T> sweep_within(TensorTrain<T>&, const TrainBudget&, SweepMode);
+  template SweepReport<T> sweep_within(TensorTrain<T>&, const TrainBudget&, SweepMode, TrainBefore);
 METATT_SWEEP_WITHIN(float)
 METATT_SWEEP_WITHIN(double)
 METATT_SWEEP_WITHIN(std::complex<float>)

@@ -30,6 +30,7 @@ struct TensorTrainDecomposition;
 template <class T>
 struct SweepReport;
 enum class SweepMode;
+enum class TrainBefore;
 
 /// The tensor A[i_0, …, i_{d-1}] = G_0[i_0] · … · G_{d-1}[i_{d-1}], a product of matrices
 /// (Oseledets 2011, doi:10.1137/090752286). Core G_k has the legs (left bond, mode, right bond);
@@ -98,7 +99,8 @@ class TensorTrain {
   void check_legs(const char* function, Index k, const BlockTensor<T>& core) const;
 
   template <class U>
-  friend SweepReport<U> sweep(TensorTrain<U>&, std::span<const TruncationPolicy>, SweepMode);
+  friend SweepReport<U> sweep(TensorTrain<U>&, std::span<const TruncationPolicy>, SweepMode,
+                              TrainBefore);
 
   std::vector<BlockTensor<T>> cores_;
   std::optional<Index> center_;
@@ -131,6 +133,9 @@ enum class SweepMode {
   rounding,
 };
 
+/// What a sweep tells of the train before it: the norm always, the spectra of its bonds if asked.
+enum class TrainBefore { norm, spectra };
+
 /// What a sweep did at one bond. The new cores are, up to rounding,
 ///   new G_k = reduce_{k-1} · old G_k · expand_k   (nothing at the ends of the train),
 /// with reduce_k · expand_k = 1: a change of gauge together with the projection that truncates. So
@@ -146,27 +151,28 @@ struct BondReport : BondSpectrum {
 
 template <class T>
 struct SweepReport {
-  /// One for each inner bond. Spectra are the singular values of the train when the pass that
-  /// truncates (of `paper` the first one) reaches the bond; truncations are what it does there, of
-  /// `paper` by the values of the merged pair alone, which are others.
+  /// One for each inner bond: what the pass that truncates (of `paper` the first one) finds and
+  /// cuts there. Spectra of `rounding` are the singular values of the train as it is by then, with
+  /// the bonds further left already cut; of `paper` those of the merged pair alone.
   std::vector<BondReport<T>> bonds;
   /// Bound on ‖old − new‖. rounding: √Σ discarded_norm², which is the error itself up to rounding.
   /// paper: Σ discarded_norm over the cuts of both passes, those of the first pass times the
   /// spectral norm of what then stands right of the merged pair (one in a canonical form).
   double error_bound = 0;
-  double norm = 0;  ///< Frobenius norm of the train before
+  double norm = 0;                                  ///< Frobenius norm of the train before
+  std::vector<std::vector<double>> spectra_before;  ///< its bond_spectra(), if asked for
 };
 
 /// Lowers the ranks of a train, with a policy for each inner bond. Leaves it in canonical form with
 /// the centre at core 0 (paper) or at the last core (rounding). In `paper` merged cores are
 /// never formed: QR and LQ of the two cores come first and the SVD is that of a rank × rank matrix.
 /// `rounding` decomposes one core. Either way a bond of rank r between modes m and n with outer
-/// bonds of rank r costs of order (m + n) · r³. Throws
+/// bonds of rank r costs of order (m + n) · r³, the spectra before half as much again. Throws
 /// Error if the number of policies is wrong or a core has NaN or infinite elements; the train is
 /// then as before.
 template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> policies,
-                     SweepMode mode);
+                     SweepMode mode, TrainBefore before = TrainBefore::norm);
 
 /// The same policy at every bond.
 template <class T>
@@ -195,6 +201,7 @@ std::vector<Index> ranks_within(const TensorTrain<T>& train, const TrainBudget& 
 /// A sweep with the ranks of ranks_within(). The cutoff bounds the error of `rounding`; `paper`
 /// cuts without a canonical form and may lose more (see its error_bound). Errors as ranks_within().
 template <class T>
-SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode);
+SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode,
+                            TrainBefore before = TrainBefore::norm);
 
 }  // namespace metatt::tn

@@ -111,11 +111,12 @@ void check_target(const RankTarget& target, const std::vector<Index>& modes) {
 
 tn::SweepReport<double> round(tn::TensorTrain<double>& train, const RankTarget& target) {
   constexpr auto mode = tn::SweepMode::rounding;
-  if (target.ranks.empty()) return tn::sweep_within(train, target.budget, mode);
+  constexpr auto before = tn::TrainBefore::spectra;
+  if (target.ranks.empty()) return tn::sweep_within(train, target.budget, mode, before);
   std::vector<tn::TruncationPolicy> policies;
   for (std::size_t bond = 0; bond + 1 < static_cast<std::size_t>(train.length()); ++bond)
     policies.push_back({.maximum_rank = target.rank(bond), .cutoff = target.budget.cutoff});
-  return tn::sweep<double>(train, policies, mode);
+  return tn::sweep<double>(train, policies, mode, before);
 }
 
 std::vector<std::string> bond_names(const std::string& kind) {
@@ -148,10 +149,11 @@ CompressedUpdates compress_updates(std::span<const LoraUpdates> tasks, const std
           .train;
   if (train.norm() == 0) tn::fail("compress: all updates are zero");
   leave_bases(train, left.q, right.q);
-  const auto report = round(train, target);
+  auto report = round(train, target);
   CompressedUpdates result{
       std::move(settings), std::move(train), bond_names(kind), {}, report.error_bound};
-  for (const auto& bond : report.bonds) result.spectra.push_back(bond);
+  for (std::size_t k = 0; k < report.bonds.size(); ++k)
+    result.spectra.push_back({std::move(report.spectra_before[k]), report.bonds[k].truncation});
   return result;
 }
 

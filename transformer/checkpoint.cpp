@@ -81,6 +81,7 @@ json state_json(const TrainState& state, const AdamW<T>& optimiser, const std::s
           {"two_site_pair", state.two_site.pair},
           {"two_site_steps", state.two_site.steps},
           {"two_site_merged", state.two_site.merged},
+          {"two_site_rank", state.two_site.rank},
           {"optimizer_steps", optimiser.counts().steps},
           {"gradients_in_moments", optimiser.counts().averaged}};
 }
@@ -137,10 +138,13 @@ TrainState read_state(const json& j, const std::string& source) {
   state.evaluations_since_best = required<std::int64_t>(j, "evaluations_since_best", source);
   state.two_site = {required<std::int64_t>(j, "two_site_pair", source),
                     required<std::int64_t>(j, "two_site_steps", source),
-                    required<bool>(j, "two_site_merged", source)};
-  if (state.two_site.pair < 0 || state.two_site.steps < 0)
-    tn::fail(source, ": fields \"two_site_pair\" and \"two_site_steps\": expected no negative ",
-             "numbers, found ", state.two_site.pair, " and ", state.two_site.steps);
+                    required<bool>(j, "two_site_merged", source),
+                    required<std::int64_t>(j, "two_site_rank", source)};
+  if (std::min({state.two_site.pair, state.two_site.steps, state.two_site.rank}) < 0)
+    tn::fail(source,
+             ": fields \"two_site_pair\", \"two_site_steps\" and \"two_site_rank\": expected ",
+             "no negative numbers, found ", state.two_site.pair, ", ", state.two_site.steps,
+             " and ", state.two_site.rank);
   if (state.steps < 1 || state.steps > state.total_steps)
     tn::fail(source, ": field \"steps\": expected 1 … ", state.total_steps, ", found ",
              state.steps);

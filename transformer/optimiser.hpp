@@ -33,8 +33,8 @@ struct AdamWSettings {
   double max_gradient_norm = 1;  ///< of all gradients together; 0 switches clipping off
 };
 
-/// A training run stopped because something was not finite. The weights have been put back to an
-/// earlier state whose loss was finite.
+/// A run stopped because something was not finite. Trainer has put the weights back to an earlier
+/// state whose loss was finite.
 class Diverged : public tn::Error {
  public:
   using tn::Error::Error;

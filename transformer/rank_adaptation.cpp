@@ -253,8 +253,9 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
     const Index rank = std::min(before[k], wanted[k]);
     policies.push_back({.maximum_rank = rank, .minimum_rank = rank});
   }
-  const auto report = target.ranks.empty() ? tn::sweep_within(train, target.budget, mode_)
-                                           : tn::sweep(train, policies, mode_);
+  constexpr auto before_too = tn::TrainBefore::spectra;
+  auto report = target.ranks.empty() ? tn::sweep_within(train, target.budget, mode_, before_too)
+                                     : tn::sweep<double>(train, policies, mode_, before_too);
   if (report.norm == 0)
     tn::fail("adapt_ranks: the adapter is still zero and has no spectrum; train it before a sweep");
   auto spectra_after = tn::bond_spectra(train);
@@ -266,10 +267,11 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
     clear_moments(trained);
   const auto after = trained.train.ranks();
   for (std::size_t k = 0; k < before.size(); ++k) {
-    const auto& bond = report.bonds[k];
-    result.bonds.push_back({static_cast<Index>(k), before[k], after[k], bond.spectrum,
-                            std::move(spectra_after[k]), tn::entropy(bond.spectrum),
-                            bond.truncation.discarded_weight, bond.truncation.discarded_norm});
+    const tn::Truncation& cut = report.bonds[k].truncation;
+    const double entropy = tn::entropy(report.spectra_before[k]);
+    result.bonds.push_back({static_cast<Index>(k), before[k], after[k],
+                            std::move(report.spectra_before[k]), std::move(spectra_after[k]),
+                            entropy, cut.discarded_weight, cut.discarded_norm});
   }
   result.error_bound = report.error_bound;
   result.norm_before = report.norm;

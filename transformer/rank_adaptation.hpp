@@ -34,14 +34,17 @@ inline constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
 struct BondChange {
   Index bond = 0;  ///< of its train: between cores `bond` and `bond` + 1
   Index rank_before = 0, rank_after = 0;
-  /// All singular values, descending: of the train where it was truncated; where the bond grew,
-  /// those of the gradient in the directions that it lacked; where it was pruned, the scores.
+  /// All singular values, descending: of the train before the sweep where it was truncated; where
+  /// the bond grew, those of a random sketch of the gradient in the directions that it lacked
+  /// (RankAdaptation::probe), of all passes together if it took several; where it was pruned, the
+  /// scores.
   std::vector<double> spectrum;
   /// Those of the train after the whole sweep; none where the bond grew or was pruned.
   std::vector<double> spectrum_after = {};
   double entropy = no_number;  ///< −Σ p ln p of p = σ²/Σσ² of the spectrum; none if pruned
-  /// Σ discarded σ² / Σ σ²; in a sweep of `paper` σ are not the train's but the merged pair's, by
-  /// which it cuts. None where the bond grew or was pruned.
+  /// Σ discarded σ² / Σ σ² of the values that the sweep cut: of `rounding` those of the train whose
+  /// bonds further left are cut already, of `paper` those of the merged pair. None where the bond
+  /// grew or was pruned.
   double discarded_weight = no_number;
   double discarded_norm = no_number;  ///< √Σ discarded σ²
   std::string left_core = {};         ///< name of the core left of it, where it has one

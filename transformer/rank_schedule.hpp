@@ -11,7 +11,8 @@ namespace metatt::transformer {
 using tn::Index;
 
 /// What the bonds of a train shall become: ranks, or as small as a budget for the whole train asks;
-/// of an adapter of several trains each by itself.
+/// of an adapter of several trains each by itself. With both, where one cut serves (a split pair, a
+/// compression), ranks are the largest that the cutoff may leave.
 struct RankTarget {
   std::vector<Index> ranks = {};  ///< one for all bonds, or one for each; empty: by the budget
   tn::TrainBudget budget = {};
@@ -37,6 +38,7 @@ struct TwoSiteState {
   Index pair = 0;       ///< pairs that are done
   Index steps = 0;      ///< of the present pair that are done
   bool merged = false;  ///< whether the present pair is one core
+  Index rank = 0;       ///< that the bond inside it had before
 };
 
 /// Reads WHEN:WHAT,WHEN:WHAT,… as "0:10,3:8,5:6". WHEN is an epoch, or a step if an "s" follows

@@ -114,13 +114,15 @@ void Trainer<T>::begin_two_site() {
   target_.ranks = WeightTrain<T>(trains.front(), objective_.weights()).read().train.ranks();
 }
 
+/// What belongs to a step, in its order: a change of ranks that is due before it, the merger of a
+/// pair of cores, the step, the split of the pair, an evaluation, a checkpoint.
 template <class T>
 TrainResult Trainer<T>::run() {
   TrainingEnd end = TrainingEnd::finished;
   bool evaluated = false;
   while (!over() && !patience_over()) {
     sweep_if_due();
-    if (two_site_ && !two_site_->merged()) two_site_->merge(optimiser_);
+    if (two_site_ && !two_site_->merged()) merge_pair();
     step();
     evaluated = evaluation_due();
     if (two_site_ && (two_site_->count_step() || evaluated || sweep_due())) split_pair();
@@ -177,6 +179,13 @@ void Trainer<T>::sweep_if_due() {
     }
 }
 
+template <class T>
+void Trainer<T>::merge_pair() {
+  const auto start = Clock::now();
+  two_site_->merge(optimiser_);
+  state_.seconds += seconds_since(start);
+}
+
 /// The target is that of the last sweep before this step.
 template <class T>
 void Trainer<T>::split_pair() {
@@ -187,17 +196,11 @@ void Trainer<T>::split_pair() {
   }
   tell_sweep(
       [&] {
-        RankSweep done;
         try {
-          done.bonds.push_back(two_site_->split(optimiser_, target));
+          return two_site_->split(optimiser_, target);
         } catch (const tn::Error& error) {
           diverge("at the split after step " + std::to_string(state_.steps), error.what());
         }
-        done.error_bound = done.bonds.front().discarded_norm;
-        done.norm_before = 0;
-        for (const double value : done.bonds.front().spectrum)
-          done.norm_before = std::hypot(done.norm_before, value);
-        return done;
       },
       /*pair=*/true);
 }

@@ -108,6 +108,7 @@ class Trainer {
   Tensor<double> input_gram() const;
   void begin_two_site();
   bool sweep_due() const;
+  void merge_pair();
   void split_pair();
   void tell_sweep(const std::function<RankSweep()>& sweep, bool pair);
   void step();

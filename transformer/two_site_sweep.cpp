@@ -1,6 +1,20 @@
 #include <metatt/transformer/two_site_sweep.hpp>
 
+#include <algorithm>
+#include <cmath>
+
 namespace metatt::transformer {
+
+namespace {
+
+/// The first bond beside a core of zeros; 0 if there is none.
+Index first_bond(const tn::TensorTrain<double>& train) {
+  for (Index k = 0; k < train.length(); ++k)
+    if (tn::norm(train.core(k)) == 0) return std::max<Index>(k - 1, 0);
+  return 0;
+}
+
+}  // namespace
 
 template <class T>
 TwoSiteSweep<T>::TwoSiteSweep(TrainIds<T> train, Weights<T>& weights, Index steps)
@@ -11,6 +25,7 @@ TwoSiteSweep<T>::TwoSiteSweep(TrainIds<T> train, Weights<T>& weights, Index step
   if (steps < 1) tn::fail("two_site_steps: expected at least 1, found ", steps);
   if (length_ < 2)
     tn::fail("two_site_steps: expected a train of two cores or more, found ", length_);
+  state_.pair = first_bond(train_.read().train);
 }
 
 template <class T>
@@ -29,6 +44,7 @@ Index TwoSiteSweep<T>::bond() const {
 template <class T>
 void TwoSiteSweep<T>::merge(AdamW<T>& optimiser) {
   TrainedTrain trained = train_.read();
+  state_.rank = trained.train.ranks()[static_cast<std::size_t>(bond())];
   merged_core_ = merge_pair(trained, bond());
   train_.write(trained);
   restart_moments(weights_, optimiser, WeightGroup::decayed);
@@ -41,7 +57,7 @@ void TwoSiteSweep<T>::keep_others_fixed() const {
 }
 
 template <class T>
-BondChange TwoSiteSweep<T>::split(AdamW<T>& optimiser, const RankTarget& target) {
+RankSweep TwoSiteSweep<T>::split(AdamW<T>& optimiser, const RankTarget& target) {
   if (target.budget.maximum_parameters != tn::unlimited)
     tn::fail(
         "two_site_steps: expected ranks or a cutoff, found a budget of parameters, which a "
@@ -52,10 +68,15 @@ BondChange TwoSiteSweep<T>::split(AdamW<T>& optimiser, const RankTarget& target)
   TrainedTrain trained = train_.read();
   BondChange change = split_pair(trained, place, policy);
   change.left_core = train_.name(place);
+  change.rank_before = state_.rank;
   train_.write(trained);
   restart_moments(weights_, optimiser, WeightGroup::decayed);
-  state_ = {state_.pair + 1, 0, false};
-  return change;
+  double norm = 0;
+  for (const double value : change.spectrum) norm = std::hypot(norm, value);
+  state_ = {norm > 0 ? state_.pair + 1 : state_.pair, 0, false, 0};
+  RankSweep done{{}, change.discarded_norm, norm};
+  done.bonds.push_back(std::move(change));
+  return done;
 }
 
 template class TwoSiteSweep<float>;

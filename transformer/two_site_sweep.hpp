@@ -11,6 +11,10 @@ namespace metatt::transformer {
 /// train and back again. Ranks so rise and fall as the spectra ask. Other weights, as those of a
 /// head, are trained all the time.
 ///
+/// The first pair is the leftmost one, but of a train with a core of zeros the first that has it,
+/// and a pair that is still zero when it is split is the next one again: the canonical form of
+/// another pair would go through the zeros, which carry nothing of the cores beyond.
+///
 ///     sweep.merge(optimiser);          // if !sweep.merged()
 ///     … compute gradients …
 ///     sweep.keep_others_fixed();
@@ -35,9 +39,10 @@ class TwoSiteSweep {
   void keep_others_fixed() const;
   /// Counts a step; whether it was the last one of the pair.
   bool count_step() { return ++state_.steps >= steps_; }
-  /// Splits the pair, to the rank or the cutoff of the target, and moves on. Throws Error on a
-  /// budget of parameters, which is one of the whole train.
-  BondChange split(AdamW<T>& optimiser, const RankTarget& target);
+  /// Splits the pair, to the rank or the cutoff of the target, and moves on. What it says of the
+  /// bond's rank before is that of before the merger. Throws Error on a budget of parameters, which
+  /// is one of the whole train.
+  RankSweep split(AdamW<T>& optimiser, const RankTarget& target);
 
  private:
   Index bonds() const { return length_ - 1; }

@@ -1,10 +1,12 @@
 #include <metatt/transformer/weight_trains.hpp>
 
+#include <metatt/tn/chain/measurement.hpp>
 #include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/triplet_pruning.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace metatt::transformer {
 
@@ -77,6 +79,17 @@ template class WeightTrain<double>;
 
 namespace {
 
+/// A bond that grows again, once its neighbours have made room, has the values of all passes.
+void note_growth(BondChange& noted, BondChange change) {
+  change.rank_before = noted.rank_before;
+  if (noted.rank_after > noted.rank_before) {
+    change.spectrum.insert(change.spectrum.end(), noted.spectrum.begin(), noted.spectrum.end());
+    std::ranges::sort(change.spectrum, std::greater{});
+    change.entropy = tn::entropy(change.spectrum);
+  }
+  noted = std::move(change);
+}
+
 /// Grows bond after bond, as often as neighbours that have grown leave more room.
 template <class T>
 void grow_all(const WeightTrain<T>& place, TrainedTrain& trained, const std::vector<Index>& wanted,
@@ -90,11 +103,8 @@ void grow_all(const WeightTrain<T>& place, TrainedTrain& trained, const std::vec
       if (extra <= 0) continue;
       place.write(adaptation.probe(trained, bond, extra, stream++));
       compute_gradients();
-      const BondChange change = adaptation.grow(trained, bond, extra, place.gradient(bond));
+      note_growth(result.bonds[k], adaptation.grow(trained, bond, extra, place.gradient(bond)));
       place.write(trained);
-      const Index before = result.bonds[k].rank_before;
-      result.bonds[k] = change;
-      result.bonds[k].rank_before = before;
       grown = true;
     }
   }

@@ -153,6 +153,20 @@ BOOST_AUTO_TEST_CASE(errors_are_those_of_dense_updates_and_never_rise_with_the_r
   BOOST_TEST(before < 1e-12);
 }
 
+BOOST_AUTO_TEST_CASE(the_spectra_are_those_before_the_cut_however_deep_it_is) {
+  const std::vector<LoraUpdates> tasks{random_updates(0), random_updates(1)};
+  const auto spectra = [&](Index rank) {
+    return compress_updates(tasks, "metatt4+1d", small_config(), at_most({rank})).spectra;
+  };
+  const auto whole = spectra(48), cut = spectra(2);
+  for (std::size_t k = 0; k < whole.size(); ++k) {
+    BOOST_TEST(cut[k].truncation.kept <= 2);
+    BOOST_REQUIRE(cut[k].spectrum.size() == whole[k].spectrum.size());
+    for (std::size_t i = 0; i < whole[k].spectrum.size(); ++i)
+      BOOST_TEST(std::abs(cut[k].spectrum[i] - whole[k].spectrum[i]) < 1e-11);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(one_matrix_alone_is_cut_as_eckart_and_young_do) {
   const Factors factors{tn::random_normal<double>({5, 8}, 1), tn::random_normal<double>({8, 5}, 2)};
   const std::vector<LoraUpdates> tasks{{{{1, value}, factors}}};

@@ -281,6 +281,31 @@ BOOST_AUTO_TEST_CASE(a_sweep_of_floats_stays_within_its_bound_to_rounding) {
              report.error_bound + 1e-6 * report.norm_before);
 }
 
+// At a bond further right the sweep sees a train that it has cut already.
+BOOST_AUTO_TEST_CASE(spectra_and_entropies_are_those_of_the_train_before_the_sweep) {
+  for (const tn::SweepMode mode : modes) {
+    const auto model = trained_model(5);
+    const Tensor<double> dense = train_of(*model).train().to_dense();
+    const RankSweep report = sweep(*model, 1, mode);
+    Index rows = 1;
+    for (std::size_t k = 0; k < 3; ++k) {
+      rows *= dense.extent(static_cast<int>(k));
+      const auto values = tn::svd(dense.reshaped({rows, dense.size() / rows})).singular_values;
+      double squares = 0, entropy = 0;
+      for (const double value : values) squares += value * value;
+      for (std::size_t i = 0; i < 5; ++i) {
+        BOOST_TEST(report.bonds[k].spectrum.at(i) == values[i],
+                   boost::test_tools::tolerance(1e-10));
+        const double p = values[i] * values[i] / squares;
+        entropy -= p * std::log(p);
+      }
+      BOOST_TEST(report.bonds[k].spectrum.size() == 5U);
+      BOOST_TEST(report.bonds[k].entropy == entropy, boost::test_tools::tolerance(1e-10));
+      BOOST_TEST(report.norm_before == std::sqrt(squares), boost::test_tools::tolerance(1e-10));
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_train_shrinks_to_a_rank_a_rank_for_each_bond_a_cutoff_or_a_budget) {
   const auto ranks_with = [](const RankTarget& target) {
     const auto model = trained_model(6);
@@ -348,6 +373,28 @@ BOOST_AUTO_TEST_CASE(a_bond_grows_where_the_gradient_points_and_the_function_sta
     optimiser.step();
     BOOST_TEST(model->loss_and_gradients(batch, labels) < loss);
   }
+}
+
+// Beside rank one at bond 2 there is room for rank two at bond 1, and for more once that has grown.
+BOOST_AUTO_TEST_CASE(a_bond_that_grows_twice_tells_of_both_times) {
+  const Batch batch = pack(random_examples(5, 1));
+  const std::vector<double> labels{0, 1, 1, 0, 1};
+  const auto growth = [&](const std::vector<Index>& ranks) {
+    const auto model = trained_model(1);
+    AdamW<double> optimiser = optimiser_of(*model);
+    return adapt_ranks<double>(model->adapter->trains(), model->weights, optimiser, {ranks},
+                               {tn::SweepMode::rounding, OptimizerState::reset},
+                               [&] { model->loss_and_gradients(batch, labels); })
+        .bonds.front();
+  };
+  const BondChange once = growth({2, 1, 1}), twice = growth({4, 4, 4});
+  BOOST_TEST(twice.rank_before == 1);
+  BOOST_TEST(twice.rank_after == 4);
+  BOOST_TEST(twice.spectrum.size() > once.spectrum.size());
+  BOOST_TEST(std::ranges::any_of(twice.spectrum, [&](double value) {
+    return std::abs(value - once.spectrum.front()) < 1e-9 * value;
+  }));
+  BOOST_TEST(std::ranges::is_sorted(twice.spectrum, std::greater{}));
 }
 
 // A planted update of rank two under a train of rank one: the direction that is missing is found.

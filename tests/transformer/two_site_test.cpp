@@ -98,13 +98,58 @@ BOOST_AUTO_TEST_CASE(pairs_go_to_the_right_end_and_back) {
   std::vector<Index> bonds;
   for (int pair = 0; pair < 9; ++pair) {
     bonds.push_back(sweep.bond());
+    const Index rank = problem.train().ranks()[static_cast<std::size_t>(bonds.back())];
     sweep.merge(optimiser);
-    const BondChange change = sweep.split(optimiser, {{4}});
+    const BondChange change = sweep.split(optimiser, {{4}}).bonds.front();
     BOOST_TEST(change.bond == bonds.back());
+    BOOST_TEST(change.rank_before == rank);
     BOOST_TEST(change.left_core == "core" + std::to_string(bonds.back() + 1));
   }
   BOOST_TEST(bonds == (std::vector<Index>{0, 1, 2, 1, 0, 1, 2, 1, 0}),
              boost::test_tools::per_element());
+}
+
+// As every adapter is before its first step: with the zeros in any core.
+BOOST_AUTO_TEST_CASE(a_train_with_a_core_of_zeros_keeps_its_other_cores) {
+  for (Index zero = 0; zero < 4; ++zero) BOOST_TEST_CONTEXT("core " << zero) {
+      Train train = random_train({7, 3, 2, 6}, {4, 5, 3}).train;
+      train.set_core(zero,
+                     tn::BlockTensor<double>(Tensor<double>::zeros(train.core(zero).shape())));
+      TrainProblem problem(train);
+      AdamW<double> optimiser(problem.weights, {}, {0, 100});
+      TwoSiteSweep<double> sweep(problem.ids, problem.weights, 1);
+      const Index first = std::max<Index>(zero - 1, 0);
+      // Two splits before anything is trained.
+      for (int pair = 0; pair < 2; ++pair) {
+        BOOST_TEST(sweep.bond() == first);
+        sweep.merge(optimiser);
+        sweep.split(optimiser, {{4, 5, 3}});
+      }
+      sweep.merge(optimiser);
+      problem.give_gradients();
+      sweep.keep_others_fixed();
+      optimiser.step();
+      sweep.split(optimiser, {{4, 5, 3}});
+      BOOST_TEST(sweep.bond() != first);
+      // What the cores outside of the pair span is what they spanned before.
+      const Train after = problem.train();
+      if (first > 0) {
+        const auto span = [](const Train& of) {
+          return tn::svd(of.dense_core(0).reshaped({7, 4})).u;
+        };
+        const auto overlap = tn::matrix_product(tn::adjoint(span(train)), span(after));
+        for (const double value : tn::svd(overlap).singular_values)
+          BOOST_TEST(value == 1, boost::test_tools::tolerance(1e-10));
+      }
+      if (first < 2) {
+        const auto span = [](const Train& of) {
+          return tn::svd(of.dense_core(3).reshaped({3, 6})).vh;
+        };
+        const auto overlap = tn::matrix_product(span(train), tn::adjoint(span(after)));
+        for (const double value : tn::svd(overlap).singular_values)
+          BOOST_TEST(value == 1, boost::test_tools::tolerance(1e-10));
+      }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_step_moves_the_merged_core_alone) {

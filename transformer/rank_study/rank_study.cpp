@@ -263,11 +263,7 @@ class StrategyRun {
   }
 
   void split(Index step) {
-    note(step, [&] {
-      RankSweep sweep;
-      sweep.bonds.push_back(pairs_->split(optimiser_, target_));
-      return sweep;
-    });
+    note(step, [&] { return pairs_->split(optimiser_, target_); });
   }
 
   /// The gradients are those of this loss alone.

@@ -10,7 +10,7 @@ namespace metatt::transformer {
 /// D, L, 2, D besides, of half their size; the student has a MetaTT-4D adapter that starts at zero.
 /// The loss is the mean squared deviation of the outputs for normal inputs, in units of that of a
 /// student without updates; the test error is the root of the same for as many fresh inputs. Noise
-/// is in units of the root of that too. Cost of a pass: 16 · samples · L · D².
+/// is in units of the root of that too. Cost of a pass forward and back: 8 · samples · L · D².
 std::unique_ptr<RankProblem> make_teacher_problem(const RankProblemSettings& settings,
                                                   const std::vector<Index>& ranks,
                                                   std::uint64_t seed);
