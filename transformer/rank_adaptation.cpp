@@ -242,6 +242,10 @@ void multiply_first_mode(Train& train, const Tensor<double>& matrix) {
 
 RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& target,
                                    const Tensor<double>& input_gram) const {
+  const bool budgeted =
+      target.budget.cutoff > 0 || target.budget.maximum_parameters != tn::unlimited;
+  if (!target.ranks.empty() && budgeted)
+    tn::fail("adapt_ranks: expected ranks or a budget for the whole train, found both");
   RankSweep result;
   const auto before = trained.train.ranks();
   const auto wanted = wanted_ranks(target, trained.train.modes(), before);

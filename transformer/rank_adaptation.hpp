@@ -83,7 +83,7 @@ class RankAdaptation {
 
   /// Sweeps the train to the ranks of the target where they are below its own, or to its budget.
   /// With `state` reset the moments become zero. Throws Error if the train is zero, since it then
-  /// has no spectrum, and on ranks that its bonds cannot have.
+  /// has no spectrum, on ranks that its bonds cannot have, and on ranks together with a budget.
   ///
   /// With the mean xᵀ·x of inputs (D × D, D the first mode) the sweep is that of the train whose
   /// first mode is multiplied by its square root, so that spectra, discarded weights and the error

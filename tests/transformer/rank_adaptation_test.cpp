@@ -281,6 +281,18 @@ BOOST_AUTO_TEST_CASE(a_sweep_of_floats_stays_within_its_bound_to_rounding) {
              report.error_bound + 1e-6 * report.norm_before);
 }
 
+BOOST_AUTO_TEST_CASE(ranks_together_with_a_budget_are_refused) {
+  const auto model = trained_model(6);
+  AdamW<double> optimiser = optimiser_of(*model);
+  check_error(
+      [&] {
+        adapt_ranks<double>(model->adapter->trains(), model->weights, optimiser,
+                            {{4}, {.cutoff = 0.1}},
+                            {tn::SweepMode::rounding, OptimizerState::reset}, no_growth);
+      },
+      {"adapt_ranks", "both"});
+}
+
 // At a bond further right the sweep sees a train that it has cut already.
 BOOST_AUTO_TEST_CASE(spectra_and_entropies_are_those_of_the_train_before_the_sweep) {
   for (const tn::SweepMode mode : modes) {
