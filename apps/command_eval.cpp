@@ -132,7 +132,7 @@ void add_eval(CLI::App& program) {
   auto o = std::make_shared<EvalOptions>();
   CLI::App* command = add_command(
       program, "eval", "Evaluate an adapter folder, or a merged or fully fine-tuned model");
-  add_classifier_options(*command, o->classifier, "all");
+  add_classifier_options(*command, o->classifier, "all (of a decoder one must be named)");
   CLI::Option* data =
       command->add_option("--data,--data_dir", o->data, "Folder with the task's TSV files");
   data->check(not_empty("a folder"));

@@ -217,6 +217,11 @@ std::string left_out(const LinePlot& plot) {
          " left out: not finite" + (plot.logarithmic ? ", or zero on a logarithmic axis." : ".");
 }
 
+void add_step(Curve& curve, double at, double before, double after) {
+  curve.x.insert(curve.x.end(), {curve.x.empty() ? 0 : at, at, at});
+  curve.y.insert(curve.y.end(), {before, before, after});
+}
+
 std::string svg(const LinePlot& plot) {
   const ScratchFolder folder;
   std::string commands;

@@ -19,6 +19,10 @@ struct Curve {
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
 };
 
+/// Adds a step of a staircase to a curve: `before` up to `at`, where it becomes `after`. The first
+/// one begins at 0.
+void add_step(Curve& curve, double at, double before, double after);
+
 /// Curves with a legend below them. What cannot be drawn is left out: values that are not finite,
 /// on a logarithmic axis also those that are not positive.
 struct LinePlot {

@@ -176,10 +176,8 @@ class StudyReport {
     const Curve after = course(strategy, sweeps_, changes, "rank_after", false);
     Curve curve{strategy, {}, {}};
     curve.points = false;
-    for (std::size_t i = 0; i < after.x.size(); ++i) {
-      curve.x.insert(curve.x.end(), {i == 0 ? 0 : after.x[i], after.x[i], after.x[i]});
-      curve.y.insert(curve.y.end(), {before.y[i], before.y[i], after.y[i]});
-    }
+    for (std::size_t i = 0; i < after.x.size(); ++i)
+      add_step(curve, after.x[i], before.y[i], after.y[i]);
     if (!curve.x.empty()) {
       curve.x.push_back(last_step);
       curve.y.push_back(curve.y.back());

@@ -106,10 +106,8 @@ Picture rank_picture(const RunRecord& run, const Bonds& bonds) {
   LinePlot plot{title_of("Rank of each bond", run), "step", "rank", {}};
   plot.curves =
       bond_curves(run, bonds, [](const SweepRecord& sweep, const BondRecord& bond, Curve& curve) {
-        const auto at = static_cast<double>(sweep.step);
-        curve.x.insert(curve.x.end(), {curve.x.empty() ? 0 : at, at, at});
-        const auto before = static_cast<double>(bond.rank_before);
-        curve.y.insert(curve.y.end(), {before, before, static_cast<double>(bond.rank_after)});
+        add_step(curve, static_cast<double>(sweep.step), static_cast<double>(bond.rank_before),
+                 static_cast<double>(bond.rank_after));
       });
   double largest = 0;
   for (Curve& curve : plot.curves) {

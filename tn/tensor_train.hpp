@@ -167,9 +167,9 @@ struct SweepReport {
 /// the centre at core 0 (paper) or at the last core (rounding). In `paper` merged cores are
 /// never formed: QR and LQ of the two cores come first and the SVD is that of a rank × rank matrix.
 /// `rounding` decomposes one core. Either way a bond of rank r between modes m and n with outer
-/// bonds of rank r costs of order (m + n) · r³, the spectra before half as much again. Throws
-/// Error if the number of policies is wrong or a core has NaN or infinite elements; the train is
-/// then as before.
+/// bonds of rank r costs of order (m + n) · r³, the spectra before half a sweep of `rounding` more.
+/// Throws Error if the number of policies is wrong or a core has NaN or infinite elements; the
+/// train is then as before.
 template <class T>
 SweepReport<T> sweep(TensorTrain<T>& train, std::span<const TruncationPolicy> policies,
                      SweepMode mode, TrainBefore before = TrainBefore::norm);

@@ -106,6 +106,8 @@ void check_target(const RankTarget& target, const std::vector<Index>& modes) {
   if (target.ranks.size() > 1 && target.ranks.size() != bonds)
     tn::fail("rank: expected one for all bonds or ", bonds, ", one for each bond, found ",
              target.ranks.size());
+  if (!target.ranks.empty() && target.budget.maximum_parameters != tn::unlimited)
+    tn::fail("compress: expected ranks or a number of parameters, found both");
   check_budget("parameters", target.budget, modes);
 }
 

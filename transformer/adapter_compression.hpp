@@ -15,10 +15,12 @@ namespace metatt::transformer {
 
 /// The updates of all tasks as one train.
 struct CompressedUpdates {
-  AdapterSettings settings;               ///< of the adapter with these cores: α = 1
-  tn::TensorTrain<double> train;          ///< in canonical form, centre at the last core
-  std::vector<std::string> bonds;         ///< what lies on both sides of each: "input | layer"
-  std::vector<tn::BondSpectrum> spectra;  ///< of each bond before the cut, with the cut
+  AdapterSettings settings;        ///< of the adapter with these cores: α = 1
+  tn::TensorTrain<double> train;   ///< in canonical form, centre at the last core
+  std::vector<std::string> bonds;  ///< what lies on both sides of each: "input | layer"
+  /// Of each bond the values before the cut, and what the sweep cut there, of a train that it had
+  /// already cut further left.
+  std::vector<tn::BondSpectrum> spectra;
   double error_bound = 0;  ///< √Σ discarded σ², on the root of all sites' squared errors
 };
 

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int checkpoint_format = 1;
+constexpr int checkpoint_format = 2;
 constexpr const char* prefix = "checkpoint-";
 constexpr const char* state_name = "training_state.json";
 constexpr const char* tensors_name = "training_state.safetensors";

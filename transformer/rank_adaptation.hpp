@@ -41,7 +41,8 @@ struct BondChange {
   std::vector<double> spectrum;
   /// Those of the train after the whole sweep; none where the bond grew or was pruned.
   std::vector<double> spectrum_after = {};
-  double entropy = no_number;  ///< −Σ p ln p of p = σ²/Σσ² of the spectrum; none if pruned
+  /// −Σ p ln p of p = σ²/Σσ² of the spectrum; none if pruned, or grown in several passes.
+  double entropy = no_number;
   /// Σ discarded σ² / Σ σ² of the values that the sweep cut: of `rounding` those of the train whose
   /// bonds further left are cut already, of `paper` those of the merged pair. None where the bond
   /// grew or was pruned.

@@ -35,7 +35,7 @@ struct RankStep {
 
 /// Where two-site steps stand (TwoSiteSweep), to go on from there.
 struct TwoSiteState {
-  Index pair = 0;       ///< pairs that are done
+  Index pair = 0;       ///< place of the present pair on the way to the right end, back, and so on
   Index steps = 0;      ///< of the present pair that are done
   bool merged = false;  ///< whether the present pair is one core
   Index rank = 0;       ///< that the bond inside it had before

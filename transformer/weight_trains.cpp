@@ -1,6 +1,5 @@
 #include <metatt/transformer/weight_trains.hpp>
 
-#include <metatt/tn/chain/measurement.hpp>
 #include <metatt/transformer/adapters/meta_tt.hpp>
 #include <metatt/transformer/triplet_pruning.hpp>
 
@@ -79,13 +78,14 @@ template class WeightTrain<double>;
 
 namespace {
 
-/// A bond that grows again, once its neighbours have made room, has the values of all passes.
+/// A bond that grows again, once its neighbours have made room, has the values of all passes. They
+/// are of different sketches, so that they have no entropy together.
 void note_growth(BondChange& noted, BondChange change) {
   change.rank_before = noted.rank_before;
   if (noted.rank_after > noted.rank_before) {
     change.spectrum.insert(change.spectrum.end(), noted.spectrum.begin(), noted.spectrum.end());
     std::ranges::sort(change.spectrum, std::greater{});
-    change.entropy = tn::entropy(change.spectrum);
+    change.entropy = no_number;
   }
   noted = std::move(change);
 }

@@ -45,6 +45,12 @@ struct Runs {
            (folder / output).string();
   }
   std::string file(const std::string& name) const { return metatt::tn::read_file(folder / name); }
+  /// The lines of a run's sweeps without the times.
+  std::vector<std::string> sweeps(const std::string& name) const {
+    auto table = metatt::tn::split_lines(file(name + "/rank_sweeps.csv"));
+    for (std::string& row : table) row.erase(row.rfind(','));
+    return table;
+  }
 };
 
 /// Steps of the newest checkpoint; 0 if there is none.
@@ -130,14 +136,7 @@ BOOST_AUTO_TEST_CASE(a_run_that_is_killed_fifty_times_ends_with_the_same_bits) {
   for (const char* event : {"step", "eval", "sweep", "checkpoint", "end"})
     BOOST_TEST(lines("killed/log.jsonl", event) == lines("whole/log.jsonl", event));
   BOOST_TEST(lines("whole/log.jsonl", "sweep") == 2u);
-  // Times apart, the rows of the sweeps are the same.
-  const auto rows = [&](const std::string& file) {
-    auto table = metatt::tn::split_lines(runs.file(file));
-    for (std::string& row : table) row.erase(row.rfind(','));
-    return table;
-  };
-  BOOST_TEST(rows("killed/rank_sweeps.csv") == rows("whole/rank_sweeps.csv"),
-             boost::test_tools::per_element());
+  BOOST_TEST(runs.sweeps("killed") == runs.sweeps("whole"), boost::test_tools::per_element());
   kill_at_the_end(runs.finetuning("killed"), (runs.folder / "killed").string(),
                   {"metatt_adapter.safetensors", "eval_results.json"}, 20);
 }
@@ -151,8 +150,12 @@ BOOST_AUTO_TEST_CASE(two_site_steps_that_are_killed_in_the_middle_of_pairs_end_w
   BOOST_TEST((runs.file("killed/metatt_adapter.safetensors") ==
               runs.file("whole/metatt_adapter.safetensors")));
   // 32 steps an epoch are four pairs and one that ends early, at the evaluation.
-  const auto table = metatt::tn::split_lines(runs.file("whole/rank_sweeps.csv"));
+  const auto table = runs.sweeps("whole");
+  BOOST_TEST(runs.sweeps("killed") == table, boost::test_tools::per_element());
   BOOST_TEST(table.size() == 1u + 12 * 5 + 2 * 3);
+  const auto splits = std::ranges::count_if(
+      table, [](const std::string& row) { return row.find(",true,") != std::string::npos; });
+  BOOST_TEST(splits == 12 * 5);
 }
 
 BOOST_AUTO_TEST_CASE(pretraining_that_is_killed_ends_with_the_same_bits) {

@@ -129,6 +129,11 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_compared_is_run_but_decides_nothing) {
   const Run search = run(base.command(several));
   BOOST_REQUIRE_MESSAGE(search.exit_code == 0, search.output);
   BOOST_TEST(search.has("result: settings of different tasks or metrics are not compared"));
+  const Run two = run("sweep --search " +
+                      base.bare_search("threads = 1\nadapter = none\ntask = [rte | mrpc]\n") +
+                      " --output_dir " + (base.folder / "two").string());
+  BOOST_REQUIRE_MESSAGE(two.exit_code == 0, two.output);  // both are compared by the accuracy
+  BOOST_TEST(two.has("result: settings of different tasks or metrics are not compared"));
   check_refused(base.command(several), "--resume goes on with a search that has left them");
   base.folder.write("other/file.txt", "mine");
   check_refused(

@@ -407,6 +407,8 @@ BOOST_AUTO_TEST_CASE(a_bond_that_grows_twice_tells_of_both_times) {
     return std::abs(value - once.spectrum.front()) < 1e-9 * value;
   }));
   BOOST_TEST(std::ranges::is_sorted(twice.spectrum, std::greater{}));
+  BOOST_TEST(std::isnan(twice.entropy));
+  BOOST_TEST(once.entropy == 0);  // of one value
 }
 
 // A planted update of rank two under a train of rank one: the direction that is missing is found.
