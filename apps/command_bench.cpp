@@ -43,7 +43,7 @@ class StepBench {
     std::ranges::sort(settings.targets);
     if (has_task_mode(variant)) settings.tasks = 3;
     if (variant.starts_with("metatt"))
-      for (const auto& name : o.core_order) settings.core_order.push_back(find_train_mode(name));
+      for (const auto& name : o.core_order) settings.core_order.push_back(find_core_mode(name));
     if (variant.starts_with("metatt5")) {  // its last bond holds no more than a head is wide
       settings.ranks.assign(inner_modes_of(variant).size() + 1, o.rank);
       settings.ranks.back() = std::min(o.rank, config_.head_size());

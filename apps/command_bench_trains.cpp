@@ -68,8 +68,8 @@ Prepare adapter_sweep(tn::SweepMode mode) {
     const auto random = [&](std::uint64_t seed) {
       return tn::TensorTrain<double>::random(modes, ranks, seed);
     };
-    const transformer::TrainedTrain trained{random(1), transformer::dense_cores(random(2)),
-                                            transformer::dense_cores(random(3))};
+    const transformer::TrainWithMoments trained{random(1), transformer::dense_cores(random(2)),
+                                                transformer::dense_cores(random(3))};
     return [trained, rank, mode] {
       auto copy = trained;
       transformer::RankAdaptation(mode, transformer::OptimizerState::project)

@@ -282,7 +282,7 @@ Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   settings.initialisation = o.initialisation;
   if (has_task_mode(o.method)) settings.tasks = std::max<Index>(1, std::ssize(o.tasks));
   settings.seed = train.seed;
-  for (const auto& name : o.core_order) settings.core_order.push_back(find_train_mode(name));
+  for (const auto& name : o.core_order) settings.core_order.push_back(find_core_mode(name));
   settings.targets.clear();
   for (const auto& name : o.targets) settings.targets.push_back(find_matrix_type(name));
   std::sort(settings.targets.begin(), settings.targets.end());

@@ -249,7 +249,8 @@ class StudyReport {
         }
         plot.logarithmic = column == "discarded_weight";
         std::string about = "Means over the seeds";
-        if (column != "rank_after") about += ", a point for each change of ranks";
+        about += column == "rank_after" ? ", of strategies that change ranks"
+                                        : ", a point for each change of ranks";
         if (of_spectrum) about += " but growth";
         page.add_picture(column + " bond " + bond + " equal " + comparison, svg(plot),
                          about + ". " + left_out(plot));

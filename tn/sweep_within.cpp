@@ -153,7 +153,7 @@ std::optional<Rounded> with_one_more(const TensorTrain<T>& train, const Rounded&
 }  // namespace
 
 template <class T>
-std::vector<Index> ranks_within(const TensorTrain<T>& train, const TrainBudget& budget) {
+std::vector<Index> ranks_within(const TensorTrain<T>& train, const TruncationBudget& budget) {
   if (!(budget.cutoff >= 0 && budget.cutoff <= 1) || budget.maximum_parameters < 0)
     fail("ranks_within: expected a cutoff in [0, 1] and no negative number of parameters, found ",
          budget.cutoff, " and ", budget.maximum_parameters);
@@ -180,14 +180,15 @@ std::vector<Index> ranks_within(const TensorTrain<T>& train, const TrainBudget& 
 }
 
 template <class T>
-SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode,
+SweepReport<T> sweep_within(TensorTrain<T>& train, const TruncationBudget& budget, SweepMode mode,
                             TrainBefore before) {
   return sweep<T>(train, policies_for(ranks_within(train, budget)), mode, before);
 }
 
-#define METATT_SWEEP_WITHIN(T)                                                         \
-  template std::vector<Index> ranks_within(const TensorTrain<T>&, const TrainBudget&); \
-  template SweepReport<T> sweep_within(TensorTrain<T>&, const TrainBudget&, SweepMode, TrainBefore);
+#define METATT_SWEEP_WITHIN(T)                                                              \
+  template std::vector<Index> ranks_within(const TensorTrain<T>&, const TruncationBudget&); \
+  template SweepReport<T> sweep_within(TensorTrain<T>&, const TruncationBudget&, SweepMode, \
+                                       TrainBefore);
 METATT_SWEEP_WITHIN(float)
 METATT_SWEEP_WITHIN(double)
 METATT_SWEEP_WITHIN(std::complex<float>)

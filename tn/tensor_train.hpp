@@ -196,12 +196,12 @@ std::vector<std::vector<double>> bond_spectra(const TensorTrain<T>& train);
 /// cores store fewer elements than the budget counts. Throws Error unless the cutoff lies in [0, 1]
 /// and the number of parameters is not negative, and as sweep().
 template <class T>
-std::vector<Index> ranks_within(const TensorTrain<T>& train, const TrainBudget& budget);
+std::vector<Index> ranks_within(const TensorTrain<T>& train, const TruncationBudget& budget);
 
 /// A sweep with the ranks of ranks_within(). The cutoff bounds the error of `rounding`; `paper`
 /// cuts without a canonical form and may lose more (see its error_bound). Errors as ranks_within().
 template <class T>
-SweepReport<T> sweep_within(TensorTrain<T>& train, const TrainBudget& budget, SweepMode mode,
+SweepReport<T> sweep_within(TensorTrain<T>& train, const TruncationBudget& budget, SweepMode mode,
                             TrainBefore before = TrainBefore::norm);
 
 }  // namespace metatt::tn

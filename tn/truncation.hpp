@@ -49,7 +49,7 @@ Truncation truncate(std::span<const double> singular_values, const TruncationPol
 Index train_parameters(std::span<const Index> modes, std::span<const Index> ranks);
 
 /// What a whole train may lose or keep, to be spread over its bonds.
-struct TrainBudget {
+struct TruncationBudget {
   double cutoff = 0;  ///< largest relative discarded weight, ‖A − Ã‖² / ‖A‖²
   Index maximum_parameters = unlimited;  ///< of all cores; goes before the cutoff
 };

@@ -124,9 +124,9 @@ tn::SweepReport<double> round(tn::TensorTrain<double>& train, const RankTarget& 
 std::vector<std::string> bond_names(const std::string& kind) {
   std::vector<std::string> names;
   std::string left = "input";
-  for (const TrainMode mode : inner_modes_of(kind)) {
-    names.push_back(left + " | " + train_mode_name(mode));
-    left = train_mode_name(mode);
+  for (const CoreMode mode : inner_modes_of(kind)) {
+    names.push_back(left + " | " + core_mode_name(mode));
+    left = core_mode_name(mode);
   }
   names.push_back(left + " | output");
   return names;

@@ -35,7 +35,7 @@ AdapterSettings read_settings(const nlohmann::json& json, const std::string& sou
   try {
     for (const auto& name : names) settings.targets.push_back(find_matrix_type(name));
     for (std::size_t k = 1; k + 1 < modes.size(); ++k)
-      settings.core_order.push_back(find_train_mode(modes[k]));
+      settings.core_order.push_back(find_core_mode(modes[k]));
   } catch (const tn::Error& error) {
     tn::fail(source, ": ", error.what());
   }

@@ -14,7 +14,7 @@ namespace {
 /// Which core has the slices of the tasks, from 0.
 Index task_core(const AdapterSettings& settings) {
   const auto modes = inner_modes(settings);
-  return std::ranges::find(modes, TrainMode::task) - modes.begin() + 1;
+  return std::ranges::find(modes, CoreMode::task) - modes.begin() + 1;
 }
 
 /// r × tasks × r' → r × 1 × r'.

@@ -103,7 +103,7 @@ std::vector<double> BondImportance::scores(Index bond) const {
   return scores;
 }
 
-RankSweep BondImportance::prune(TrainedTrain& trained, const std::vector<Index>& wanted) {
+RankSweep BondImportance::prune(TrainWithMoments& trained, const std::vector<Index>& wanted) {
   RankSweep result;
   result.norm_before = trained.train.norm();
   auto cores = dense_cores(trained.train);

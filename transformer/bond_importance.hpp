@@ -38,7 +38,7 @@ class BondImportance {
   /// Drops the directions of the lowest scores until each bond has the rank that is wanted; a bond
   /// whose rank is smaller stays. Moments and averages stay with the numbers they belong to.
   /// Spectra of the changes are the scores, descending.
-  RankSweep prune(TrainedTrain& trained, const std::vector<Index>& wanted);
+  RankSweep prune(TrainWithMoments& trained, const std::vector<Index>& wanted);
 
  private:
   std::vector<double> core_scores(std::size_t core, std::size_t axis) const;

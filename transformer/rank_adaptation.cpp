@@ -36,7 +36,7 @@ Tensor<double> carry(const Tensor<double>& g, const Tensor<double>& expand,
 
 /// With the gauge matrices of the sweep, g' = expandᵀ·g·reduceᵀ: the first moment goes the same
 /// way, and the second, a variance of independent entries, with the squares of the matrices.
-void project_moments(TrainedTrain& trained, const tn::SweepReport<double>& report) {
+void project_moments(TrainWithMoments& trained, const tn::SweepReport<double>& report) {
   for (std::size_t k = 0; k < trained.first_moments.size(); ++k) {
     const auto expand = k > 0 ? report.bonds[k - 1].expand.to_dense() : Tensor<double>();
     const auto reduce =
@@ -46,7 +46,7 @@ void project_moments(TrainedTrain& trained, const tn::SweepReport<double>& repor
   }
 }
 
-void clear_moments(TrainedTrain& trained) {
+void clear_moments(TrainWithMoments& trained) {
   for (Index k = 0; k < trained.train.length(); ++k) {
     const auto zeros = Tensor<double>::zeros(trained.train.core(k).shape());
     trained.first_moments[static_cast<std::size_t>(k)] = zeros;
@@ -95,13 +95,13 @@ Tensor<double> filled_with_mean(const Shape& shape, const Tensor<double>& of) {
 /// moments that begin at zero, is that of the whole core: from a second moment of zero the first
 /// steps of what is new would be several times as long as the others (3.2 times the learning rate
 /// at once, 6.6 times at the twelfth, with β = 0.9 and 0.999). So it begins with the mean.
-TrainedTrain enlarged(const TrainedTrain& trained, Index bond, const Tensor<double>& columns,
-                      const Tensor<double>& rows) {
+TrainWithMoments enlarged(const TrainWithMoments& trained, Index bond,
+                          const Tensor<double>& columns, const Tensor<double>& rows) {
   const auto k = static_cast<std::size_t>(bond);
   auto cores = dense_cores(trained.train);
   cores[k] = with_columns(cores[k], columns);
   cores[k + 1] = with_rows(cores[k + 1], rows);
-  TrainedTrain larger{Train(std::move(cores)), trained.first_moments, trained.second_moments};
+  TrainWithMoments larger{Train(std::move(cores)), trained.first_moments, trained.second_moments};
   auto &first = larger.first_moments, &second = larger.second_moments;
   first[k] = with_columns(first[k], Tensor<double>::zeros(columns.shape()));
   first[k + 1] = with_rows(first[k + 1], Tensor<double>::zeros(rows.shape()));
@@ -129,8 +129,8 @@ Tensor<double> identity_core(Shape shape) {
 }
 
 /// What a truncation leaves of a train's moments when it is trained from there anew.
-TrainedTrain without_moments(std::vector<Tensor<double>> cores) {
-  TrainedTrain trained{Train(std::move(cores)), {}, {}};
+TrainWithMoments without_moments(std::vector<Tensor<double>> cores) {
+  TrainWithMoments trained{Train(std::move(cores)), {}, {}};
   trained.first_moments.resize(static_cast<std::size_t>(trained.train.length()));
   trained.second_moments.resize(trained.first_moments.size());
   clear_moments(trained);
@@ -164,7 +164,7 @@ std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Inde
   return ranks;
 }
 
-void check_budget(const char* setting, const tn::TrainBudget& budget,
+void check_budget(const char* setting, const tn::TruncationBudget& budget,
                   const std::vector<Index>& modes) {
   const Index smallest = std::reduce(modes.begin(), modes.end());
   if (budget.maximum_parameters < smallest)
@@ -240,7 +240,7 @@ void multiply_first_mode(Train& train, const Tensor<double>& matrix) {
 
 }  // namespace
 
-RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& target,
+RankSweep RankAdaptation::truncate(TrainWithMoments& trained, const RankTarget& target,
                                    const Tensor<double>& input_gram) const {
   const bool budgeted =
       target.budget.cutoff > 0 || target.budget.maximum_parameters != tn::unlimited;
@@ -282,8 +282,8 @@ RankSweep RankAdaptation::truncate(TrainedTrain& trained, const RankTarget& targ
   return result;
 }
 
-TrainedTrain RankAdaptation::probe(const TrainedTrain& trained, Index bond, Index extra,
-                                   std::uint64_t stream) const {
+TrainWithMoments RankAdaptation::probe(const TrainWithMoments& trained, Index bond, Index extra,
+                                       std::uint64_t stream) const {
   const Tensor<double> left = trained.train.dense_core(bond),
                        right = right_matrix(trained.train.dense_core(bond + 1));
   const Index count = std::min(extra + oversampling, room(trained.train, bond));
@@ -293,7 +293,7 @@ TrainedTrain RankAdaptation::probe(const TrainedTrain& trained, Index bond, Inde
                   tn::lq(random).q);
 }
 
-BondChange RankAdaptation::grow(TrainedTrain& trained, Index bond, Index extra,
+BondChange RankAdaptation::grow(TrainWithMoments& trained, Index bond, Index extra,
                                 const Tensor<double>& gradient) const {
   const Tensor<double> left = left_matrix(trained.train.dense_core(bond));
   const Index rank = left.extent(1), wide = gradient.extent(2);
@@ -317,7 +317,7 @@ BondChange RankAdaptation::grow(TrainedTrain& trained, Index bond, Index extra,
   return change;
 }
 
-Index merge_pair(TrainedTrain& trained, Index bond) {
+Index merge_pair(TrainWithMoments& trained, Index bond) {
   Train& train = trained.train;
   train.orthogonalise(bond);
   auto cores = dense_cores(train);
@@ -335,7 +335,7 @@ Index merge_pair(TrainedTrain& trained, Index bond) {
   return in_left ? bond : bond + 1;
 }
 
-BondChange split_pair(TrainedTrain& trained, Index bond, tn::TruncationPolicy policy) {
+BondChange split_pair(TrainWithMoments& trained, Index bond, tn::TruncationPolicy policy) {
   auto cores = dense_cores(trained.train);
   auto &left = cores[static_cast<std::size_t>(bond)],
        &right = cores[static_cast<std::size_t>(bond) + 1];

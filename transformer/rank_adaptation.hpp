@@ -22,7 +22,7 @@ enum class OptimizerState {
 };
 
 /// A train in training: its cores and what AdamW has averaged of their gradients, in their shapes.
-struct TrainedTrain {
+struct TrainWithMoments {
   tn::TensorTrain<double> train;
   std::vector<Tensor<double>> first_moments, second_moments;
 };
@@ -91,18 +91,18 @@ class RankAdaptation {
   /// are those of what the train makes of such inputs, not of the train itself: for a train of two
   /// cores no other cut of its rank changes the outputs less. Inputs that hardly vary in some
   /// direction are taken to vary by 1e-6 of the mean there, so that the root has an inverse.
-  RankSweep truncate(TrainedTrain& trained, const RankTarget& target,
+  RankSweep truncate(TrainWithMoments& trained, const RankTarget& target,
                      const Tensor<double>& input_gram = {}) const;
 
   /// The train with random rows behind a bond, so that it can grow by `extra`. Its tensor is the
   /// same. Where moments are new the first is zero, the second the mean of its core. Each stream
   /// has random rows of its own.
-  TrainedTrain probe(const TrainedTrain& trained, Index bond, Index extra,
-                     std::uint64_t stream) const;
+  TrainWithMoments probe(const TrainWithMoments& trained, Index bond, Index extra,
+                         std::uint64_t stream) const;
 
   /// Grows the bond by at most `extra`. `gradient` is that of the left core of probe(). Moments as
   /// probe(), or zero everywhere with `state` reset.
-  BondChange grow(TrainedTrain& trained, Index bond, Index extra,
+  BondChange grow(TrainWithMoments& trained, Index bond, Index extra,
                   const Tensor<double>& gradient) const;
 
  private:
@@ -119,7 +119,7 @@ std::vector<Index> wanted_ranks(const RankTarget& target, const std::vector<Inde
 
 /// Throws Error, naming the `setting`, if a budget is below what a train of these modes has at rank
 /// one.
-void check_budget(const char* setting, const tn::TrainBudget& budget,
+void check_budget(const char* setting, const tn::TruncationBudget& budget,
                   const std::vector<Index>& modes);
 
 /// The cores of a train from the first to the last.
@@ -131,12 +131,12 @@ std::vector<Tensor<double>> dense_cores(const tn::TensorTrain<double>& train);
 /// needs. The tensor is the same, and the gradient by the merged core that of the pair, while
 /// whatever computes with the train need not know. Returns which core is the merged one. Moments
 /// become zero.
-Index merge_pair(TrainedTrain& trained, Index bond);
+Index merge_pair(TrainWithMoments& trained, Index bond);
 
 /// Splits a merged pair by a truncated singular value decomposition, which is the best for the
 /// whole train while the other cores are as merge_pair() left them. A pair of zeros keeps the
 /// largest rank that the policy allows. Moments become zero.
-BondChange split_pair(TrainedTrain& trained, Index bond, tn::TruncationPolicy policy);
+BondChange split_pair(TrainWithMoments& trained, Index bond, tn::TruncationPolicy policy);
 
 /// Which core of the pair at a bond is the one that merge_pair() makes the merged one, before and
 /// after it: the left one unless that needs a wider bond.

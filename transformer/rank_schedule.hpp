@@ -15,7 +15,7 @@ using tn::Index;
 /// compression), ranks are the largest that the cutoff may leave.
 struct RankTarget {
   std::vector<Index> ranks = {};  ///< one for all bonds, or one for each; empty: by the budget
-  tn::TrainBudget budget = {};
+  tn::TruncationBudget budget = {};
 
   /// The rank of a bond, where ranks are given.
   Index rank(std::size_t bond) const { return ranks.size() == 1 ? ranks.front() : ranks.at(bond); }

@@ -43,7 +43,7 @@ Index TwoSiteSweep<T>::bond() const {
 
 template <class T>
 void TwoSiteSweep<T>::merge(AdamW<T>& optimiser) {
-  TrainedTrain trained = train_.read();
+  TrainWithMoments trained = train_.read();
   state_.rank = trained.train.ranks()[static_cast<std::size_t>(bond())];
   merged_core_ = merge_pair(trained, bond());
   train_.write(trained);
@@ -65,7 +65,7 @@ RankSweep TwoSiteSweep<T>::split(AdamW<T>& optimiser, const RankTarget& target) 
   const Index place = bond();
   tn::TruncationPolicy policy{.cutoff = target.budget.cutoff};
   if (!target.ranks.empty()) policy.maximum_rank = target.rank(static_cast<std::size_t>(place));
-  TrainedTrain trained = train_.read();
+  TrainWithMoments trained = train_.read();
   BondChange change = split_pair(trained, place, policy);
   change.left_core = train_.name(place);
   change.rank_before = state_.rank;

@@ -10,7 +10,7 @@
 namespace metatt::transformer {
 
 template <class T>
-TrainedTrain WeightTrain<T>::read() const {
+TrainWithMoments WeightTrain<T>::read() const {
   std::vector<Tensor<double>> cores, first, second;
   auto& arena = weights_->arena();
   for (std::size_t k = 0; k < ids_.size(); ++k) {
@@ -25,7 +25,7 @@ TrainedTrain WeightTrain<T>::read() const {
 }
 
 template <class T>
-void WeightTrain<T>::write(const TrainedTrain& trained) const {
+void WeightTrain<T>::write(const TrainWithMoments& trained) const {
   std::vector<typename Weights<T>::Replacement> replacements;
   const auto cores = stored_cores(trained.train);
   for (std::size_t k = 0; k < ids_.size(); ++k) {
@@ -92,9 +92,10 @@ void note_growth(BondChange& noted, BondChange change) {
 
 /// Grows bond after bond, as often as neighbours that have grown leave more room.
 template <class T>
-void grow_all(const WeightTrain<T>& place, TrainedTrain& trained, const std::vector<Index>& wanted,
-              const RankAdaptation& adaptation, const std::function<void()>& compute_gradients,
-              std::uint64_t& stream, RankSweep& result) {
+void grow_all(const WeightTrain<T>& place, TrainWithMoments& trained,
+              const std::vector<Index>& wanted, const RankAdaptation& adaptation,
+              const std::function<void()>& compute_gradients, std::uint64_t& stream,
+              RankSweep& result) {
   for (bool grown = true; grown;) {
     grown = false;
     for (Index bond = 0; bond + 1 < trained.train.length(); ++bond) {
@@ -179,7 +180,7 @@ RankSweep adapt_ranks(const std::vector<TrainIds<T>>& trains, Weights<T>& weight
   std::uint64_t stream = std::uint64_t{1} << 32;
   for (const auto& ids : trains) {
     const WeightTrain<T> place(ids, weights);
-    TrainedTrain trained = place.read();
+    TrainWithMoments trained = place.read();
     const auto wanted = wanted_ranks(target, trained.train.modes(), trained.train.ranks());
     RankSweep part = adaptation.truncate(trained, target, input_gram);
     place.write(trained);

@@ -22,9 +22,9 @@ class WeightTrain {
  public:
   WeightTrain(TrainIds<T> ids, Weights<T>& weights) : ids_(std::move(ids)), weights_(&weights) {}
 
-  TrainedTrain read() const;
+  TrainWithMoments read() const;
   /// Puts new cores and moments in the place of the old ones, whatever their ranks.
-  void write(const TrainedTrain& trained) const;
+  void write(const TrainWithMoments& trained) const;
   /// Of a core, with its outer bonds.
   Tensor<double> gradient(Index core) const;
   /// Sets the gradients of all cores but one to zero.

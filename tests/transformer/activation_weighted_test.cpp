@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(the_cut_of_a_matrix_is_the_best_for_its_outputs) {
     double tail = 0;
     for (std::size_t i = static_cast<std::size_t>(rank); i < values.size(); ++i)
       tail = std::hypot(tail, values[i]);
-    TrainedTrain weighted = without_moments(matrix), plain = without_moments(matrix);
+    TrainWithMoments weighted = without_moments(matrix), plain = without_moments(matrix);
     const RankSweep sweep = adaptation.truncate(weighted, {{rank}}, gram_of(x));
     adaptation.truncate(plain, {{rank}});
     BOOST_TEST(output_error(x, weighted.train, matrix) == tail, boost::test_tools::tolerance(1e-4));
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(the_cut_of_a_matrix_is_the_best_for_its_outputs) {
 BOOST_AUTO_TEST_CASE(a_longer_train_loses_less_of_its_outputs_and_more_of_itself) {
   const Train train = Train::random(std::vector<Index>{6, 3, 2, 5}, std::vector<Index>{6, 6, 5}, 4);
   const Tensor<double> x = uneven_inputs(40, 6);
-  TrainedTrain weighted = without_moments(train), plain = without_moments(train);
+  TrainWithMoments weighted = without_moments(train), plain = without_moments(train);
   const RankSweep sweep = adaptation.truncate(weighted, {{3}}, gram_of(x));
   adaptation.truncate(plain, {{3}});
   const double error = output_error(x, weighted.train, train);
@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(inputs_that_are_the_same_in_all_directions_change_nothing) 
   const Train train = Train::random(std::vector<Index>{5, 3, 4}, std::vector<Index>{4, 4}, 2);
   std::vector<double> identity(25, 0.0);
   for (std::size_t i = 0; i < 5; ++i) identity[6 * i] = 3;
-  TrainedTrain weighted = without_moments(train), plain = without_moments(train);
+  TrainWithMoments weighted = without_moments(train), plain = without_moments(train);
   adaptation.truncate(weighted, {{2}},
                       Tensor<double>::from({5, 5}, std::span<const double>(identity)));
   adaptation.truncate(plain, {{2}});
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(inputs_without_some_directions_leave_the_train_finite) {
   const Train train = Train::random(std::vector<Index>{5, 3, 4}, std::vector<Index>{4, 4}, 2);
   std::vector<double> one(25, 0.0);
   one[0] = 1;
-  TrainedTrain weighted = without_moments(train);
+  TrainWithMoments weighted = without_moments(train);
   adaptation.truncate(weighted, {{2}}, Tensor<double>::from({5, 5}, std::span<const double>(one)));
   BOOST_TEST(std::isfinite(weighted.train.norm()));
   check_error(
@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(inputs_in_single_precision_have_a_gram_matrix_to_the_precis
       BOOST_TEST(std::abs(mean[64 * i + j] - mean[64 * j + i]) < 1e-14);
   const Train train =
       Train::random(std::vector<Index>{64, 3, 2, 5}, std::vector<Index>{6, 6, 5}, 4);
-  TrainedTrain weighted = without_moments(train);
+  TrainWithMoments weighted = without_moments(train);
   adaptation.truncate(weighted, {{3}}, inputs.mean());
   BOOST_TEST(weighted.train.ranks() == (std::vector<Index>{3, 3, 3}),
              boost::test_tools::per_element());

@@ -63,10 +63,10 @@ void lower_ranks(ClassifierModel<T>& model) {
 /// A train of each kind with its inner cores in the order opposite to the usual one and ranks that
 /// differ.
 std::vector<Method> reversed_trains() {
-  using enum TrainMode;
+  using enum CoreMode;
   std::vector<Method> methods;
   for (const auto& [kind, order] :
-       {std::pair<std::string, std::vector<TrainMode>>{"metatt4d", {matrix_type, layer}},
+       {std::pair<std::string, std::vector<CoreMode>>{"metatt4d", {matrix_type, layer}},
         {"metatt5d", {head, matrix_type, layer}},
         {"metatt4+1d", {matrix_type, task, layer}},
         {"metatt5+1d", {head, matrix_type, task, layer}}}) {

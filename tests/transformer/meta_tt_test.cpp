@@ -11,10 +11,10 @@ namespace {
 constexpr std::array kinds{"metatt4d", "metatt5d", "metatt4+1d", "metatt5+1d"};
 
 /// All orders of the inner cores of a kind.
-std::vector<std::vector<TrainMode>> orders(const std::string& kind) {
+std::vector<std::vector<CoreMode>> orders(const std::string& kind) {
   auto order = inner_modes_of(kind);
   std::ranges::sort(order);
-  std::vector<std::vector<TrainMode>> all;
+  std::vector<std::vector<CoreMode>> all;
   do all.push_back(order);
   while (std::ranges::next_permutation(order).found);
   return all;
@@ -29,7 +29,7 @@ ModelConfig uneven_config() {
 
 /// An adapter of three tasks on all six matrix types with ranks that differ and random cores.
 std::unique_ptr<AssembledModel<double>> random_model(const std::string& kind,
-                                                     const std::vector<TrainMode>& order) {
+                                                     const std::vector<CoreMode>& order) {
   Method method = small_adapter(kind);
   method.adapter.core_order = order;
   method.adapter.tasks = 3;
@@ -46,18 +46,18 @@ const MetaTT<double>& train_of(const AssembledModel<double>& model) {
 }
 
 /// The elements of a train of all updates that belong to one matrix, times α, D_out × D_in.
-std::vector<double> slices(const Tensor<double>& train, const std::vector<TrainMode>& order,
+std::vector<double> slices(const Tensor<double>& train, const std::vector<CoreMode>& order,
                            Index layer, MatrixType type, Index task, const MatrixExtents& extents) {
   const Index block = train.shape().back();
   std::vector<double> matrix;
   for (Index o = 0; o < extents.d_out; ++o)
     for (Index i = 0; i < extents.d_in; ++i) {
       std::vector<Index> place{i};
-      for (const TrainMode mode : order) {
-        if (mode == TrainMode::layer) place.push_back(layer);
-        if (mode == TrainMode::task) place.push_back(task);
-        if (mode == TrainMode::matrix_type) place.push_back(static_cast<Index>(type));
-        if (mode == TrainMode::head) place.push_back(o / block);
+      for (const CoreMode mode : order) {
+        if (mode == CoreMode::layer) place.push_back(layer);
+        if (mode == CoreMode::task) place.push_back(task);
+        if (mode == CoreMode::matrix_type) place.push_back(static_cast<Index>(type));
+        if (mode == CoreMode::head) place.push_back(o / block);
       }
       place.push_back(o % block);
       Index offset = 0;
@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_matrix_takes_its_slices_in_every_kind_and_order) {
     for (const auto& order : orders(kind)) {
       const auto model = random_model(kind, order);
       const auto& train = train_of(*model);
-      const bool tasks = std::ranges::count(order, TrainMode::task) > 0;
+      const bool tasks = std::ranges::count(order, CoreMode::task) > 0;
       BOOST_TEST_CONTEXT(kind << " " << tn::joined(train.mode_names())) {
         BOOST_TEST(train.ranks() == model->adapter->settings().ranks,
                    boost::test_tools::per_element());
@@ -233,7 +233,7 @@ BOOST_AUTO_TEST_CASE(a_change_of_gauge_changes_no_output) {
 
 BOOST_AUTO_TEST_CASE(ranks_that_a_bond_cannot_hold_are_refused) {
   const auto make = [](const std::string& kind, const std::vector<Index>& ranks,
-                       const std::vector<TrainMode>& order = {}) {
+                       const std::vector<CoreMode>& order = {}) {
     Method method = small_adapter(kind);
     method.adapter.ranks = ranks;
     method.adapter.core_order = order;
@@ -259,14 +259,14 @@ BOOST_AUTO_TEST_CASE(ranks_that_a_bond_cannot_hold_are_refused) {
       {"rank", "bond 2", "at most rank 2", "found 3"});
   check_error([&] { make("metatt4d", {3, 0, 3}); }, {"rank", "bond 2", "found 0"});
   check_error([&] { make("metatt4d", {3, 3}); }, {"rank", "3, one for each bond", "found 2"});
-  using enum TrainMode;
+  using enum CoreMode;
   check_error(
       [&] {
         make("metatt4d", {}, {layer, head});
       },
       {"core_order", "layer, matrix_type", "found layer, head"});
   check_error([&] { make("metatt5d", {}, {layer, matrix_type}); }, {"core_order", "head"});
-  check_error([] { find_train_mode("heads"); }, {"core_order", "head", "\"heads\""});
+  check_error([] { find_core_mode("heads"); }, {"core_order", "head", "\"heads\""});
 }
 
 BOOST_AUTO_TEST_CASE(cores_of_shapes_that_do_not_fit_are_refused_by_name) {

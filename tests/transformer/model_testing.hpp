@@ -29,8 +29,8 @@ inline double distance(const Tensor<double>& a, const Tensor<double>& b) {
 }
 
 /// A train whose training has not begun.
-inline TrainedTrain without_moments(const tn::TensorTrain<double>& train) {
-  TrainedTrain trained{train, {}, {}};
+inline TrainWithMoments without_moments(const tn::TensorTrain<double>& train) {
+  TrainWithMoments trained{train, {}, {}};
   for (Index k = 0; k < train.length(); ++k) {
     const auto zeros = Tensor<double>::zeros(train.core(k).shape());
     trained.first_moments.push_back(zeros);

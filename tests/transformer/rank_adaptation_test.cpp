@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(moments_that_are_projected_to_a_lower_rank_by_hand) {
     return Tensor<double>::from({2, 2, 1}, values);
   };
   for (const auto mode : modes) {
-    TrainedTrain trained{
+    TrainWithMoments trained{
         tn::TensorTrain<double>({left({2, 1, 2, -1}), right({.75, .25, 1.5, -.5})}),
         {left({1, 2, 3, 4}), right({5, 6, 7, 8})},
         {left({1, 2, 3, 4}), right({5, 6, 7, 8})}};
@@ -423,8 +423,8 @@ BOOST_AUTO_TEST_CASE(growth_finds_the_direction_that_is_missing) {
       moments.push_back(Tensor<double>::zeros(train.core(k).shape()));
     return moments;
   };
-  TrainedTrain trained{present, zeros(present), zeros(present)};
-  const TrainedTrain probed = adaptation.probe(trained, 0, 1, 7);
+  TrainWithMoments trained{present, zeros(present), zeros(present)};
+  const TrainWithMoments probed = adaptation.probe(trained, 0, 1, 7);
   BOOST_TEST(distance(probed.train.to_dense(), present.to_dense()) < 1e-14);
   // Of the loss 〈missing, train〉: its gradient by core 0 is missing, contracted with the other
   // cores.
@@ -452,9 +452,9 @@ BOOST_AUTO_TEST_CASE(what_has_grown_begins_with_the_mean_second_moment_of_its_co
   const auto of = [](Shape shape, std::vector<double> values) {
     return Tensor<double>::from(std::move(shape), std::span<const double>(values));
   };
-  TrainedTrain trained{train,
-                       {of({1, 4, 1}, {1, 1, 1, 1}), of({1, 3, 1}, {1, 1, 1})},
-                       {of({1, 4, 1}, {1, 2, 3, 6}), of({1, 3, 1}, {4, 5, 9})}};
+  TrainWithMoments trained{train,
+                           {of({1, 4, 1}, {1, 1, 1, 1}), of({1, 3, 1}, {1, 1, 1})},
+                           {of({1, 4, 1}, {1, 2, 3, 6}), of({1, 3, 1}, {4, 5, 9})}};
   const Index wide = adaptation.probe(trained, 0, 1, 7).train.ranks().front();
   adaptation.grow(trained, 0, 1, tn::random_normal<double>({1, 4, wide}, 5, 0));
   BOOST_TEST(trained.second_moments[0].to_vector() == (std::vector<double>{1, 3, 2, 3, 3, 3, 6, 3}),

@@ -267,7 +267,7 @@ BOOST_AUTO_TEST_CASE(pruning_drops_the_directions_that_the_loss_does_not_need) {
     cores.push_back(Tensor<double>::from(core.shape(), std::span<const double>(values)));
     gradients.push_back(tn::random_normal<double>(core.shape(), 4, static_cast<std::uint64_t>(k)));
   }
-  TrainedTrain trained{Train(cores), gradients, gradients};
+  TrainWithMoments trained{Train(cores), gradients, gradients};
   BondImportance importance;
   check_error([&] { importance.scores(0); }, {"BondImportance", "before the first pruning"});
   for (int step = 0; step < 3; ++step) importance.observe(trained.train, gradients);

@@ -12,7 +12,8 @@ namespace {
 
 using Train = tn::TensorTrain<double>;
 
-TrainedTrain random_train(std::initializer_list<Index> modes, std::initializer_list<Index> ranks) {
+TrainWithMoments random_train(std::initializer_list<Index> modes,
+                              std::initializer_list<Index> ranks) {
   return without_moments(Train::random(std::vector<Index>(modes), std::vector<Index>(ranks), 3));
 }
 
@@ -45,9 +46,9 @@ struct TrainProblem {
 BOOST_AUTO_TEST_SUITE(two_site)
 
 BOOST_AUTO_TEST_CASE(merging_leaves_the_tensor_and_fills_the_bond) {
-  const TrainedTrain original = random_train({7, 3, 2, 6}, {4, 5, 3});
+  const TrainWithMoments original = random_train({7, 3, 2, 6}, {4, 5, 3});
   for (Index bond = 0; bond < 3; ++bond) {
-    TrainedTrain merged = original;
+    TrainWithMoments merged = original;
     const Index core = merge_pair(merged, bond);
     BOOST_TEST(distance(merged.train, original.train) < 1e-12 * original.train.norm());
     const auto left = merged.train.core(bond).shape(), right = merged.train.core(bond + 1).shape();
@@ -62,11 +63,11 @@ BOOST_AUTO_TEST_CASE(merging_leaves_the_tensor_and_fills_the_bond) {
 }
 
 BOOST_AUTO_TEST_CASE(a_split_loses_what_the_discarded_values_say_and_no_split_loses_less) {
-  const TrainedTrain original = random_train({7, 3, 2, 6}, {4, 5, 3});
+  const TrainWithMoments original = random_train({7, 3, 2, 6}, {4, 5, 3});
   for (Index bond = 0; bond < 3; ++bond) {
-    TrainedTrain merged = original;
+    TrainWithMoments merged = original;
     merge_pair(merged, bond);
-    TrainedTrain same = merged;
+    TrainWithMoments same = merged;
     const BondChange whole = split_pair(same, bond, {});
     BOOST_TEST(distance(same.train, original.train) < 1e-12 * original.train.norm());
     BOOST_TEST(whole.discarded_norm == 0);
@@ -84,7 +85,7 @@ BOOST_AUTO_TEST_CASE(a_split_loses_what_the_discarded_values_say_and_no_split_lo
 }
 
 BOOST_AUTO_TEST_CASE(a_pair_of_zeros_keeps_the_rank_that_it_may_have) {
-  TrainedTrain zero = random_train({7, 3, 2, 6}, {4, 5, 3});
+  TrainWithMoments zero = random_train({7, 3, 2, 6}, {4, 5, 3});
   zero.train.scale(0);
   merge_pair(zero, 1);
   BOOST_TEST(split_pair(zero, 1, {.maximum_rank = 4}).rank_after == 4);

@@ -79,13 +79,13 @@ MatrixType find_matrix_type(const std::string& name) {
   tn::fail("target_modules: expected names out of ", known, "; found \"", name, "\"");
 }
 
-std::string train_mode_name(TrainMode mode) {
+std::string core_mode_name(CoreMode mode) {
   return mode_names.at(static_cast<std::size_t>(mode));
 }
 
-TrainMode find_train_mode(const std::string& name) {
+CoreMode find_core_mode(const std::string& name) {
   for (std::size_t i = 0; i < mode_names.size(); ++i)
-    if (name == mode_names[i]) return static_cast<TrainMode>(i);
+    if (name == mode_names[i]) return static_cast<CoreMode>(i);
   tn::fail("core_order: expected names out of layer, task, matrix_type, head; found \"", name,
            "\"");
 }

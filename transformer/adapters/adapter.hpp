@@ -48,21 +48,21 @@ struct MatrixExtents {
 MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type);
 
 /// Which index an inner core of a train of all updates runs over.
-enum class TrainMode { layer, task, matrix_type, head };
+enum class CoreMode { layer, task, matrix_type, head };
 /// "layer", "task", "matrix_type", "head".
-std::string train_mode_name(TrainMode mode);
+std::string core_mode_name(CoreMode mode);
 /// Throws Error listing the names.
-TrainMode find_train_mode(const std::string& name);
+CoreMode find_core_mode(const std::string& name);
 
 /// What a user chooses about an adapter.
 struct AdapterSettings {
   std::string kind = "metatt4d";  ///< a name in adapter_kinds()
   Index rank = 8;
-  std::vector<Index> ranks = {};           ///< of a train, one a bond; empty: `rank` for all
-  std::vector<TrainMode> core_order = {};  ///< of a train's inner cores; empty: its kind's
-  Index tasks = 1;                         ///< that a train has slices for
-  bool only_task_core = false;             ///< all else of a train stays as it is
-  double alpha = 1;                        ///< factor before the whole update
+  std::vector<Index> ranks = {};          ///< of a train, one a bond; empty: `rank` for all
+  std::vector<CoreMode> core_order = {};  ///< of a train's inner cores; empty: its kind's
+  Index tasks = 1;                        ///< that a train has slices for
+  bool only_task_core = false;            ///< all else of a train stays as it is
+  double alpha = 1;                       ///< factor before the whole update
   std::vector<MatrixType> targets = {MatrixType::query, MatrixType::value};
   std::string initialisation = {};  ///< of a train, one code a core; empty: its default
   std::uint64_t seed = 42;

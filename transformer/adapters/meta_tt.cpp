@@ -83,8 +83,8 @@ Variable<T> side_by_side(autodiff::Tape<T>& tape, const Variable<T>& core,
 
 }  // namespace
 
-std::vector<TrainMode> inner_modes_of(const std::string& kind) {
-  using enum TrainMode;
+std::vector<CoreMode> inner_modes_of(const std::string& kind) {
+  using enum CoreMode;
   if (kind == "metatt4d") return {layer, matrix_type};
   if (kind == "metatt5d") return {layer, matrix_type, head};
   if (kind == "metatt4+1d") return {layer, task, matrix_type};
@@ -92,13 +92,13 @@ std::vector<TrainMode> inner_modes_of(const std::string& kind) {
   tn::fail("adapter: expected metatt4d, metatt5d, metatt4+1d or metatt5+1d, found \"", kind, "\"");
 }
 
-std::vector<TrainMode> inner_modes(const AdapterSettings& settings) {
+std::vector<CoreMode> inner_modes(const AdapterSettings& settings) {
   const auto usual = inner_modes_of(settings.kind);
   if (settings.core_order.empty()) return usual;
   if (!std::ranges::is_permutation(settings.core_order, usual)) {
-    const auto list = [](const std::vector<TrainMode>& modes) {
+    const auto list = [](const std::vector<CoreMode>& modes) {
       std::vector<std::string> names;
-      std::ranges::transform(modes, std::back_inserter(names), train_mode_name);
+      std::ranges::transform(modes, std::back_inserter(names), core_mode_name);
       return tn::joined(names);
     };
     tn::fail("core_order: expected each of ", list(usual), " once, as ", settings.kind,
@@ -111,12 +111,11 @@ std::vector<Index> train_modes(const AdapterSettings& settings, const ModelConfi
   const auto [d_in, d_out] = largest_extents(settings, config);
   std::vector<Index> modes{d_in};
   Index last = d_out;
-  for (const TrainMode mode : inner_modes(settings)) {
-    if (mode == TrainMode::layer) modes.push_back(config.num_hidden_layers);
-    if (mode == TrainMode::task) modes.push_back(settings.tasks);
-    if (mode == TrainMode::matrix_type)
-      modes.push_back(static_cast<Index>(settings.targets.size()));
-    if (mode == TrainMode::head) {
+  for (const CoreMode mode : inner_modes(settings)) {
+    if (mode == CoreMode::layer) modes.push_back(config.num_hidden_layers);
+    if (mode == CoreMode::task) modes.push_back(settings.tasks);
+    if (mode == CoreMode::matrix_type) modes.push_back(static_cast<Index>(settings.targets.size()));
+    if (mode == CoreMode::head) {
       modes.push_back(head_blocks(config, d_out));
       last = config.head_size();
     }
@@ -126,8 +125,7 @@ std::vector<Index> train_modes(const AdapterSettings& settings, const ModelConfi
 }
 
 bool has_task_mode(const std::string& kind) {
-  return kind.starts_with("metatt") &&
-         std::ranges::count(inner_modes_of(kind), TrainMode::task) > 0;
+  return kind.starts_with("metatt") && std::ranges::count(inner_modes_of(kind), CoreMode::task) > 0;
 }
 
 template <class T>
@@ -151,12 +149,12 @@ MetaTT<T>::MetaTT(const AdapterSettings& settings, const ModelConfig& config, We
 template <class T>
 bool MetaTT<T>::is_task_core(Index k) const {
   return k > 0 && k <= static_cast<Index>(inner_.size()) &&
-         inner_[static_cast<std::size_t>(k - 1)] == TrainMode::task;
+         inner_[static_cast<std::size_t>(k - 1)] == CoreMode::task;
 }
 
 template <class T>
 Index MetaTT<T>::head_core() const {
-  return std::ranges::find(inner_, TrainMode::head) - inner_.begin() + 1;
+  return std::ranges::find(inner_, CoreMode::head) - inner_.begin() + 1;
 }
 
 /// The ranks of a fresh adapter.
@@ -210,13 +208,13 @@ Index MetaTT<T>::target(MatrixType type) const {
 template <class T>
 Index MetaTT<T>::slice(Index k, Index layer, MatrixType type, Index head) const {
   switch (inner_[static_cast<std::size_t>(k - 1)]) {
-    case TrainMode::layer:
+    case CoreMode::layer:
       return layer;
-    case TrainMode::task:
+    case CoreMode::task:
       return 0;
-    case TrainMode::matrix_type:
+    case CoreMode::matrix_type:
       return target(type);
-    case TrainMode::head:
+    case CoreMode::head:
       break;
   }
   return head;
@@ -296,7 +294,7 @@ std::vector<Index> MetaTT<T>::ranks() const {
 template <class T>
 std::vector<std::string> MetaTT<T>::mode_names() const {
   std::vector<std::string> names{"input"};
-  for (const TrainMode mode : inner_) names.push_back(train_mode_name(mode));
+  for (const CoreMode mode : inner_) names.push_back(core_mode_name(mode));
   names.emplace_back("output");
   return names;
 }

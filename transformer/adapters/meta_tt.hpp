@@ -9,10 +9,10 @@ namespace metatt::transformer {
 /// The inner modes of "metatt4d" (layer, matrix type), "metatt5d" (… and head), "metatt4+1d" (a
 /// task between layer and matrix type) or "metatt5+1d" (both), in that order. Throws Error on
 /// another name.
-std::vector<TrainMode> inner_modes_of(const std::string& kind);
+std::vector<CoreMode> inner_modes_of(const std::string& kind);
 /// The inner modes of a MetaTT in the order of its cores. Throws Error if `core_order` is no order
 /// of its kind's.
-std::vector<TrainMode> inner_modes(const AdapterSettings& settings);
+std::vector<CoreMode> inner_modes(const AdapterSettings& settings);
 /// The extents of all its modes.
 std::vector<Index> train_modes(const AdapterSettings& settings, const ModelConfig& config);
 /// Whether adapters of this name have a slice for each task.
@@ -69,7 +69,7 @@ class MetaTT : public Adapter<T> {
   Index slice(Index k, Index layer, MatrixType type, Index head) const;
 
   Weights<T>& weights_;
-  std::vector<TrainMode> inner_;
+  std::vector<CoreMode> inner_;
   std::vector<Id> ids_;
 };
 

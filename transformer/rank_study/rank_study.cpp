@@ -256,7 +256,7 @@ class StrategyRun {
 
   RankSweep prune(const RankTarget& target) {
     const WeightTrain<double> place(problem_->train_ids(), problem_->weights());
-    TrainedTrain trained = place.read();
+    TrainWithMoments trained = place.read();
     RankSweep sweep = importance_.prune(trained, target.ranks);
     place.write(trained);
     return sweep;
