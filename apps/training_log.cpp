@@ -124,9 +124,8 @@ std::string rank_table(const std::filesystem::path& log) {
     }
   }
   if (rows.empty()) return {};
-  return "step,epoch,pair,left_core,bond,rank_before,rank_after,entropy,discarded_weight,discarded_"
-         "norm,"
-         "loss_before,loss_after,seconds\n" +
+  return "step,epoch,pair,left_core,bond,rank_before,rank_after,entropy,"
+         "discarded_weight,discarded_norm,loss_before,loss_after,seconds\n" +
          rows;
 }
 
