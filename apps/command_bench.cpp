@@ -28,6 +28,28 @@ struct BenchOptions {
   std::string json;
 };
 
+Method method_of(const BenchOptions& o, const std::string& variant) {
+  AdapterSettings settings;
+  settings.rank = o.rank;
+  settings.targets = find_matrix_types(o.targets);
+  std::ranges::sort(settings.targets);
+  if (has_task_mode(variant)) settings.tasks = 3;
+  if (variant.starts_with("metatt")) settings.core_order = find_core_modes(o.core_order);
+  if (variant.starts_with("metatt5")) {  // its last bond holds no more than a head is wide
+    settings.ranks.assign(inner_modes_of(variant).size() + 1, o.rank);
+    settings.ranks.back() = std::min(o.rank, o.config.head_size());
+  }
+  return Method::named(variant, settings);
+}
+
+/// Before anything is measured or printed.
+void check_variants(const BenchOptions& o) {
+  for (const std::string& variant : o.variants) {
+    const Method method = method_of(o, variant);
+    if (variant.starts_with("metatt")) inner_modes(method.adapter);
+  }
+}
+
 /// A model of the given shape with random weights, and one batch.
 class StepBench {
  public:
@@ -36,19 +58,7 @@ class StepBench {
         backbone_(config_, weights_, initial),
         classifier_(backbone_, 2, initial),
         labels_(static_cast<std::size_t>(o.batch)) {
-    AdapterSettings settings;
-    settings.rank = o.rank;
-    settings.targets.clear();
-    for (const auto& name : o.targets) settings.targets.push_back(find_matrix_type(name));
-    std::ranges::sort(settings.targets);
-    if (has_task_mode(variant)) settings.tasks = 3;
-    if (variant.starts_with("metatt"))
-      for (const auto& name : o.core_order) settings.core_order.push_back(find_core_mode(name));
-    if (variant.starts_with("metatt5")) {  // its last bond holds no more than a head is wide
-      settings.ranks.assign(inner_modes_of(variant).size() + 1, o.rank);
-      settings.ranks.back() = std::min(o.rank, config_.head_size());
-    }
-    const Method method = Method::named(variant, settings);
+    const Method method = method_of(o, variant);
     if (method.kind == Method::Kind::adapter)
       adapter_ = make_adapter(method.adapter, config_, weights_);
     mark_trained(method, backbone_, classifier_, /*pooler=*/false);
@@ -187,6 +197,7 @@ void print_line(const nlohmann::json& line) {
 }
 
 void bench_step(const BenchOptions& o) {
+  check_variants(o);
   BenchRecords records(o.json);
   print_backend();
   std::cout

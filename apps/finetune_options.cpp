@@ -282,9 +282,8 @@ Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   settings.initialisation = o.initialisation;
   if (has_task_mode(o.method)) settings.tasks = std::max<Index>(1, std::ssize(o.tasks));
   settings.seed = train.seed;
-  for (const auto& name : o.core_order) settings.core_order.push_back(find_core_mode(name));
-  settings.targets.clear();
-  for (const auto& name : o.targets) settings.targets.push_back(find_matrix_type(name));
+  settings.core_order = find_core_modes(o.core_order);
+  settings.targets = find_matrix_types(o.targets);
   std::sort(settings.targets.begin(), settings.targets.end());
   return Method::named(o.method, settings);
 }

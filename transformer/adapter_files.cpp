@@ -29,13 +29,12 @@ AdapterSettings read_settings(const nlohmann::json& json, const std::string& sou
   settings.kind = required<std::string>(json, "adapter", source);
   settings.rank = required<std::int64_t>(json, "rank", source);
   settings.alpha = required<double>(json, "alpha", source);
-  settings.targets.clear();
   const auto names = required<std::vector<std::string>>(json, "target_modules", source);
   const auto modes = optional_or<std::vector<std::string>>(json, "mode_names", {}, source);
   try {
-    for (const auto& name : names) settings.targets.push_back(find_matrix_type(name));
-    for (std::size_t k = 1; k + 1 < modes.size(); ++k)
-      settings.core_order.push_back(find_core_mode(modes[k]));
+    settings.targets = find_matrix_types(names);
+    if (modes.size() > 2)
+      settings.core_order = find_core_modes({modes.begin() + 1, modes.end() - 1});
   } catch (const tn::Error& error) {
     tn::fail(source, ": ", error.what());
   }

@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(settings_that_no_adapter_has_are_refused_by_name) {
              s.targets = {MatrixType::value, MatrixType::value};
            }); },
       {"target_modules", "once"});
-  check_error([] { find_matrix_type("q_proj"); },
+  check_error([] { find_matrix_types({"q_proj"}); },
               {"target_modules", "query, key, value", "\"q_proj\""});
   for (const double alpha : {0.0, -1.0, std::nan(""), 1e300})
     check_error([&] { make_changed([&](auto& s) { s.alpha = alpha; }); }, {"alpha"});

@@ -94,7 +94,7 @@ Tensor<T> golden_adapter(const Fixture& fixture, const std::string& prefix,
   // adapter.layer.0.query.U is the transpose of lora_A.
   const std::string start = "adapter.layer.";
   const auto dot = name.find('.', start.size());
-  const auto type = find_matrix_type(name.substr(dot + 1, name.size() - dot - 3));
+  const auto type = find_matrix_types({name.substr(dot + 1, name.size() - dot - 3)}).front();
   const std::string golden = prefix + "bert.encoder.layer." +
                              name.substr(start.size(), dot - start.size()) + "." +
                              module_of(ModelConfig().family(), type) +
@@ -106,8 +106,7 @@ template <class T>
 std::unique_ptr<AssembledModel<T>> adapted(const Fixture& fixture, const std::string& name) {
   const auto& facts = fixture.facts["cases"][name];
   AdapterSettings settings;
-  settings.targets.clear();
-  for (const auto& target : facts["targets"]) settings.targets.push_back(find_matrix_type(target));
+  settings.targets = find_matrix_types(facts["targets"]);
   std::map<std::string, Shape> shapes;
   if (facts["adapter"] == "lora") {
     settings.rank = facts["rank"];

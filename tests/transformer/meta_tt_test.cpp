@@ -266,7 +266,7 @@ BOOST_AUTO_TEST_CASE(ranks_that_a_bond_cannot_hold_are_refused) {
       },
       {"core_order", "layer, matrix_type", "found layer, head"});
   check_error([&] { make("metatt5d", {}, {layer, matrix_type}); }, {"core_order", "head"});
-  check_error([] { find_core_mode("heads"); }, {"core_order", "head", "\"heads\""});
+  check_error([] { find_core_modes({"heads"}); }, {"core_order", "head", "\"heads\""});
 }
 
 BOOST_AUTO_TEST_CASE(cores_of_shapes_that_do_not_fit_are_refused_by_name) {

@@ -64,12 +64,6 @@ const std::map<std::string, Kind<T>>& kinds() {
   return table;
 }
 
-}  // namespace
-
-std::string matrix_type_name(MatrixType type) {
-  return type_names.at(static_cast<std::size_t>(type));
-}
-
 MatrixType find_matrix_type(const std::string& name) {
   std::string known;
   for (int i = 0; i < matrix_type_count; ++i) {
@@ -79,15 +73,33 @@ MatrixType find_matrix_type(const std::string& name) {
   tn::fail("target_modules: expected names out of ", known, "; found \"", name, "\"");
 }
 
-std::string core_mode_name(CoreMode mode) {
-  return mode_names.at(static_cast<std::size_t>(mode));
-}
-
 CoreMode find_core_mode(const std::string& name) {
   for (std::size_t i = 0; i < mode_names.size(); ++i)
     if (name == mode_names[i]) return static_cast<CoreMode>(i);
   tn::fail("core_order: expected names out of layer, task, matrix_type, head; found \"", name,
            "\"");
+}
+
+}  // namespace
+
+std::string matrix_type_name(MatrixType type) {
+  return type_names.at(static_cast<std::size_t>(type));
+}
+
+std::vector<MatrixType> find_matrix_types(const std::vector<std::string>& names) {
+  std::vector<MatrixType> types;
+  std::ranges::transform(names, std::back_inserter(types), find_matrix_type);
+  return types;
+}
+
+std::string core_mode_name(CoreMode mode) {
+  return mode_names.at(static_cast<std::size_t>(mode));
+}
+
+std::vector<CoreMode> find_core_modes(const std::vector<std::string>& names) {
+  std::vector<CoreMode> modes;
+  std::ranges::transform(names, std::back_inserter(modes), find_core_mode);
+  return modes;
 }
 
 const char* module_of(const Family& family, MatrixType type) {

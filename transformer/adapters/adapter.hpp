@@ -32,8 +32,8 @@ inline constexpr int matrix_type_count = 7;
 
 /// "query", "attention_output", …; the names of --target_modules.
 std::string matrix_type_name(MatrixType type);
-/// Throws Error listing the names.
-MatrixType find_matrix_type(const std::string& name);
+/// Those of some names. Throws Error listing the names.
+std::vector<MatrixType> find_matrix_types(const std::vector<std::string>& names);
 /// "attention.self.query", …: the module inside a layer, as the family's files call it; null where
 /// the family does not have it as a matrix of its own.
 const char* module_of(const Family& family, MatrixType type);
@@ -51,8 +51,8 @@ MatrixExtents matrix_extents(const ModelConfig& config, MatrixType type);
 enum class CoreMode { layer, task, matrix_type, head };
 /// "layer", "task", "matrix_type", "head".
 std::string core_mode_name(CoreMode mode);
-/// Throws Error listing the names.
-CoreMode find_core_mode(const std::string& name);
+/// Those of some names. Throws Error listing the names.
+std::vector<CoreMode> find_core_modes(const std::vector<std::string>& names);
 
 /// What a user chooses about an adapter.
 struct AdapterSettings {

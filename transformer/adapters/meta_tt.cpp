@@ -81,6 +81,21 @@ Variable<T> side_by_side(autodiff::Tape<T>& tape, const Variable<T>& core,
   return columns;
 }
 
+/// Cores 1 … end − 1 of a train as one, C[·, l·M + m, ·] = G2[l]·G3[m]: one product of matrices for
+/// all slices of each core.
+template <class T>
+Variable<T> product_of_cores(autodiff::Tape<T>& tape, const std::vector<Variable<T>>& G,
+                             Index end) {
+  Variable<T> C = G[1];
+  for (Index k = 2; k < end; ++k) {
+    const Variable<T>& next = G[static_cast<std::size_t>(k)];
+    C = autodiff::matmul(
+        tape, C, next,
+        {C.value.extent(0), C.value.extent(1) * next.value.extent(1), next.value.extent(2)});
+  }
+  return C;
+}
+
 }  // namespace
 
 std::vector<CoreMode> inner_modes_of(const std::string& kind) {
@@ -221,6 +236,16 @@ Index MetaTT<T>::slice(Index k, Index layer, MatrixType type, Index head) const 
 }
 
 template <class T>
+Index MetaTT<T>::joined_slice(Index end, Index layer, MatrixType type, Index head) const {
+  Index joined = 0;
+  for (Index k = 1; k < end; ++k) {
+    const Index slices = is_task_core(k) ? 1 : weights_.shape(core(k))[1];
+    joined = joined * slices + slice(k, layer, type, head);
+  }
+  return joined;
+}
+
+template <class T>
 Variable<T> MetaTT<T>::task_slice(autodiff::Tape<T>& tape, Index k, Index task) const {
   const Variable<T> whole = weights_.use(tape, core(k));
   const Index rows = whole.value.extent(0), tasks = whole.value.extent(1);
@@ -232,46 +257,56 @@ Variable<T> MetaTT<T>::task_slice(autodiff::Tape<T>& tape, Index k, Index task) 
 }
 
 template <class T>
-UpdateTable<T> MetaTT<T>::updates(autodiff::Tape<T>& tape, Index task) const {
+std::vector<Variable<T>> MetaTT<T>::cores_of(autodiff::Tape<T>& tape, Index task) const {
   std::vector<Variable<T>> G;
   for (Index k = 0; k < cores(); ++k)
     G.push_back(is_task_core(k) ? task_slice(tape, k, task) : weights_.use(tape, core(k)));
-  const auto extent = [&](Index k, int mode) {
-    return mode == 1 && is_task_core(k) ? 1 : weights_.shape(core(k))[mode];
-  };
-  const Index last = cores() - 1, heads = head_core(), width = this->config_.head_size();
-  const bool heads_last = heads + 1 == last, heads_before = heads + 1 < last;
-  const Index middle = heads_last ? heads : last;  // cores 1 … middle - 1 are in C
-  Variable<T> V = G.back();
-  if (heads_last)
-    V = autodiff::matmul(tape, G[static_cast<std::size_t>(heads)], V,
-                         {extent(heads, 0), extent(heads, 1) * width});
-  // One product for all slices: C[·, l·M + m, ·] = G2[l]·G3[m].
-  Variable<T> C = G[1];
-  for (Index k = 2; k < middle; ++k)
-    C = autodiff::matmul(tape, C, G[static_cast<std::size_t>(k)],
-                         {C.value.extent(0), C.value.extent(1) * extent(k, 1), extent(k, 2)});
-  // Where each head has slices of its own, those of a matrix times V stand side by side.
-  const Variable<T> CV =
-      heads_before ? autodiff::matmul(tape, C, V, {C.value.extent(0), C.value.extent(1), width})
-                   : Variable<T>{};
-  const auto slice_of = [&](Index layer, MatrixType type, Index head) {
-    Index joined = 0;
-    for (Index k = 1; k < middle; ++k) joined = joined * extent(k, 1) + slice(k, layer, type, head);
-    return joined;
-  };
+  return G;
+}
+
+template <class T>
+UpdateTable<T> MetaTT<T>::updates(autodiff::Tape<T>& tape, Index task) const {
+  const std::vector<Variable<T>> G = cores_of(tape, task);
+  const Index heads = head_core(), last = cores() - 1;
+  if (heads == last) return updates_of_slices(tape, G, last, G.back());
+  if (heads + 1 < last) return updates_of_head_blocks(tape, G);
+  const Variable<T>& blocks = G[static_cast<std::size_t>(heads)];
+  return updates_of_slices(tape, G, heads,
+                           autodiff::matmul(tape, blocks, G.back(),
+                                            {blocks.value.extent(0),
+                                             blocks.value.extent(1) * this->config_.head_size()}));
+}
+
+template <class T>
+UpdateTable<T> MetaTT<T>::updates_of_slices(autodiff::Tape<T>& tape,
+                                            const std::vector<Variable<T>>& G, Index end,
+                                            const Variable<T>& V) const {
+  const Variable<T> C = product_of_cores(tape, G, end);
   UpdateTable<T> table;
   const auto alpha = static_cast<T>(this->settings_.alpha);
   for (Index layer = 0; layer < this->config_.num_hidden_layers; ++layer)
     for (const MatrixType type : this->settings_.targets) {
       const Index d_out = matrix_extents(this->config_, type).d_out;
-      if (!heads_before) {
-        table.set(layer, type, {G[0], C, slice_of(layer, type, 0), V, alpha, 0, d_out});
-        continue;
-      }
+      table.set(layer, type, {G[0], C, joined_slice(end, layer, type, 0), V, alpha, 0, d_out});
+    }
+  return table;
+}
+
+template <class T>
+UpdateTable<T> MetaTT<T>::updates_of_head_blocks(autodiff::Tape<T>& tape,
+                                                 const std::vector<Variable<T>>& G) const {
+  const Index last = cores() - 1;
+  const Variable<T> C = product_of_cores(tape, G, last);
+  const Variable<T> CV = autodiff::matmul(
+      tape, C, G.back(), {C.value.extent(0), C.value.extent(1), this->config_.head_size()});
+  UpdateTable<T> table;
+  const auto alpha = static_cast<T>(this->settings_.alpha);
+  for (Index layer = 0; layer < this->config_.num_hidden_layers; ++layer)
+    for (const MatrixType type : this->settings_.targets) {
+      const Index d_out = matrix_extents(this->config_, type).d_out;
       std::vector<Index> slices;
       for (Index head = 0; head < head_blocks(this->config_, d_out); ++head)
-        slices.push_back(slice_of(layer, type, head));
+        slices.push_back(joined_slice(last, layer, type, head));
       table.set(layer, type, {G[0], {}, 0, side_by_side(tape, CV, slices), alpha, 0, d_out});
     }
   return table;

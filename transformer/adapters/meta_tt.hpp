@@ -67,6 +67,17 @@ class MetaTT : public Adapter<T> {
   Variable<T> task_slice(autodiff::Tape<T>& tape, Index k, Index task) const;
   /// The slice of core k that a site takes (0 of a task core); `head` if that is the head core.
   Index slice(Index k, Index layer, MatrixType type, Index head) const;
+  /// That of the product of cores 1 … end − 1.
+  Index joined_slice(Index end, Index layer, MatrixType type, Index head) const;
+  /// The cores as one task sees them.
+  std::vector<Variable<T>> cores_of(autodiff::Tape<T>& tape, Index task) const;
+  /// Updates G1 · C[slice] · V, C the product of cores 1 … end − 1.
+  UpdateTable<T> updates_of_slices(autodiff::Tape<T>& tape, const std::vector<Variable<T>>& G,
+                                   Index end, const Variable<T>& V) const;
+  /// Where each head has a slice of its own in C, the product of all inner cores: C·Gn is formed
+  /// once, and those of a matrix's heads stand side by side in its V.
+  UpdateTable<T> updates_of_head_blocks(autodiff::Tape<T>& tape,
+                                        const std::vector<Variable<T>>& G) const;
 
   Weights<T>& weights_;
   std::vector<CoreMode> inner_;
