@@ -34,10 +34,12 @@ Method method_of(const BenchOptions& o, const std::string& variant) {
   settings.targets = find_matrix_types(o.targets);
   std::ranges::sort(settings.targets);
   if (has_task_mode(variant)) settings.tasks = 3;
-  if (variant.starts_with("metatt")) settings.core_order = find_core_modes(o.core_order);
-  if (variant.starts_with("metatt5")) {  // its last bond holds no more than a head is wide
-    settings.ranks.assign(inner_modes_of(variant).size() + 1, o.rank);
-    settings.ranks.back() = std::min(o.rank, o.config.head_size());
+  if (is_one_train(variant)) {
+    settings.core_order = find_core_modes(o.core_order);
+    const std::vector<CoreMode> inner = inner_modes_of(variant);
+    settings.ranks.assign(inner.size() + 1, o.rank);
+    if (std::ranges::count(inner, CoreMode::head) > 0)  // the last bond: what a head can hold
+      settings.ranks.back() = std::min(o.rank, o.config.head_size());
   }
   return Method::named(variant, settings);
 }
@@ -46,7 +48,7 @@ Method method_of(const BenchOptions& o, const std::string& variant) {
 void check_variants(const BenchOptions& o) {
   for (const std::string& variant : o.variants) {
     const Method method = method_of(o, variant);
-    if (variant.starts_with("metatt")) inner_modes(method.adapter);
+    if (is_one_train(variant)) inner_modes(method.adapter);
   }
 }
 

@@ -243,7 +243,7 @@ void check_used(const CLI::App& command, const FinetuneOptions& options) {
       if (command.count(name) > 0) tn::fail(name, ": needs --validation_file");
   if (options.tasks.empty() && command.count("--head_learning_rate") > 0)
     tn::fail("--head_learning_rate: is for the heads of tasks, found --train_file");
-  const bool train = options.method.starts_with("metatt");
+  const bool train = is_one_train(options.method);
   const bool adapter = options.method != "none" && options.method != "full";
   const auto refuse_unless = [&](bool used, std::initializer_list<const char*> names) {
     for (const char* name : names)
@@ -270,7 +270,7 @@ Method method_of(const FinetuneOptions& o, const TrainSettings& train) {
   AdapterSettings settings;
   const auto& ranks =
       train.rank_schedule.empty() ? o.ranks : train.rank_schedule.front().target.ranks;
-  if (ranks.size() > 1 && !o.method.starts_with("metatt"))
+  if (ranks.size() > 1 && !is_one_train(o.method))
     tn::fail("--rank_schedule: --adapter ", o.method, " starts with one rank, found ",
              ranks.size());
   settings.rank = std::ranges::max(ranks);

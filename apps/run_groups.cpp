@@ -20,6 +20,15 @@ bool of_seed(const RunRecord& run, const std::string& name) {
          (name == "fingerprint_of_frozen_weights" && run.setting("method") == "vera");
 }
 
+/// The first of the runs that a setting of this one is compared with: methods differ in which
+/// weights are frozen, so their fingerprints tell of the model within one method only.
+const RunRecord& compared_with(const std::vector<RunRecord>& runs, const RunRecord& run,
+                               const std::string& name) {
+  if (name != "fingerprint_of_frozen_weights") return runs.front();
+  return *std::ranges::find(runs, run.setting("method"),
+                            [](const RunRecord& other) { return other.setting("method"); });
+}
+
 /// The settings that make a group, and the section of a search.
 std::map<std::string, std::string> group_key(const RunRecord& run) {
   auto key = run.settings;
@@ -39,9 +48,7 @@ std::string method_name(const RunRecord& run) {
 bool in_label(const RunRecord& run, const std::string& name) {
   const std::string value = run.setting(name), method = run.setting("method");
   if (name == "method") return !run.section.empty();  // which stands in its place otherwise
-  if (value.empty() || computing.contains(name) || name.starts_with("trainable_") ||
-      name.starts_with("fingerprint_"))
-    return false;
+  if (value.empty() || computing.contains(name) || name.starts_with("fingerprint_")) return false;
   if (name == "rank")
     return method != "none" && method != "full" && run.setting("rank_schedule").empty();
   if (name == "orthogonality" || name == "two_site_steps") return value != "0.0" && value != "0";
@@ -78,11 +85,11 @@ std::vector<std::string> differing_settings(const std::vector<RunRecord>& runs) 
   std::set<std::string> names;
   for (const RunRecord& run : runs)
     for (const auto& [name, value] : run.settings)
-      if (!of_seed(run, name)) names.insert(name);
+      if (!of_seed(run, name) && !name.starts_with("trainable_")) names.insert(name);
   std::vector<std::string> differing;
   for (const std::string& name : names)
     for (const RunRecord& run : runs)
-      if (run.setting(name) != runs.front().setting(name)) {
+      if (run.setting(name) != compared_with(runs, run, name).setting(name)) {
         differing.push_back(name);
         break;
       }

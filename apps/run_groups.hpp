@@ -16,7 +16,8 @@ struct RunGroup {
   std::vector<std::size_t> counted;
 };
 
-/// The settings of which not all runs have the same value; not the seed, nor what follows from it.
+/// The settings of which not all runs have the same value; not the seed, nor what follows from it
+/// or from other settings.
 std::vector<std::string> differing_settings(const std::vector<RunRecord>& runs);
 
 /// In the order in which their first runs come.

@@ -343,6 +343,18 @@ BOOST_AUTO_TEST_CASE(pretraining_refuses_what_it_cannot_learn_from_before_it_wri
   }
 }
 
+BOOST_AUTO_TEST_CASE(alpha_is_divided_by_the_rank_or_its_root_if_asked) {
+  const SmallModel small;
+  for (const auto& [scaling, alpha] : std::initializer_list<std::pair<std::string, std::string>>{
+           {"none", "2.0"}, {"rank", "0.5"}, {"root_rank", "1.0"}}) {
+    const Run result =
+        run(small.training(scaling) + "--adapter lora --rank 4 --alpha 2 --scaling " + scaling);
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, result.output);
+    const std::string record = metatt::tn::read_file(small.folder / scaling / "metatt_config.json");
+    BOOST_CHECK_MESSAGE(record.find("\"alpha\": " + alpha) != std::string::npos, record);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(pretraining_that_diverges_leaves_a_model_that_can_be_read) {
   const SmallModel small;
   const std::string output = (small.folder / "exploded").string();

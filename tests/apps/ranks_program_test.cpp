@@ -87,6 +87,15 @@ BOOST_AUTO_TEST_CASE(a_study_writes_tidy_tables_whose_summary_follows_from_the_r
              boost::test_tools::tolerance(1e-10));
   BOOST_TEST(std::stod(summary[1].at("log10_difference_half_width")) == half(paired),
              boost::test_tools::tolerance(1e-10));
+  // At equal time a strategy has as many steps as take what the first one took, of equal steps.
+  std::map<std::string, double> seconds, steps;
+  for (const auto& row : runs) {
+    if (row.at("comparison") == "steps")
+      seconds[row.at("strategy")] += std::stod(row.at("seconds"));
+    if (row.at("comparison") == "time") steps[row.at("strategy")] = std::stod(row.at("steps"));
+  }
+  BOOST_TEST(steps["fixed"] == 60);
+  BOOST_TEST(steps["shrink"] == std::round(60 * seconds["fixed"] / seconds["shrink"]));
   // Sweeps of "shrink" from 4 by 2 in four changes, two of which change nothing more.
   const auto sweeps = read_table(folder / "out/rank_sweeps.csv");
   BOOST_TEST(sweeps.front().at("strategy") == "shrink");

@@ -68,6 +68,24 @@ std::size_t pictures_in(const std::string& page) {
 
 BOOST_AUTO_TEST_SUITE(report, *boost::unit_test::precondition(has_gnuplot))
 
+BOOST_AUTO_TEST_CASE(what_follows_from_the_method_is_no_setting_that_differs) {
+  const Folders folders;
+  const auto log = [](const std::string& method, const char* numbers, const char* fingerprint) {
+    std::string text = whole_log(method, 1, 0.5);
+    const std::string before = R"("trainable_adapter":10)";
+    return text.replace(text.find(before), before.size(),
+                        std::string(R"("trainable_adapter":)") + numbers +
+                            R"(,"fingerprint_of_frozen_weights":")" + fingerprint + "\"");
+  };
+  const std::string runs = folders.add("a", log("lora", "10", "1f")) + " " +
+                           folders.add("b", log("metatt4d", "4", "2f"));
+  check_has(page_of(folders, runs), "method = metatt4d");
+  check_has(page_of(folders, runs), "trainable_adapter = ", false);
+  check_has(page_of(folders, runs), "fingerprint_of_frozen_weights", false);
+  const std::string other_model = folders.add("c", log("lora", "10", "3f"));
+  check_has(page_of(folders, runs + " " + other_model), "fingerprint_of_frozen_weights = 3f");
+}
+
 BOOST_AUTO_TEST_CASE(runs_that_differ_in_their_seed_are_one_group_with_students_interval) {
   const Folders folders;
   std::string runs;

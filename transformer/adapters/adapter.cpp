@@ -37,6 +37,7 @@ template <class T>
 struct Kind {
   Maker<T> make;
   Ranks ranks;
+  bool one_train = false;
 };
 
 template <class T, class Adapter>
@@ -55,10 +56,10 @@ const std::map<std::string, Kind<T>>& kinds() {
       {"lora", {make<T, Lora<T>>, Ranks::of_trains}},
       {"lorta", {make<T, Lorta<T>>, Ranks::fixed}},
       {"lotr", {make<T, Lotr<T>>, Ranks::of_trains}},
-      {"metatt4+1d", {make<T, MetaTT<T>>, Ranks::of_trains}},
-      {"metatt4d", {make<T, MetaTT<T>>, Ranks::of_trains}},
-      {"metatt5+1d", {make<T, MetaTT<T>>, Ranks::of_trains}},
-      {"metatt5d", {make<T, MetaTT<T>>, Ranks::of_trains}},
+      {"metatt4+1d", {make<T, MetaTT<T>>, Ranks::of_trains, /*one_train=*/true}},
+      {"metatt4d", {make<T, MetaTT<T>>, Ranks::of_trains, /*one_train=*/true}},
+      {"metatt5+1d", {make<T, MetaTT<T>>, Ranks::of_trains, /*one_train=*/true}},
+      {"metatt5d", {make<T, MetaTT<T>>, Ranks::of_trains, /*one_train=*/true}},
       {"vera", {make<T, Vera<T>>, Ranks::fixed}},
   };
   return table;
@@ -155,7 +156,7 @@ namespace {
 
 /// What all matrices share may well be larger than each (VeRA's factors are random).
 void check_rank(const AdapterSettings& settings) {
-  if (settings.kind.starts_with("metatt")) return;  // the bonds have limits of their own
+  if (is_one_train(settings.kind)) return;  // the bonds have limits of their own
   constexpr Index most = 65536;
   if (settings.rank < 1 || settings.rank > most)
     tn::fail("rank: expected 1 … ", most, ", found ", settings.rank);
@@ -163,7 +164,7 @@ void check_rank(const AdapterSettings& settings) {
 
 /// Of trains and triplets, which start with one rank that every matrix can have.
 void check_first_rank(const AdapterSettings& settings, const ModelConfig& config) {
-  if (settings.kind.starts_with("metatt")) return;
+  if (is_one_train(settings.kind)) return;
   if (!has_trains(settings.kind) && !has_triplets(settings.kind)) return;
   for (const MatrixType type : settings.targets) {
     const auto [d_in, d_out] = matrix_extents(config, type);
@@ -399,6 +400,11 @@ std::vector<std::string> adapter_kinds() {
   std::vector<std::string> names;
   for (const auto& [name, kind] : kinds<float>()) names.push_back(name);
   return names;
+}
+
+bool is_one_train(const std::string& kind) {
+  const auto found = kinds<float>().find(kind);
+  return found != kinds<float>().end() && found->second.one_train;
 }
 
 namespace {

@@ -200,6 +200,9 @@ std::unique_ptr<Adapter<T>> make_adapter(const AdapterSettings& settings, const 
 
 /// Names of the adapters that make_adapter knows.
 std::vector<std::string> adapter_kinds();
+/// Whether an adapter of this name is one train of all updates, which has a rank for each bond and
+/// an order and codes of its cores.
+bool is_one_train(const std::string& kind);
 /// Whether adapters of this name have trains.
 bool has_trains(const std::string& kind);
 /// Whether they have triplets.

@@ -140,7 +140,7 @@ std::vector<Index> train_modes(const AdapterSettings& settings, const ModelConfi
 }
 
 bool has_task_mode(const std::string& kind) {
-  return kind.starts_with("metatt") && std::ranges::count(inner_modes_of(kind), CoreMode::task) > 0;
+  return is_one_train(kind) && std::ranges::count(inner_modes_of(kind), CoreMode::task) > 0;
 }
 
 template <class T>
