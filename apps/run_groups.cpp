@@ -20,13 +20,11 @@ bool of_seed(const RunRecord& run, const std::string& name) {
          (name == "fingerprint_of_frozen_weights" && run.setting("method") == "vera");
 }
 
-/// The first of the runs that a setting of this one is compared with: methods differ in which
-/// weights are frozen, so their fingerprints tell of the model within one method only.
-const RunRecord& compared_with(const std::vector<RunRecord>& runs, const RunRecord& run,
-                               const std::string& name) {
-  if (name != "fingerprint_of_frozen_weights") return runs.front();
-  return *std::ranges::find(runs, run.setting("method"),
-                            [](const RunRecord& other) { return other.setting("method"); });
+/// Whether a run's value says what somebody chose: the frozen weights of full fine-tuning are none
+/// and those of VeRA its own too, so that their fingerprints are not comparable with others'.
+bool is_choice(const RunRecord& run, const std::string& name) {
+  return !of_seed(run, name) &&
+         !(name == "fingerprint_of_frozen_weights" && run.setting("method") == "full");
 }
 
 /// The settings that make a group, and the section of a search.
@@ -85,14 +83,14 @@ std::vector<std::string> differing_settings(const std::vector<RunRecord>& runs) 
   std::set<std::string> names;
   for (const RunRecord& run : runs)
     for (const auto& [name, value] : run.settings)
-      if (!of_seed(run, name) && !name.starts_with("trainable_")) names.insert(name);
+      if (!name.starts_with("trainable_")) names.insert(name);
   std::vector<std::string> differing;
-  for (const std::string& name : names)
+  for (const std::string& name : names) {
+    std::set<std::string> values;
     for (const RunRecord& run : runs)
-      if (run.setting(name) != compared_with(runs, run, name).setting(name)) {
-        differing.push_back(name);
-        break;
-      }
+      if (is_choice(run, name)) values.insert(run.setting(name));
+    if (values.size() > 1) differing.push_back(name);
+  }
   // Fingerprints say that something differs but not what: they come last.
   std::stable_partition(differing.begin(), differing.end(),
                         [](const std::string& name) { return !name.starts_with("fingerprint_"); });

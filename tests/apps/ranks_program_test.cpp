@@ -2,6 +2,7 @@
 
 #include "program_testing.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -95,7 +96,9 @@ BOOST_AUTO_TEST_CASE(a_study_writes_tidy_tables_whose_summary_follows_from_the_r
     if (row.at("comparison") == "time") steps[row.at("strategy")] = std::stod(row.at("steps"));
   }
   BOOST_TEST(steps["fixed"] == 60);
-  BOOST_TEST(steps["shrink"] == std::round(60 * seconds["fixed"] / seconds["shrink"]));
+  const double fewest = 14;  // that four changes need
+  const double wanted = std::max(fewest, 60 * seconds["fixed"] / seconds["shrink"]);
+  BOOST_TEST(std::abs(steps["shrink"] - wanted) <= 1);  // a half may round either way
   // Sweeps of "shrink" from 4 by 2 in four changes, two of which change nothing more.
   const auto sweeps = read_table(folder / "out/rank_sweeps.csv");
   BOOST_TEST(sweeps.front().at("strategy") == "shrink");

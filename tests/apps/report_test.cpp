@@ -77,12 +77,12 @@ BOOST_AUTO_TEST_CASE(what_follows_from_the_method_is_no_setting_that_differs) {
                         std::string(R"("trainable_adapter":)") + numbers +
                             R"(,"fingerprint_of_frozen_weights":")" + fingerprint + "\"");
   };
-  const std::string runs = folders.add("a", log("lora", "10", "1f")) + " " +
-                           folders.add("b", log("metatt4d", "4", "2f"));
-  check_has(page_of(folders, runs), "method = metatt4d");
+  const std::string runs =
+      folders.add("a", log("lora", "10", "1f")) + " " + folders.add("b", log("full", "4", "2f"));
+  check_has(page_of(folders, runs), "method = full");
   check_has(page_of(folders, runs), "trainable_adapter = ", false);
   check_has(page_of(folders, runs), "fingerprint_of_frozen_weights", false);
-  const std::string other_model = folders.add("c", log("lora", "10", "3f"));
+  const std::string other_model = folders.add("c", log("metatt4d", "10", "3f"));
   check_has(page_of(folders, runs + " " + other_model), "fingerprint_of_frozen_weights = 3f");
 }
 
