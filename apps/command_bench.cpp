@@ -48,6 +48,7 @@ Method method_of(const BenchOptions& o, const std::string& variant) {
 void check_variants(const BenchOptions& o) {
   for (const std::string& variant : o.variants) {
     const Method method = method_of(o, variant);
+    if (method.kind == Method::Kind::adapter) check_adapter_settings(method.adapter, o.config);
     if (is_one_train(variant)) inner_modes(method.adapter);
   }
 }

@@ -1,4 +1,4 @@
-/// metatt embed, metatt choose and metatt pretrain.
+/// metatt embed, choose, pretrain and generate.
 
 #include "../fixture_testing.hpp"
 #include "program_testing.hpp"
@@ -243,6 +243,84 @@ BOOST_AUTO_TEST_CASE(a_model_goes_on_where_it_stands) {
   check_refused(
       "eval --model " + headless.path().string() + " --validation_file " + name("lines.txt"),
       "cls.predictions.transform.dense.weight");
+}
+
+BOOST_AUTO_TEST_CASE(a_decoder_is_pretrained_and_tells_texts) {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "the cat sat. ";
+  const std::string corpus = folder.write("corpus.txt", text).string();
+  const std::string model = (folder / "model").string();
+  const std::string small =
+      " --hidden_size 16 --num_hidden_layers 1 --num_attention_heads 2"
+      " --intermediate_size 32 --max_seq_length 16";
+  const std::string pretrain =
+      "pretrain --objective causal --corpus " + corpus + small + " --output_dir ";
+  const Run trained = run(pretrain + model + " --tokenizer bytes --max_steps 6 --eval_steps 3");
+  BOOST_REQUIRE_MESSAGE(trained.exit_code == 0, trained.output);
+  BOOST_TEST(trained.has("corpus: 2340 tokens, 260 to validate"));
+  BOOST_TEST(trained.has("step 3: validation loss 5."));
+  BOOST_TEST(trained.has(", validation loss 5."));
+
+  const std::string generate = "generate --model " + model + " --prompt 'the c' ";
+  const Run told = run(generate + "--max_new_tokens 5 --temperature 0");
+  BOOST_TEST(told.exit_code == 0);
+  BOOST_TEST(told.has("metatt: 5 tokens"));
+  BOOST_TEST(run(generate + "--max_new_tokens 100").has("all positions of the model are used"));
+  const auto text_of_seed = [&](const char* seed) {
+    const std::string output = run(generate + "--seed " + seed).output;
+    return output.substr(0, output.find("metatt: "));
+  };
+  BOOST_TEST(text_of_seed("7") == text_of_seed("7"));
+  BOOST_TEST(text_of_seed("7") != text_of_seed("8"));
+  BOOST_TEST(run("generate --model " + model).exit_code == 0);  // from the token of the beginning
+  // On with its tokenizer, as a Llama with shared keys.
+  const Run again = run(pretrain + (folder / "llama").string() + " --tokenizer " + model +
+                        " --model_type llama --num_key_value_heads 1 --max_steps 2");
+  BOOST_REQUIRE_MESSAGE(again.exit_code == 0, again.output);
+  BOOST_TEST(run("generate --model " + (folder / "llama").string() + " --prompt a").exit_code == 0);
+
+  // Most ids of this model have no entry: none of them is taken.
+  const std::string large = (folder / "large").string();
+  std::string config = metatt::tn::read_file(model + "/config.json");
+  config.replace(config.find(": 257"), 5, ": 5000");  // vocab_size
+  const Run larger = run("pretrain --objective causal --max_steps 1 --tokenizer bytes --corpus " +
+                         corpus + " --output_dir " + large + " --config_name " +
+                         folder.write("large.json", config).string());
+  BOOST_REQUIRE_MESSAGE(larger.exit_code == 0, larger.output);
+  BOOST_TEST(larger.has("257 entries, but "));
+  BOOST_TEST(larger.has("large.json says vocab_size 5000"));
+  const Run warned = run("generate --model " + large + " --prompt a --seed 1");
+  BOOST_TEST(warned.exit_code == 0);
+  BOOST_TEST(warned.has("warning: " + large + "/tokenizer.json: 257 entries, but "));
+  BOOST_TEST(!told.has("warning: " + model));
+
+  check_refused(pretrain + model + "2", "expected --tokenizer for a new model");
+  check_refused(pretrain + model + "2 --tokenizer bytes --mlm_probability 0.2",
+                "--mlm_probability: has no meaning for --objective causal");
+  check_refused(pretrain + model + "2 --tokenizer bytes --model_type bert", "--model_type");
+  check_refused("pretrain --corpus " + corpus + " --tokenizer t --eval_steps 3 --output_dir o",
+                "--eval_steps: has no meaning without --validation_split_percentage");
+  check_refused("pretrain --objective causal --tokenizer bytes --output_dir " + model +
+                    "2 --corpus " + folder.write("short.txt", "abc").string(),
+                "at least 65 tokens");
+  check_refused("generate --model " + model + " --prompt 0123456789abcdefg", "16 positions");
+  check_refused(pretrain + model + "2 --tokenizer bytes --num_key_value_heads 1",
+                "--num_key_value_heads: the family \"gpt2\"");
+  check_refused(pretrain + model + "2 --tokenizer bytes --model_type llama --dropout 0.1",
+                "--dropout: the family \"llama\"");
+  check_refused("pretrain --objective causal --tokenizer bytes --output_dir " + model +
+                    "2 --corpus " + folder.write("latin.txt", "caf\xE9 au lait").string(),
+                "expected UTF-8, found something else at byte 3");
+  const TemporaryFolder encoder;
+  encoder.write("config.json", R"({"model_type": "bert", "vocab_size": 9, "hidden_size": 8,
+      "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+      "max_position_embeddings": 8, "type_vocab_size": 2})");
+  check_refused("generate --prompt a --model " + encoder.path().string(),
+                "\"model_type\": expected a family that predicts next tokens");
+  check_refused(generate + "--top_p 2", "--top_p");
+  check_refused(generate + "--prompt_file x", "--prompt");
+  check_refused("generate --model " + folder.path().string() + " --prompt a", "config.json");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
